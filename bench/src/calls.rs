@@ -1,4 +1,4 @@
-//! Calls on one connection, one by one or with a fixed number in flight, and the events that are received between them.
+//! Calls on one connection, one by one or with a fixed number in flight, and the events received in between.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -10,17 +10,17 @@ use serde_json::{Value, json};
 use crate::servers::Address;
 use crate::socket::{Socket, encode, id_of};
 
-/// Calls in flight when many are made.
+/// The number of calls in flight when many are made.
 pub(crate) const DEPTH: usize = 16;
 
 /// A connection that makes calls.
 pub(crate) struct Caller {
     socket: Socket,
-    /// Events that were received and not yet returned.
+    /// Events that have been received but not returned yet.
     events: VecDeque<Value>,
 }
 
-/// The count and the duration of calls that were kept in flight for a while.
+/// The number and duration of calls that were kept in flight for a while.
 pub(crate) struct Driven {
     pub(crate) count: f64,
     pub(crate) seconds: f64,
@@ -37,7 +37,7 @@ impl Caller {
         Ok(Self { socket: Socket::open_unix(path).await?, events: VecDeque::new() })
     }
 
-    /// Sends a request and waits for its answer. Events received before it are skipped.
+    /// Sends a request and waits for its reply. Events received before it are skipped.
     pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Result<Value> {
         self.socket.send(&encode(&request(0, method, params))).await?;
         let mut answer = None;
@@ -118,7 +118,7 @@ impl Caller {
                 failures += usize::from(reply.windows(8).any(|window| window == b"\"error\":"));
             };
             self.socket.receive(see).await?;
-            ensure!(failures == 0, "a call was refused");
+            ensure!(failures == 0, "a call failed");
             under_way -= ready.len();
             count += f64::from(u32::try_from(ready.len())?);
             if started.elapsed() < slice {
@@ -132,7 +132,7 @@ impl Caller {
     }
 }
 
-/// Encodes one call for each index. The id of a call is its index.
+/// Encodes one call per index. The id of a call is its index.
 pub(crate) fn frames(depth: usize, one: impl Fn(usize) -> (&'static str, Value)) -> Vec<Vec<u8>> {
     let frame = |id| {
         let (method, params) = one(id);
@@ -145,13 +145,13 @@ fn request(id: usize, method: &str, params: &Value) -> String {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}).to_string()
 }
 
-/// Returns the result of an answer. Fails if the call was refused.
+/// Returns the result in a reply. Fails if the reply is an error.
 fn result(mut answer: Value) -> Result<Value> {
-    ensure!(answer.get("error").is_none(), "the call was refused: {answer}");
+    ensure!(answer.get("error").is_none(), "the call failed: {answer}");
     Ok(answer["result"].take())
 }
 
-/// Returns whether a frame is an event, whose name is at the beginning of its frame.
+/// Returns whether a frame is an event, based on the method name at its start.
 fn is_event(frame: &[u8]) -> bool {
     const NAME: &[u8] = b"\"method\":\"event\"";
     frame.get(..64).unwrap_or(frame).windows(NAME.len()).any(|window| window == NAME)

@@ -1,4 +1,4 @@
-//! A daemon with its own directories: its start, the wait until it is ready, and its end.
+//! A daemon with its own directories: starting it, waiting until it is ready, and stopping it.
 
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -13,11 +13,11 @@ use crate::deadline::{ANSWER, within};
 use crate::process::{Process, on_server_processor};
 use crate::servers::{Address, Running};
 
-/// The key of every daemon of the benchmark.
+/// The encryption key of every daemon in the benchmark.
 const KEY: &str = "bench-key-0123456789abcdef-0123456789";
-/// The configuration. It differs from the shipped one only in what many connections and logins need.
+/// The configuration. It differs from the default only in what many connections and logins require.
 const CONFIG: &str = "[listen]\nconnections = 10000\n\n[spawn]\nlive_logins = 200\n";
-/// The search path of the daemon and of its commands, after their own directory.
+/// The search path of the daemon and its commands, after their own directory.
 const SEARCH_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// The number of services whose keys fill a bundle.
 pub(crate) const SERVICES: usize = 16;
@@ -30,7 +30,7 @@ class = "api_key"
 vars = ["BENCH_@N@_KEY"]
 base-url = "https://bench.test"
 "#;
-/// A provider whose CLI, [`CLI`], logs in at once.
+/// A provider whose CLI, [`CLI`], logs in immediately.
 const LOGIN: &str = r#"
 [providers.bench]
 display-name = "Bench"
@@ -57,19 +57,19 @@ terminal = "pipe"
 "#;
 const CLI: &str = "#!/bin/sh\nif [ \"$1\" = login ]; then\n\
     printf '{\"access\":\"%s\"}' \"$$\" >\"$BENCH_HOME/credentials.json\"\nfi\n";
-/// Interval between the checks for a daemon that starts.
+/// The interval between checks while a daemon is starting.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// Directories in which daemons are started, one after the other.
+/// Directories in which daemons are started, one after another.
 pub(crate) struct Home {
     pub(crate) root: PathBuf,
     program: PathBuf,
-    /// The URL of a database on a server; `None` for the usual file.
+    /// The URL of a database on a server; `None` for the default file.
     database: Option<String>,
 }
 
 impl Home {
-    /// Creates the directories, with a key, [`SERVICES`] services and a CLI.
+    /// Creates the directories, with an encryption key, [`SERVICES`] services and a CLI.
     pub(crate) fn new(root: &Path, program: &Path) -> Result<Self> {
         for dir in ["", "bin", "home", "config", "config/providers.d", "data", "run"] {
             let made = std::fs::DirBuilder::new().mode(0o700).recursive(true).create(root.join(dir));
@@ -97,7 +97,7 @@ impl Home {
         file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| path.display().to_string())
     }
 
-    /// Returns a command with the environment of this home.
+    /// Returns a command with this home's environment.
     pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         let mut path = self.root.join("bin").into_os_string();
@@ -116,14 +116,14 @@ impl Home {
         command
     }
 
-    /// Returns a command of the daemon's program.
+    /// Returns a command that runs the daemon's program.
     pub(crate) fn srvd<const N: usize>(&self, args: [&str; N]) -> Command {
         let mut command = self.command(&self.program);
         command.args(args);
         command
     }
 
-    /// Starts the daemon and waits until it is ready. Its log goes to a file.
+    /// Starts the daemon and waits until it is ready. Its log is written to a file.
     pub(crate) async fn start(&self) -> Result<Running> {
         let mut command = self.srvd(["serve"]);
         command.stderr(std::fs::File::create(self.root.join("log"))?);
@@ -131,7 +131,7 @@ impl Home {
         ready.with_context(|| std::fs::read_to_string(self.root.join("log")).unwrap_or_default())
     }
 
-    /// Starts the daemon on the servers' processor and waits until it is ready. It has no log.
+    /// Starts the daemon on the servers' processor and waits until it is ready. It writes no log.
     pub(crate) async fn start_pinned(&self) -> Result<Running> {
         let mut command = on_server_processor(&self.srvd(["serve"]));
         command.stderr(Stdio::null());
@@ -140,7 +140,7 @@ impl Home {
 
     async fn ready(&self, mut command: Command) -> Result<Running> {
         let file = self.root.join("run/endpoint.json");
-        // The file of an earlier daemon must not be mistaken for the one of this daemon.
+        // The file of an earlier daemon must not be mistaken for this one's.
         let _ = std::fs::remove_file(&file);
         command.stdout(Stdio::null());
         let started = Instant::now();
@@ -165,13 +165,13 @@ impl Home {
         Ok(Running::new(process, address, took, None))
     }
 
-    /// Connects to the Unix socket of the daemon, as the command line does.
+    /// Connects to the daemon's Unix socket, like the command line.
     pub(crate) async fn connect(&self) -> Result<Caller> {
         Caller::open_unix(&self.root.join("run/srvd.sock")).await
     }
 }
 
-/// The needed fields of `endpoint.json`.
+/// The required fields of `endpoint.json`.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Endpoint {

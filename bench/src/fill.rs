@@ -1,4 +1,4 @@
-//! A database with many accounts, which is filled through the daemon.
+//! A database with many accounts, filled through the daemon.
 
 use std::path::PathBuf;
 
@@ -10,18 +10,18 @@ use crate::calls::Caller;
 use crate::daemon::{Home, SERVICES};
 use crate::report::progress;
 
-/// Connections that log in at the same time.
+/// The number of connections that log in concurrently.
 const AT_ONCE: usize = 8;
 
 /// A login that is stored in a directory.
 pub(crate) struct Login {
     pub(crate) bundle: String,
     pub(crate) account: String,
-    /// The file with the credential, which belongs to the CLI.
+    /// The file that contains the credential. It belongs to the CLI.
     pub(crate) file: PathBuf,
 }
 
-/// Stores accounts with API keys, [`SERVICES`] in each bundle. Returns the bundles.
+/// Stores accounts with API keys, [`SERVICES`] per bundle. Returns the bundles.
 pub(crate) async fn accounts(caller: &mut Caller, count: usize) -> Result<Vec<String>> {
     let mut all = Vec::new();
     for first in (0..count.div_ceil(SERVICES)).step_by(64) {
@@ -59,7 +59,7 @@ pub(crate) async fn bundles(
     Ok(bundles)
 }
 
-/// Logs in this many times, each in a new bundle.
+/// Logs in this many times, each time into a new bundle.
 pub(crate) async fn logins(home: &Home, count: usize) -> Result<Vec<Login>> {
     let mut logins = Vec::new();
     let mut callers = try_join_all((0..AT_ONCE.min(count)).map(|_| home.connect())).await?;

@@ -1,7 +1,8 @@
-//! The benchmark of `srvd`: the daemon alone, and beside its peers and the limit.
+//! The `srvd` benchmark: the daemon alone, and compared with its peers and with the theoretical limit.
 //!
-//! `scripts/bench.sh` builds and runs it. It measures the built programs from the side of a user. It asserts no time:
-//! figures are printed beside their goals, and a busy machine makes them worse. Only a row without a figure is an error.
+//! `scripts/bench.sh` builds and runs it. It measures the built programs from a user's point of view. It does not
+//! assert times: figures are printed next to their goals, and a busy machine makes them worse. Only a row without a
+//! figure is an error.
 
 mod alone;
 mod beside;
@@ -31,7 +32,7 @@ use process::Pinned;
 use report::{Report, SRVD};
 use servers::Programs;
 
-/// Longest time for a part. Its rows have shorter limits.
+/// The maximum duration of a part. Its rows have shorter limits.
 const PART: Duration = Duration::from_hours(3);
 
 /// Measures the built daemon
@@ -40,16 +41,16 @@ struct Args {
     /// Path of the daemon's program
     #[arg(long, value_name = "FILE")]
     srvd: PathBuf,
-    /// Directory of the peers' programs
+    /// Directory of the peer programs
     #[arg(long, value_name = "DIR")]
     peers: PathBuf,
     /// The scripted CLI, an example of auth-spawner; without it, the parts that need it fail
     #[arg(long, value_name = "FILE")]
     fake_cli: Option<PathBuf>,
-    /// Directory of the Node peer, with its modules installed; without it that peer is left out
+    /// Directory of the Node peer, with its modules installed; without it, that peer is omitted
     #[arg(long, value_name = "DIR")]
     node: Option<PathBuf>,
-    /// An existing directory for everything that is written; the caller removes it
+    /// An existing directory for all output files; the caller removes it
     #[arg(long, value_name = "DIR")]
     work: PathBuf,
     /// An empty database on a server, on which profiles are measured as well
@@ -75,7 +76,7 @@ enum Part {
     Urls,
     /// Many logins at once
     Crowds,
-    /// Speed at which output is read
+    /// Speed of reading output
     Reading,
     /// Time to start a CLI
     Starts,
@@ -95,17 +96,17 @@ enum Part {
     Profiles,
     /// Cost of refreshing many tokens
     Refresh,
-    /// The build that quickstart waits for
+    /// The build that quickstart users wait for
     Build,
-    /// Small requests, one after the other and pipelined
+    /// Small requests, sequential and pipelined
     Requests,
     /// One event to many subscribers
     Fanout,
     /// Connections that do nothing
     Idle,
-    /// Time from the start of the program to an answer
+    /// Time from starting the program to an answer
     Start,
-    /// `launch.resolve` beside its own statements, and durable writes
+    /// `launch.resolve` compared with its own statements, and durable writes
     Launch,
     /// The effect of a flood and of a slow subscriber on others
     Fairness,
@@ -115,7 +116,7 @@ enum Part {
 async fn main() -> Result<ExitCode> {
     let args = Args::parse();
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    // A server is ended when it is dropped, so leaving early leaves no process behind.
+    // A server is stopped when dropped, so leaving early leaves no process behind.
     let report = tokio::select! {
         report = measure(&args) => report?,
         _ = interrupt.recv() => anyhow::bail!("interrupted"),
@@ -147,7 +148,7 @@ async fn measure(args: &Args) -> Result<Report> {
     let plan = Plan { programs, rounds, slice: Duration::from_millis(slice) };
     let mut report = Report::default();
     for part in &args.only {
-        // A part that cannot be prepared fails as a row, and the other parts go on.
+        // A part that cannot be prepared fails as a row, and the other parts continue.
         if let Err(error) = within(PART, Box::pin(run(*part, &alone, &plan, &mut report))).await {
             let name = part.to_possible_value().map(|value| value.get_name().to_owned());
             report.failed(&format!("part {}", name.unwrap_or_default()), SRVD, &error);
@@ -183,7 +184,7 @@ async fn run(part: Part, alone: &Alone, plan: &Plan, report: &mut Report) -> Res
 }
 
 impl Part {
-    /// Returns whether servers take turns, so that the generator has a processor of its own.
+    /// Returns whether servers take turns, in which case the generator gets a separate processor.
     fn has_peers(self) -> bool {
         matches!(
             self,

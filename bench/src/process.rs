@@ -1,4 +1,4 @@
-//! Processes of servers: their processor, their cost so far, and their end.
+//! Server processes: the processor they run on, their cost so far, and stopping them.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// The processor of the servers, and that of the generator.
+/// The processor for the servers, and the one for the generator.
 #[cfg(target_os = "linux")]
 const SERVERS: &str = "0";
 #[cfg(target_os = "linux")]
 const GENERATOR: usize = 1;
-/// Time that a process has to end before it is killed.
+/// The time that a process has to exit before it is killed.
 const GRACE: Duration = Duration::from_secs(15);
 
-/// A process that is ended when it is dropped.
+/// A process that is stopped when dropped.
 pub(crate) struct Process(Child);
 
 impl Process {
@@ -29,7 +29,7 @@ impl Process {
         self.0.stdout.take()
     }
 
-    /// Fails if the process has ended.
+    /// Fails if the process has exited.
     pub(crate) fn check(&mut self) -> Result<()> {
         let ended = self.0.try_wait()?;
         ensure!(ended.is_none(), "the server ended: {}", ended.unwrap_or_default());
@@ -40,7 +40,7 @@ impl Process {
     pub(crate) fn cpu(&self) -> Result<f64> {
         let mut total: u64 = 0;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.0.id()))? {
-            // A thread may end between the listing and the read. Its processor time is small.
+            // A thread may exit between the listing and the read. Its processor time is small.
             let Ok(text) = std::fs::read_to_string(task?.path().join("schedstat")) else { continue };
             let nanoseconds = text.split(' ').next().and_then(|word| word.parse::<u64>().ok());
             total += nanoseconds.context("schedstat has no figure")?;
@@ -49,14 +49,14 @@ impl Process {
         Ok(total as f64 / 1000.0)
     }
 
-    /// Resident memory in kilobytes (1024 bytes).
+    /// The resident memory in kilobytes (1024 bytes).
     pub(crate) fn resident(&self) -> Result<u64> {
         resident(self.0.id())
     }
 
-    /// Resident memory of its child processes, in kilobytes (1024 bytes).
+    /// The resident memory of its child processes, in kilobytes (1024 bytes).
     pub(crate) fn resident_of_children(&self) -> u64 {
-        // A child may end between the listing and the read.
+        // A child may exit between the listing and the read.
         children(self.0.id()).into_iter().filter_map(|pid| resident(pid).ok()).sum()
     }
 
@@ -77,7 +77,8 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // TERM comes first, so that a daemon ends its own children. A process that has ended already is no error.
+        // SIGTERM is sent first, so that a daemon can end its own children. A process that has already exited is not an
+        // error.
         if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
@@ -120,14 +121,14 @@ fn children(parent: u32) -> Vec<u32> {
         .filter_map(|entry| number(entry.file_name()))
         .filter(|pid| {
             let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // The name may hold any character, so the fields after it are read: the state, then the parent.
+            // The name may contain any character, so only the fields after it are parsed: the state, then the parent.
             let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
             fields.split_whitespace().nth(1) == Some(parent.to_string().as_str())
         })
         .collect()
 }
 
-/// Keeps the generator off the servers' processor until this is dropped, where the system supports it.
+/// Keeps the generator off the servers' processor until dropped, if the system supports it.
 pub(crate) struct Pinned {
     #[cfg(target_os = "linux")]
     before: Option<rustix::thread::CpuSet>,
@@ -157,14 +158,14 @@ impl Pinned {
 impl Drop for Pinned {
     fn drop(&mut self) {
         if let Some(before) = &self.before {
-            // The same process was allowed to use these processors before.
+            // This process was allowed to use these processors before.
             let _ = rustix::thread::sched_setaffinity(None, before);
         }
     }
 }
 
-/// Returns the same command, pinned to the servers' processor where the system supports it. The process receives only
-/// the environment variables that the command names.
+/// Returns the same command, pinned to the servers' processor if the system supports it. The process receives only the
+/// environment variables set on the command.
 pub(crate) fn on_server_processor(command: &Command) -> Command {
     #[cfg(target_os = "linux")]
     let mut outer = {

@@ -1,4 +1,4 @@
-//! The table of all rows, for people and for programs.
+//! The table of all rows, in human-readable and machine-readable form.
 
 use std::fmt;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ pub(crate) const SRVD: &str = "srvd";
 pub(crate) struct Report {
     rows: Vec<Row>,
     ratios: Vec<Ratio>,
-    /// Rows that were left out, with the reason.
+    /// Omitted rows, with the reason.
     left_out: Vec<String>,
 }
 
@@ -37,7 +37,7 @@ struct Row {
 struct Ratio {
     name: String,
     against: String,
-    /// `None` if one of the two failed.
+    /// `None` if either of the two failed.
     value: Option<f64>,
     goal: Goal,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Figure {
     values: Vec<(f64, &'static str)>,
 }
 
-/// The limit of a value. It applies to the value with this unit.
+/// The limit on a value. It applies to the value with this unit.
 #[derive(Clone, Copy, Serialize)]
 pub(crate) struct Goal {
     unit: &'static str,
@@ -81,7 +81,7 @@ impl fmt::Display for Goal {
 }
 
 impl Figure {
-    /// Creates a figure of values with their units.
+    /// Creates a figure from values with their units.
     pub(crate) fn of<const N: usize>(values: [(f64, &'static str); N]) -> Self {
         Self { values: values.into() }
     }
@@ -132,7 +132,7 @@ impl Row {
 }
 
 impl Report {
-    /// Adds figures.
+    /// Adds a figure.
     pub(crate) fn figure(&mut self, row: &str, of: &str, figure: Figure, goal: Option<Goal>) {
         progress(&format!("{row}, {of}: {figure}"));
         let (name, of) = (row.to_owned(), of.to_owned());
@@ -148,14 +148,14 @@ impl Report {
 
     /// Adds a row that failed.
     pub(crate) fn failed(&mut self, row: &str, of: &str, error: &anyhow::Error) {
-        // A row of the table is one line.
+        // A table row must be a single line.
         let reason = format!("{error:#}").replace(['\n', '|'], " ");
         progress(&format!("{row}, {of}: failed: {reason}"));
         let (name, of, figure) = (row.to_owned(), of.to_owned(), Figure::default());
         self.rows.push(Row { name, of, figure, goal: None, failed: Some(reason) });
     }
 
-    /// Adds a comparison. There is none when the peer is absent. It fails when one of the two failed.
+    /// Adds a comparison. There is none if the peer is absent. It fails if either of the two failed.
     pub(crate) fn ratio(&mut self, row: &str, against: &str, value: Option<f64>, goal: Goal) {
         let failed = |of: &str| {
             self.rows
@@ -167,7 +167,7 @@ impl Report {
         }
     }
 
-    /// Names rows that were left out, with the reason.
+    /// Records omitted rows, with the reason.
     pub(crate) fn left_out(&mut self, text: &str) {
         progress(text);
         if !self.left_out.iter().any(|known| known == text) {
@@ -175,7 +175,7 @@ impl Report {
         }
     }
 
-    /// Waits for work until a deadline. The row fails if the work fails or does not end in time.
+    /// Waits for work until a deadline. The row fails if the work fails or does not finish in time.
     pub(crate) async fn attempt<T>(
         &mut self,
         row: &str,
@@ -242,7 +242,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(1);
 
     #[tokio::test]
-    async fn report_names_a_failed_row_and_its_ratio_when_a_peer_never_answers() {
+    async fn report_shows_a_failed_row_and_ratio_when_a_peer_never_answers() {
         let mut report = Report::default();
         let answer = std::future::pending::<Result<()>>();
         assert!(report.attempt("requests", "a peer", LIMIT, answer).await.is_none());
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn goal_is_compared_with_the_value_of_its_unit() {
+    fn goal_applies_to_the_value_with_its_unit() {
         let mut report = Report::default();
         let times = [1, 2, 30].map(Duration::from_millis);
         report.figure("calls", SRVD, Figure::spread(times), Some(Goal::at_most(10.0, "ms p99")));

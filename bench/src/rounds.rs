@@ -22,7 +22,7 @@ impl Rounds {
         median(self.0.get(&(server.to_owned(), what))?.clone())
     }
 
-    /// The median of the ratios of each round.
+    /// The median of the ratios of all rounds.
     pub(crate) fn ratio(&self, server: &str, peer: &str, what: &'static str) -> Option<f64> {
         let ours = self.0.get(&(server.to_owned(), what))?;
         let theirs = self.0.get(&(peer.to_owned(), what))?;

@@ -1,4 +1,4 @@
-//! The servers that are compared, each a process of its own.
+//! The servers to compare, each in a separate process.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,24 +15,24 @@ use crate::deadline::{ANSWER, within};
 use crate::process::{Process, on_server_processor};
 use crate::report::{Report, SRVD};
 
-/// Interval between the checks for a server that starts.
+/// The interval between checks while a server is starting.
 const LOOK: Duration = Duration::from_micros(200);
 
-/// A server of the comparison.
+/// A server in the comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
-    /// The daemon as it is shipped.
+    /// The daemon in its default configuration.
     Srvd,
-    /// A JSON-RPC server on the most common library.
+    /// A JSON-RPC server based on the most common library.
     Jsonrpsee,
-    /// A JSON-RPC server written by hand on tokio-tungstenite, with one flush for all replies that are ready. It is
-    /// near the limit.
+    /// A hand-written JSON-RPC server on tokio-tungstenite, with one flush for all replies that are ready. It is close
+    /// to the limit.
     Raw,
-    /// The usual WebSocket server of Node.
+    /// The most common WebSocket server for Node.
     Node,
-    /// The usual server for publishing.
+    /// The most common server for publishing.
     Redis,
-    /// A server with tokio, sqlx and the same migrations, and nothing else.
+    /// A server with only tokio, sqlx and the same migrations.
     Floor,
 }
 
@@ -69,7 +69,7 @@ impl Programs {
         Ok(Self { srvd: absolute(srvd)?, peers: absolute(peers)?, node: node.map(absolute).transpose()? })
     }
 
-    /// Returns the servers of `wanted` that can be started here, and reports the others as left out.
+    /// Returns the servers in `wanted` that can be started here, and reports the others as omitted.
     pub(crate) fn present(&self, report: &mut Report, wanted: &[Server]) -> Vec<Server> {
         let there = |server: &Server| match server {
             Server::Node => self.node.is_some(),
@@ -78,7 +78,7 @@ impl Programs {
         };
         let (present, absent): (Vec<Server>, Vec<Server>) = wanted.iter().copied().partition(there);
         for server in absent {
-            report.left_out(&format!("{} is not installed, so its rows are left out.", server.name()));
+            report.left_out(&format!("{} is not installed, so its rows are omitted.", server.name()));
         }
         present
     }
@@ -122,18 +122,18 @@ pub(crate) struct Address {
     pub(crate) headers: Vec<(&'static str, String)>,
 }
 
-/// A server that runs until this is dropped.
+/// A server that runs until dropped.
 pub(crate) struct Running {
     pub(crate) process: Process,
     pub(crate) address: Address,
-    /// Time from the start of the server until it accepted connections.
+    /// The time from starting the server until it accepted connections.
     pub(crate) took: Duration,
-    /// The server's directory. It is removed after the server has ended.
+    /// The server's directory. It is removed after the server has exited.
     _work: Option<TempDir>,
 }
 
 impl Running {
-    /// Creates a server. The directory is the server's own, if it is to be removed.
+    /// Creates a server. `work` is the server's own directory, if it is to be removed.
     pub(crate) fn new(process: Process, address: Address, took: Duration, work: Option<TempDir>) -> Self {
         Self { process, address, took, _work: work }
     }
@@ -151,7 +151,7 @@ async fn announced(command: &Command, work: Option<TempDir>) -> Result<Running> 
     within(ANSWER, first).await.context("the server did not start")?;
     let took = started.elapsed();
     let socket =
-        line.trim().parse().with_context(|| format!("the server printed no address but {line:?}"))?;
+        line.trim().parse().with_context(|| format!("the server printed {line:?} instead of an address"))?;
     Ok(Running::new(process, Address { socket, path: "/", headers: Vec::new() }, took, work))
 }
 
@@ -179,7 +179,7 @@ async fn start_redis() -> Result<Running> {
     Ok(Running::new(process, address, started.elapsed(), Some(work)))
 }
 
-#[expect(clippy::disallowed_methods, reason = "a benchmark has no environment of its own to be careful with")]
+#[expect(clippy::disallowed_methods, reason = "a benchmark may read the process environment")]
 fn search_path() -> std::ffi::OsString {
     std::env::var_os("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
 }

@@ -1,5 +1,5 @@
 //! The generator's side of a WebSocket. Requests are encoded once, and the reader finds frames and ids without parsing
-//! JSON, so that the measurement never depends on the generator. Each wait has a deadline.
+//! JSON, so that the generator does not distort the measurement. Each wait has a deadline.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::deadline::{ANSWER, within};
 use crate::servers::Address;
 
-/// A connection of any kind.
+/// Any kind of connection.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -20,7 +20,7 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 pub(crate) struct Socket {
     stream: Box<dyn Stream>,
     buffer: Vec<u8>,
-    /// The number of bytes of the buffer that are in use.
+    /// The number of buffer bytes in use.
     filled: usize,
 }
 
@@ -70,10 +70,12 @@ impl Socket {
 
     /// Writes frames that are already encoded.
     pub(crate) async fn send(&mut self, frames: &[u8]) -> Result<()> {
-        within(ANSWER, async { Ok(self.stream.write_all(frames).await?) }).await.context("nothing was read")
+        within(ANSWER, async { Ok(self.stream.write_all(frames).await?) })
+            .await
+            .context("the server stopped reading")
     }
 
-    /// Waits for bytes and passes each whole text frame among them to `see`. Returns the number of these frames.
+    /// Waits for bytes and passes each complete text frame among them to `see`. Returns the number of these frames.
     pub(crate) async fn receive(&mut self, mut see: impl FnMut(&[u8])) -> Result<usize> {
         self.fill().await?;
         let (mut seen, mut at) = (0, 0);
@@ -126,7 +128,7 @@ struct Frame {
     end: usize,
 }
 
-/// Returns the whole frame at the beginning of `bytes`, if there is one.
+/// Returns the complete frame at the start of `bytes`, if there is one.
 fn frame(bytes: &[u8]) -> Option<Result<Frame>> {
     let &[first, second, ..] = bytes else { return None };
     if second & 0x80 != 0 {
@@ -141,8 +143,8 @@ fn frame(bytes: &[u8]) -> Option<Result<Frame>> {
     (bytes.len() >= end).then_some(Ok(Frame { opcode: first & 0x0f, start, end }))
 }
 
-/// Encodes a text frame as a client sends it. Its mask is zero. The protocol allows that, and the server's cost is the
-/// same.
+/// Encodes a text frame as a client would send it. Its mask is zero, which the protocol allows and which does not
+/// change the server's cost.
 pub(crate) fn encode(text: &str) -> Vec<u8> {
     let mut frame = vec![0x81];
     match (u8::try_from(text.len()), u16::try_from(text.len())) {
@@ -151,7 +153,7 @@ pub(crate) fn encode(text: &str) -> Vec<u8> {
             frame.push(0x80 | 0x7e);
             frame.extend(long.to_be_bytes());
         }
-        _ => unreachable!("a request of the benchmark is small"),
+        _ => unreachable!("benchmark requests are small"),
     }
     frame.extend([0; 4]);
     frame.extend(text.as_bytes());
@@ -171,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frame_is_found_when_it_is_whole() {
+    fn frame_is_found_only_when_complete() {
         let bytes = b"\x81\x02ok\x81\x7e\x00\x03abc";
         let first = frame(bytes).unwrap().unwrap();
         assert_eq!((first.opcode, &bytes[first.start..first.end]), (1, &b"ok"[..]));
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn id_is_the_last_one_of_a_reply() {
+    fn last_id_in_a_reply_is_used() {
         assert_eq!(id_of(br#"{"result":{"id":7},"id":15}"#), Some(15));
         assert_eq!(id_of(br#"{"method":"event"}"#), None);
     }

@@ -1,4 +1,4 @@
-//! The build that `scripts/quickstart.sh` waits for, into an empty target directory.
+//! The build that users of `scripts/quickstart.sh` wait for, into an empty target directory.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -10,12 +10,12 @@ use super::{Alone, megabytes};
 use crate::deadline::within;
 use crate::report::{Figure, Report, SRVD};
 
-/// Longest time for the build.
+/// The maximum duration of the build.
 const BUILD: Duration = Duration::from_hours(2);
-/// The function that `scripts/quickstart.sh` builds with. The script's directory is that of the repository.
+/// The build function of `scripts/quickstart.sh`. It expects the repository as the working directory.
 const SCRIPT: &str = ". scripts/common.sh && build try";
 
-/// Measures the build. The dependencies are downloaded before.
+/// Measures the build. The dependencies are downloaded beforehand.
 pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     let target = alone.work.join("target");
     let row = "quickstart's build, empty target directory";
@@ -43,12 +43,12 @@ async fn run(script: &str, target: &std::path::Path) -> Result<Duration> {
     Ok(begun.elapsed())
 }
 
-/// The processes of a build, which are ended when this is dropped.
+/// The processes of a build, which are killed when this is dropped.
 struct Group(Option<Pid>);
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its end before this does not matter.
+        // They may already have exited, which does not matter.
         if let Some(group) = self.0 {
             let _ = kill_process_group(group, Signal::TERM);
         }

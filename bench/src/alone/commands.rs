@@ -1,4 +1,4 @@
-//! Commands that a user waits for: `srvd exec`, a shim, many launches at once, and `srvd status`.
+//! Commands that users wait for: `srvd exec`, a shim, many concurrent launches, and `srvd status`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -17,24 +17,24 @@ use crate::rounds::Rounds;
 use crate::servers::found;
 
 const DIRENV: &str = "direnv";
-/// A start of the program alone.
+/// Starting only the program.
 const PLAIN: &str = "the program alone";
 const TIME: &str = "time";
-/// Launches that run at the same time.
+/// The number of concurrent launches.
 const AT_ONCE: usize = 64;
-/// Accounts on the page of `srvd status`.
+/// The number of accounts shown by `srvd status`.
 const ACCOUNTS: usize = 1000;
 const STATUS: Goal = Goal::at_most(100.0, "ms p99");
-/// The variable that a launch sets, for the peer.
+/// The variable set by a launch, for the peer.
 const ENVRC: &str = "export BENCH_HOME=/nonexistent BENCH_0_KEY=a-key-of-the-benchmark-0123456789\n";
 
-/// A directory that is bound to a bundle with a login and a key, and that has an `.envrc`.
+/// A directory bound to a bundle with a login and a key, and with an `.envrc`.
 struct Project<'a> {
     home: &'a Home,
     direnv: bool,
 }
 
-/// Measures the start of a program with an identity.
+/// Measures starting a program with an identity.
 pub(crate) async fn exec(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home("exec")?;
     let _daemon = home.start().await?;
@@ -85,13 +85,13 @@ impl<'a> Project<'a> {
             home.write("project/.envrc", ENVRC, 0o600)?;
             timed(&project.direnv(["allow"])).await?;
         } else {
-            report.left_out("direnv is not installed, so its rows are left out: apt-get install direnv");
+            report.left_out("direnv is not installed, so its rows are omitted: apt-get install direnv");
         }
         tokio::time::sleep(REST).await;
         Ok(project)
     }
 
-    /// Returns the command in the directory of the project.
+    /// Returns the command, set to run in the project's directory.
     fn here(&self, mut command: Command) -> Command {
         command.current_dir(self.home.root.join("project"));
         command
@@ -103,7 +103,7 @@ impl<'a> Project<'a> {
         command
     }
 
-    /// Compares a start through srvd with a start through direnv and with the program alone.
+    /// Compares a start through srvd with a start through direnv and with starting only the program.
     async fn compare(&self, report: &mut Report, row: &str, ours: Command, program: &str, runs: usize) {
         let plain = self.here(self.home.command(Path::new(program)));
         let mut commands = vec![(SRVD, self.here(ours)), (PLAIN, plain)];
@@ -112,7 +112,7 @@ impl<'a> Project<'a> {
         }
         let mut times: Vec<Vec<Duration>> = vec![Vec::new(); commands.len()];
         let mut rounds = Rounds::default();
-        // The first run is not counted.
+        // The first run does not count.
         for run in 0..=runs {
             let mut place = 0;
             while let Some((name, command)) = commands.get(place) {
@@ -136,7 +136,7 @@ impl<'a> Project<'a> {
         report.ratio(row, DIRENV, rounds.ratio(SRVD, DIRENV, TIME), Goal::at_most(1.0, "x"));
     }
 
-    /// Measures many launches at once, until the last one has ended.
+    /// Measures many concurrent launches, until the last one has ended.
     async fn at_once(&self, report: &mut Report, runs: usize) {
         let row = format!("{AT_ONCE} launches at once, until all have ended");
         let mut commands = vec![(SRVD, self.here(self.home.srvd(["exec", "--", "true"])))];
@@ -165,7 +165,7 @@ impl<'a> Project<'a> {
     }
 }
 
-/// Runs a command, which must succeed, and returns the time until it has ended.
+/// Runs a command, which must succeed, and returns how long it took.
 async fn timed(command: &Command) -> Result<Duration> {
     let name = command.get_program().display().to_string();
     let mut process = tokio::process::Command::new(command.get_program());

@@ -34,15 +34,15 @@ args = ["@ID@"]
 terminal = @TERMINAL@
 "#;
 
-/// The terminals of a login: name and value in a registry file.
+/// The terminals of a login: their names, and their values in a registry file.
 pub(crate) const TERMINALS: [(&str, &str); 2] = [("pipe", "\"pipe\""), ("pty", "{ pty = {} }")];
 
-/// Bytes of one flood.
+/// The number of bytes in a flood.
 pub(crate) const FLOOD: u32 = 200_000_000;
 
-/// Names and scripts. A time in an address is the moment at which the address was written.
+/// Names and scripts. A time in a URL is the moment at which the URL was printed.
 const ALL: [(&str, &str); 6] = [
-    // Prints the address, then waits as if for a person.
+    // Prints the URL, then pauses as if waiting for a user.
     ("url", "out https://login.fake.test/authorize?t={now_us}\nsleep 60000\n"),
     (
         "crowd",
@@ -52,8 +52,8 @@ const ALL: [(&str, &str); 6] = [
         "flood",
         "out https://login.fake.test/authorize?t={now_us}\nflood @FLOOD@ \\e[2K\\r\\e[36m\\xe2\\xa0\\x8b\\e[0m Waiting for the browser...\\e[2K\\r\\e[36m\\xe2\\xa0\\x99\\e[0m Waiting for the browser...\\n\\e[1mSuccessfully fetched\\e[0m \\e[90mconfiguration from the server (attempt 3 of 10), 12.5 kB in 0.3 s\\e[0m\\r\\n  - If your browser did not open, copy the address above and open it yourself.\\r\\n\\r\\n\nout\nout https://login.fake.test/done?t={now_us}\nsleep 60000\n",
     ),
-    // Logs in and leaves a process that holds the output. That process ends on TERM, on KILL after a grace period, or
-    // on KILL at once.
+    // Logs in and leaves behind a process that holds the output open. That process exits on SIGTERM, on SIGKILL after a
+    // grace period, or on an immediate SIGKILL.
     (
         "polite",
         "spawn-grandchild a polite\nwrite credentials.json {\"access\":\"{now_us}-{pid}\"}\nout https://login.fake.test/end?t={now_us}\n",
@@ -68,8 +68,8 @@ const ALL: [(&str, &str); 6] = [
     ),
 ];
 
-/// Adds the scripted CLI to a home, as the provider `fake`. Each script is a recipe for each terminal: `url-pipe`,
-/// `url-pty`, and so on.
+/// Adds the scripted CLI to a home, as the provider `fake`. For each terminal, each script becomes a recipe:
+/// `url-pipe`, `url-pty`, and so on.
 pub(crate) fn install(home: &Home, program: &Path) -> Result<()> {
     std::fs::copy(program, home.root.join("bin/fakecli")).with_context(|| program.display().to_string())?;
     let place = home.root.join("script").display().to_string();

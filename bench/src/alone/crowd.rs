@@ -1,4 +1,4 @@
-//! Logins from start to end, as seen by a client: many at once, and one after the other.
+//! Logins from start to finish, as seen by a client: many concurrently, and one after another.
 
 use std::time::{Duration, Instant};
 
@@ -13,23 +13,23 @@ use crate::deadline::ROW;
 use crate::fill::text;
 use crate::servers::Running;
 
-/// Interval between two looks at the daemon's use.
+/// The interval at which the daemon's resource usage is sampled.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// Times and resources of many logins at once.
+/// The times and resources for many concurrent logins.
 pub(super) struct Crowd {
-    /// Time from the first request until every login has shown its address.
+    /// The time from the first request until every login has shown its URL.
     pub(super) shown: Duration,
-    /// Time from the moment at which the CLIs continued until every login has succeeded.
+    /// The time from the moment at which the CLIs continue until every login has succeeded.
     pub(super) saved: Duration,
     pub(super) idle: Usage,
     pub(super) peak: Usage,
 }
 
-/// Resources that the daemon holds, without its children.
+/// The resources used by the daemon, without its children.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Usage {
-    /// Resident memory in megabytes of 10^6 bytes.
+    /// The resident memory in megabytes of 10^6 bytes.
     pub(super) memory: f64,
     pub(super) threads: usize,
 }
@@ -44,7 +44,7 @@ impl Usage {
     }
 }
 
-/// Runs `count` complete logins at the same time.
+/// Runs `count` complete logins concurrently.
 pub(super) async fn crowd(home: &Home, daemon: &Running, recipe: &str, count: usize) -> Result<Crowd> {
     let go = home.root.join("go");
     let _ = std::fs::remove_file(&go);
@@ -61,7 +61,7 @@ pub(super) async fn crowd(home: &Home, daemon: &Running, recipe: &str, count: us
     Ok(Crowd { shown, saved: released.elapsed(), idle, peak: rising.peak(falling) })
 }
 
-/// Samples the daemon's use while `work` runs, and returns the peak.
+/// Samples the daemon's resource usage while `work` runs, and returns the peak.
 async fn watched<T>(daemon: &Running, work: impl Future<Output = Result<T>>) -> Result<(T, Usage)> {
     let mut work = std::pin::pin!(work);
     let mut look = tokio::time::interval(LOOK);
@@ -84,7 +84,7 @@ pub(super) async fn reading(caller: &mut Caller, recipe: &str) -> Result<Duratio
     Ok(since(begun, over))
 }
 
-/// Measures the time from the request of a login to the first output of its CLI.
+/// Measures the time from requesting a login to the first output of its CLI.
 pub(super) async fn starting(caller: &mut Caller, recipe: &str) -> Result<Duration> {
     let asked = now();
     let session = begin(caller, recipe).await?;
@@ -93,8 +93,8 @@ pub(super) async fn starting(caller: &mut Caller, recipe: &str) -> Result<Durati
     Ok(since(asked, spoke))
 }
 
-/// Measures the time from the CLI's last output, after which it ends, to the login's success. Returns `None` when the
-/// daemon noticed the end before, in its check once a second.
+/// Measures the time from the CLI's last output, after which it exits, to the login's success. Returns `None` if the
+/// daemon noticed the end earlier, in its check every second.
 pub(super) async fn ending(caller: &mut Caller, recipe: &str) -> Result<Option<Duration>> {
     let session = begin(caller, recipe).await?;
     let Some(url) = session["authUrl"].as_str() else { return Ok(None) };
@@ -102,7 +102,7 @@ pub(super) async fn ending(caller: &mut Caller, recipe: &str) -> Result<Option<D
     Ok(Some(since(last, end(caller, &session).await?)))
 }
 
-/// Starts a login and waits for its address, or for its end without one.
+/// Starts a login and waits for its URL, or for its end without one.
 async fn begin(caller: &mut Caller, recipe: &str) -> Result<Value> {
     let started = caller.call("auth.start", &json!({"providerId": "fake", "recipe": recipe})).await?;
     let session = caller.call("auth.poll", &json!({"sessionId": text(&started, "sessionId")?})).await?;
@@ -110,7 +110,7 @@ async fn begin(caller: &mut Caller, recipe: &str) -> Result<Value> {
     Ok(until(caller, session, shown).await?.0)
 }
 
-/// Waits for the success of a login and returns the moment at which the client received it.
+/// Waits for a login to succeed and returns when the client received the result.
 async fn end(caller: &mut Caller, session: &Value) -> Result<u128> {
     let (session, heard) = until(caller, session.clone(), has_ended).await?;
     ensure!(session["status"] == "success", "a login failed: {session}");
@@ -140,7 +140,7 @@ async fn until(
         if has_ended(&session) {
             bail!("a login ended: {session}");
         }
-        ensure!(Instant::now() < limit, "a login did not go on: {session}");
+        ensure!(Instant::now() < limit, "a login made no progress: {session}");
         let poll = json!({
             "sessionId": session["sessionId"], "afterRevision": session["revision"], "waitMs": 10_000,
         });

@@ -1,4 +1,4 @@
-//! The time from a change that one client makes to the event at another client.
+//! The time from a change made by one client to the event received by another.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::report::{Figure, Goal, Report, SRVD};
 
 const EVENT: Goal = Goal::at_most(5.0, "ms p99");
 
-/// Measures changes of a bundle, one after the other. Each is a transaction.
+/// Measures changes to a bundle, one after another. Each is a transaction.
 pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home("events")?;
     let _daemon = home.start().await?;
@@ -38,7 +38,7 @@ async fn changes(home: &Home, count: usize) -> Result<Figure> {
             Ok((event, begun.elapsed()))
         };
         let (_, (event, time)) = tokio::try_join!(writer.call("bundle.update", &update), receipt)?;
-        ensure!(event["topic"] == "identitybundles:changed", "not the event of the change: {event}");
+        ensure!(event["topic"] == "identitybundles:changed", "unexpected event: {event}");
         times.push(time);
     }
     Ok(Figure::spread(times))

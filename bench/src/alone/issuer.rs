@@ -1,4 +1,5 @@
-//! A token endpoint on loopback that grants every request. It has several addresses, to act as several authorities.
+//! A token endpoint on loopback that grants every request. It has several addresses, so that it can act as several
+//! authorities.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use tokio::task::JoinSet;
 
 use crate::deadline::ANSWER;
 
-/// The life of a token in seconds. No token is due again during the measurement.
+/// The lifetime of a token in seconds. No token is due again during the measurement.
 const LIFE: u32 = 24 * 60 * 60;
-/// Length of the filler in a token, which makes it about as long as a small JWT.
+/// The length of the filler in a token, which makes it about as long as a small JWT.
 const FILL: usize = 600;
 
 /// The issuer.
@@ -30,12 +31,12 @@ pub(super) struct Issuer {
 }
 
 struct State {
-    /// Delay before each answer.
+    /// The delay before each answer.
     pause: Duration,
     seen: watch::Sender<Seen>,
 }
 
-/// Counts of requests, and the times of the first and the last answer.
+/// The number of requests, and the times of the first and last answer.
 #[derive(Clone, Copy, Default)]
 struct Seen {
     waiting: usize,
@@ -45,11 +46,11 @@ struct Seen {
     last: Option<Instant>,
 }
 
-/// Measured use of the issuer.
+/// The measured load on the issuer.
 pub(super) struct Usage {
-    /// Time from the first answer to the last.
+    /// The time from the first answer to the last.
     pub(super) time: Duration,
-    /// Largest number of requests that were pending at the same time.
+    /// The maximum number of requests that were pending at the same time.
     pub(super) most: usize,
 }
 
@@ -64,7 +65,7 @@ pub(super) fn refresh(number: usize) -> String {
 }
 
 impl Issuer {
-    /// Starts the issuer at `addresses` addresses.
+    /// Starts the issuer with this many addresses.
     pub(super) async fn start(addresses: usize, pause: Duration) -> Result<Self> {
         let state = Arc::new(State { pause, seen: watch::channel(Seen::default()).0 });
         let (mut urls, mut servers) = (Vec::new(), JoinSet::new());
@@ -76,17 +77,17 @@ impl Issuer {
         Ok(Self { urls, state, _servers: servers })
     }
 
-    /// Waits until `count` answers were given. Fails when no request comes for a while.
+    /// Waits until `count` answers have been sent. Fails if no request arrives for a while.
     pub(super) async fn answered(&self, count: usize) -> Result<Usage> {
         let mut seen = self.state.seen.subscribe();
         loop {
             let now = *seen.borrow_and_update();
             if now.answered >= count {
-                let (first, last) = now.first.zip(now.last).context("nothing was answered")?;
+                let (first, last) = now.first.zip(now.last).context("no request was answered")?;
                 return Ok(Usage { time: last - first, most: now.most });
             }
             if tokio::time::timeout(ANSWER, seen.changed()).await.is_err() {
-                bail!("the daemon asked for {} of {count} tokens and then for no more", now.answered);
+                bail!("the daemon requested only {} of {count} tokens", now.answered);
             }
         }
     }
@@ -98,7 +99,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = state.clone();
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, &state));
-            // A daemon that ends closes its connections, which is no failure.
+            // A daemon that exits closes its connections, which is not an error.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;

@@ -13,12 +13,12 @@ use crate::fill;
 use crate::report::{Figure, Goal, Report, SRVD};
 
 const LAUNCH: Goal = Goal::at_most(1.0, "ms p99");
-/// Bundles that have a login in a directory beside those that have keys.
+/// The number of bundles with a login in a directory, in addition to those with keys.
 const LOGINS: usize = 200;
-/// Launches before the first one that is measured.
+/// The number of launches before the first measured one.
 const WARM: usize = 200;
 
-/// Measures, one after the other, launches by keys alone and launches by a CLI's login alone.
+/// Measures launches, one after another: first with keys only, then with a CLI's login only.
 pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home("launches")?;
     let accounts = alone.amount.accounts;
@@ -47,14 +47,14 @@ pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
 async fn spread(caller: &mut Caller, bundles: &[String], runs: usize) -> Result<Figure> {
     let mut times = Vec::with_capacity(runs);
     for run in 0..WARM + runs {
-        // The bundle is far from the previous one, so that its pages are not warm because of that one.
+        // The bundle is far from the previous one, so that its pages are not already cached because of it.
         let bundle = bundles.get(run * 37 % bundles.len()).context("no bundle")?;
         let begun = Instant::now();
         let launch = caller.call("launch.resolve", &json!({"bundleId": bundle})).await?;
         let time = begun.elapsed();
         ensure!(
             launch["set"].as_object().is_some_and(|set| !set.is_empty()),
-            "{bundle} launches with nothing"
+            "{bundle} launches without any credentials"
         );
         if run >= WARM {
             times.push(time);
@@ -63,7 +63,7 @@ async fn spread(caller: &mut Caller, bundles: &[String], runs: usize) -> Result<
     Ok(Figure::spread(times))
 }
 
-/// Returns whether an answer names this many accounts.
+/// Returns whether an answer contains this many accounts.
 pub(super) fn has_accounts(launch: &Value, count: usize) -> bool {
     launch["accounts"].as_array().is_some_and(|accounts| accounts.len() == count)
 }

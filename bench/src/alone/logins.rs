@@ -1,4 +1,4 @@
-//! The cost of logins under load: many at once, much output, many connections, or processes left behind.
+//! The cost of logins under load: many concurrent ones, much output, many connections, or processes left behind.
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -12,18 +12,18 @@ use crate::daemon::Home;
 use crate::deadline::ROW;
 use crate::report::{Figure, Goal, Report, SRVD, milliseconds};
 
-/// Complete logins that run at the same time.
+/// The number of complete logins that run concurrently.
 const CROWD: usize = 100;
-const THREADS: Goal = Goal::at_most(8.0, "threads more");
-/// Connections that are open while a CLI is started.
+const THREADS: Goal = Goal::at_most(8.0, "more threads");
+/// The number of open connections while a CLI is started.
 const CONNECTIONS: usize = 5000;
-/// Connections that are opened at a time.
+/// The number of connections opened at a time.
 const BATCH: usize = 100;
-/// Descriptors that this program and the daemon need in addition to those.
+/// The number of additional descriptors needed by this program and the daemon.
 const DESCRIPTORS: usize = 500;
 const END: Goal = Goal::at_most(300.0, "ms p99");
 
-/// Measures many complete logins at once. Each terminal has its own daemon.
+/// Measures many complete concurrent logins. Each terminal has its own daemon.
 pub(crate) async fn crowds(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home_with_fake_cli("crowds")?;
     for (terminal, _) in TERMINALS {
@@ -42,8 +42,8 @@ pub(crate) async fn crowds(alone: &Alone, report: &mut Report) -> Result<()> {
         let more = crowd.peak.threads.saturating_sub(crowd.idle.threads);
         let peak = Figure::of([
             (crowd.idle.memory, "MB before"),
-            (crowd.peak.memory, "MB at most"),
-            (count(more), "threads more"),
+            (crowd.peak.memory, "MB peak"),
+            (count(more), "more threads"),
         ]);
         report.figure(&format!("{row}: the daemon"), SRVD, peak, Some(THREADS));
         report.figure(&format!("{row}: memory afterwards"), SRVD, after, None);
@@ -51,7 +51,7 @@ pub(crate) async fn crowds(alone: &Alone, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Measures how fast output is read, and the memory that this takes.
+/// Measures how fast output is read, and how much memory this takes.
 pub(crate) async fn reading(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home_with_fake_cli("reading")?;
     for (terminal, _) in TERMINALS {
@@ -62,7 +62,7 @@ pub(crate) async fn reading(alone: &Alone, report: &mut Report) -> Result<()> {
             let time = crowd::reading(&mut home.connect().await?, &format!("flood-{terminal}")).await?;
             let speed = f64::from(FLOOD) / 1e6 / time.as_secs_f64();
             let memory = (Usage::of(&daemon)?.memory - before).max(0.0);
-            Ok(Figure::of([(speed, "MB/s"), (memory, "MB memory gained")]))
+            Ok(Figure::of([(speed, "MB/s"), (memory, "MB extra memory")]))
         };
         if let Some(figure) = report.attempt(&row, SRVD, ROW, measured).await {
             report.figure(&row, SRVD, figure, None);
@@ -71,7 +71,7 @@ pub(crate) async fn reading(alone: &Alone, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Measures the time from a request to the CLI's first output, with no other connection and with many.
+/// Measures the time from a request to the CLI's first output, both without other connections and with many.
 pub(crate) async fn starts(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home_with_fake_cli("starts")?;
     let most = descriptors().saturating_sub(DESCRIPTORS).min(CONNECTIONS);
@@ -88,7 +88,7 @@ pub(crate) async fn starts(alone: &Alone, report: &mut Report) -> Result<()> {
                 for _ in 0..=alone.amount.runs {
                     times.push(crowd::starting(&mut caller, &recipe).await?);
                 }
-                // The first login runs with cold caches and is not counted.
+                // The first login runs with cold caches and does not count.
                 Ok(Figure::spread(times.into_iter().skip(1)))
             };
             if let Some(figure) = report.attempt(&row, SRVD, ROW, measured).await {
@@ -100,7 +100,7 @@ pub(crate) async fn starts(alone: &Alone, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Raises the limit of descriptors, which the daemon inherits, as far as possible and returns it.
+/// Raises the descriptor limit, which the daemon inherits, as far as possible and returns it.
 fn descriptors() -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -118,7 +118,7 @@ async fn connected(home: &Home, count: usize) -> Result<Vec<Caller>> {
     Ok(callers)
 }
 
-/// Measures the time from the CLI's end to the session's end while a remaining process holds the output open.
+/// Measures the time from the CLI's exit to the end of the session, while a leftover process holds the output open.
 pub(crate) async fn ends(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home_with_fake_cli("ends")?;
     let _daemon = home.start().await?;

@@ -1,7 +1,7 @@
-//! Parts that measure the daemon alone, from the side of a user: at its sockets and with its commands.
+//! Parts that measure only the daemon, from a user's point of view: at its sockets and with its commands.
 //!
-//! Each part starts its own daemon and uses the modules of this crate that are not a directory. It knows nothing of the
-//! peers, which belong in [`crate::beside`].
+//! Each part starts its own daemon and uses the modules at the top level of this crate. This module knows nothing about
+//! the peers, which belong in [`crate::beside`].
 
 pub(crate) mod build;
 pub(crate) mod commands;
@@ -24,15 +24,15 @@ use anyhow::{Context as _, Result};
 
 use crate::daemon::Home;
 
-/// The time that a daemon is left alone before its memory is read.
+/// The time for which a daemon is left idle before its memory is measured.
 const REST: Duration = Duration::from_secs(2);
 
 /// The settings of these parts.
 pub(crate) struct Alone {
     pub(crate) srvd: PathBuf,
-    /// The scripted CLI, an example of `auth-spawner`.
+    /// The scripted CLI, which is an example of `auth-spawner`.
     pub(crate) fake_cli: Option<PathBuf>,
-    /// An existing directory for everything that is written. The caller removes it.
+    /// An existing directory for all output files. The caller removes it.
     pub(crate) work: PathBuf,
     /// An empty database on a server, on which profiles are measured as well.
     pub(crate) postgres: Option<String>,
@@ -40,7 +40,7 @@ pub(crate) struct Alone {
 }
 
 impl Alone {
-    /// Creates the directories of a daemon. Each part has its own.
+    /// Creates the directories of a daemon. Each part has separate ones.
     fn home(&self, part: &str) -> Result<Home> {
         Home::new(&self.work.join(part), &self.srvd)
     }
@@ -48,18 +48,18 @@ impl Alone {
     /// Creates the directories of a daemon whose provider `fake` is the scripted CLI.
     fn home_with_fake_cli(&self, part: &str) -> Result<Home> {
         let home = self.home(part)?;
-        let program = self.fake_cli.as_ref().context("this part needs --fake-cli")?;
+        let program = self.fake_cli.as_ref().context("this part requires --fake-cli")?;
         courses::install(&home, program)?;
         Ok(home)
     }
 }
 
-/// Numbers of items and repetitions.
+/// The number of items and repetitions.
 pub(crate) struct Amount {
     accounts: usize,
     boots: usize,
     logins: usize,
-    /// Starts and ends of a CLI, and runs of a command.
+    /// Starts and exits of a CLI, and runs of a command.
     runs: usize,
     /// Calls of one kind.
     calls: usize,
@@ -67,7 +67,7 @@ pub(crate) struct Amount {
     watched: usize,
     changes: usize,
     profiles: usize,
-    /// Tokens that are due for a refresh.
+    /// Tokens due for a refresh.
     tokens: usize,
 }
 
@@ -95,12 +95,12 @@ pub(crate) const QUICK: Amount = Amount {
     tokens: 400,
 };
 
-/// Returns the Unix time in microseconds, from the clock that the scripted CLI also reads.
+/// Returns the Unix time in microseconds, from the same clock that the scripted CLI uses.
 fn now() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros())
 }
 
-/// Returns the time in an address that the scripted CLI printed.
+/// Returns the time in a URL printed by the scripted CLI.
 fn written(url: &str) -> Result<u128> {
     let (_, time) = url.split_once("t=").context("the URL has no time")?;
     Ok(time.parse()?)
@@ -115,7 +115,7 @@ fn megabytes(kilobytes: u64) -> f64 {
     f64::from(u32::try_from(kilobytes).unwrap_or(u32::MAX)) * 1.024 / 1000.0
 }
 
-/// Converts a count to a number for a figure.
+/// Converts a count to a floating-point number.
 fn count(items: usize) -> f64 {
     f64::from(u32::try_from(items).unwrap_or(u32::MAX))
 }

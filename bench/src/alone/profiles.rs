@@ -14,19 +14,19 @@ use crate::deadline::{FILL, ROW};
 use crate::report::{Figure, Report, SRVD, progress};
 use crate::servers::Running;
 
-/// Providers of every user. The last one has tokens, the others have keys.
+/// The number of providers for each user. The last one has tokens; the others have keys.
 const PROVIDERS: usize = 5;
-/// People at each provider.
+/// The number of identities at each provider.
 const PEOPLE: usize = 2;
-/// Profiles of one user for one agent.
+/// The number of profiles for one user and one agent.
 const EACH: usize = PROVIDERS * PEOPLE;
-/// Agents of one user.
+/// The number of agents per user.
 const AGENTS: usize = 2;
-/// Calls before the first one that is measured.
+/// The number of calls before the first measured one.
 const WARM: usize = 500;
-/// Profiles that are stored before the progress is reported.
+/// The number of profiles stored between two progress reports.
 const BATCH: usize = 2000;
-/// The life of a token that is not refreshed during the measurement.
+/// The lifetime of a token that must not be refreshed during the measurement.
 const LIFE: Duration = Duration::from_hours(1000);
 
 /// Measures on both databases.
@@ -36,12 +36,12 @@ pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
         let home = alone.home("profiles-postgres")?.with_database(url);
         on(alone, report, "PostgreSQL", &home).await?;
     } else {
-        report.left_out("PostgreSQL is not installed, so its rows are left out.");
+        report.left_out("PostgreSQL is not installed, so its rows are omitted.");
     }
     Ok(())
 }
 
-/// The method of a call, and its parameters for a profile.
+/// The method of a call, and a function that returns its parameters for a profile.
 type Call = (&'static str, fn(usize) -> Value);
 
 /// Measures with few profiles and then with many, to show whether the size of the table matters.
@@ -71,7 +71,7 @@ async fn on(alone: &Alone, report: &mut Report, database: &str, home: &Home) -> 
     Ok(())
 }
 
-/// Returns the user and the agent that own the profile with this number.
+/// Returns the user and agent that own the profile with this number.
 fn owner(number: usize) -> (String, String) {
     let pair = number / EACH;
     (format!("user-{}", pair / AGENTS), format!("agent-{}", pair % AGENTS))
@@ -87,7 +87,7 @@ fn all(number: usize) -> Value {
     json!({"userId": user, "agentId": agent})
 }
 
-/// Measures calls with numbers far from each other, so that no page is warm because of the previous call alone.
+/// Measures calls with widely spaced numbers, so that no page is cached just because of the previous call.
 async fn spread(
     daemon: &Running,
     caller: &mut Caller,
@@ -143,7 +143,7 @@ fn profile(number: usize) -> (&'static str, Value) {
     ("profile.upsert", params)
 }
 
-/// Returns the tokens of an account, with this remaining life.
+/// Returns the tokens of an account, with this remaining lifetime.
 pub(super) fn tokens(number: usize, life: Duration) -> Value {
     let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default() + life;
     json!({

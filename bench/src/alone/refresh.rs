@@ -12,14 +12,14 @@ use crate::daemon::Home;
 use crate::deadline::{FILL, within};
 use crate::report::{Figure, Report, SRVD};
 
-/// Delay of an issuer on a real network.
+/// The delay of an issuer on a real network.
 const FAR: Duration = Duration::from_millis(50);
-/// Time that storing one token may take.
+/// The maximum time to store one token.
 const STORE: Duration = Duration::from_millis(5);
-/// Tokens that are stored in one batch of calls.
+/// The number of tokens stored in one batch of calls.
 const BATCH: usize = 2000;
 
-/// The part of a provider that stores tokens.
+/// The part of a provider's entry that is needed to store tokens.
 const ENTRY: &str = r#"
 [providers.@ID@]
 display-name = "@ID@"
@@ -29,7 +29,7 @@ class = "api_key"
 vars = ["@VAR@_TOKEN"]
 base-url = "https://@ID@.example.test"
 "#;
-/// The part that refreshes them. It is added when all tokens are stored.
+/// The part that enables refreshing. It is added once all tokens have been stored.
 const OAUTH: &str = r#"
 [providers.@ID@.oauth]
 token-url = "@URL@"
@@ -37,7 +37,7 @@ client-id = "srvd"
 body = "form"
 "#;
 
-/// Tokens that are due, and the authorities that renew them.
+/// The tokens that are due, and the authorities that refresh them.
 struct Load {
     name: &'static str,
     tokens: usize,
@@ -45,7 +45,7 @@ struct Load {
     pause: Duration,
 }
 
-/// Measures many tokens at many authorities, the limit of one authority, and the effect of distance.
+/// Measures many tokens at many authorities, the limit for one authority, and the effect of distance.
 pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     let tokens = alone.amount.tokens;
     let loads = [
@@ -63,11 +63,11 @@ pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// Stores the tokens, starts a daemon, and measures it until the last token is refreshed.
+/// Stores the tokens, starts a daemon, and measures it until the last token has been refreshed.
 async fn refresh(home: &Home, load: &Load) -> Result<Figure> {
     let issuer = Issuer::start(load.authorities, load.pause).await?;
     entries(home, &issuer, "")?;
-    // A token is due when three quarters of its life are over. None is due while they are stored.
+    // A token is due after three quarters of its lifetime. None is due while they are being stored.
     let limit = Duration::from_secs(10) + STORE * u32::try_from(load.tokens)?;
     within(limit, store(home, load, limit * 3 / 2)).await.context("the tokens were not stored")?;
     tokio::time::sleep(limit * 6 / 5).await;
@@ -80,7 +80,7 @@ async fn refresh(home: &Home, load: &Load) -> Result<Figure> {
     let cpu = (daemon.process.cpu()? - before) / count(load.tokens);
     let rate = count(load.tokens - 1) / usage.time.as_secs_f64();
     let figure =
-        Figure::of([(rate, "tokens/s"), (cpu, "us CPU each"), (count(usage.most), "asked at a time")]);
+        Figure::of([(rate, "tokens/s"), (cpu, "us CPU each"), (count(usage.most), "concurrent requests")]);
     Ok(figure.and(megabytes(daemon.process.resident()?), "MB afterwards"))
 }
 
@@ -94,7 +94,7 @@ fn entries(home: &Home, issuer: &Issuer, oauth: &str) -> Result<()> {
     Ok(())
 }
 
-/// Stores tokens with this life. Each belongs to its own user. The providers take turns.
+/// Stores tokens with this lifetime. Each belongs to a different user. The providers take turns.
 async fn store(home: &Home, load: &Load, life: Duration) -> Result<()> {
     let _daemon = home.start().await?;
     let mut caller = home.connect().await?;

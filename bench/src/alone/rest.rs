@@ -1,4 +1,4 @@
-//! The daemon without a login: its size, its start and its memory.
+//! The daemon without logins: its size, its start and its memory.
 
 use std::time::Instant;
 
@@ -58,7 +58,7 @@ async fn boots(report: &mut Report, home: &Home, database: &str, times: usize) {
     }
 }
 
-/// Measures the memory of one daemon from its start on.
+/// Measures the memory of one daemon from its start onwards.
 async fn memory(report: &mut Report, home: &Home, database: &str) {
     let row = |when: &str| format!("memory at rest, {database}, {when}");
     let (first, second, third) =

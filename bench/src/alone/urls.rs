@@ -1,4 +1,4 @@
-//! The time from the start of a login until its URL reaches a client.
+//! The time from starting a login until its URL reaches a client.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,36 +17,36 @@ use crate::deadline::{ANSWER, ROW, within};
 use crate::fill::text;
 use crate::report::{Figure, Goal, Report, SRVD};
 
-/// The goal from the CLI's write until the event has arrived.
+/// The goal for the time from the CLI's write until the event arrives.
 const EVENT: Goal = Goal::at_most(5.0, "ms p99");
-/// Logins that run at the same time. The result is for information.
+/// The number of concurrent logins. The result is for information only.
 const AT_ONCE: usize = 20;
 
-/// Times of one login.
+/// The times measured for one login.
 struct Sample {
-    /// Time from the request until the client had the URL.
+    /// The time from the request until the client has the URL.
     start: Duration,
-    /// Time from the CLI's write until the client received the event of the state with the URL.
+    /// The time from the CLI's write until the client receives the event for the state with the URL.
     event: Duration,
-    /// Time from the CLI's write until the client had the URL, which it waits for in `auth.poll`.
+    /// The time from the CLI's write until the client has the URL, for which it waits in `auth.poll`.
     answer: Duration,
 }
 
-/// A frontend: a connection that receives the events of all logins, and one for each login at a time.
+/// A frontend: a connection that receives the events of all logins, and one connection per login.
 struct Frontend {
     callers: Vec<Caller>,
     arrivals: mpsc::Receiver<Arrival>,
     seen: HashMap<(String, u64), u128>,
 }
 
-/// An event with the time of its arrival.
+/// An event and its time of arrival.
 struct Arrival {
     session: String,
     revision: u64,
     at: u128,
 }
 
-/// A login whose client has the URL.
+/// A login whose URL the client has received.
 struct Shown {
     session: String,
     revision: u64,
@@ -55,12 +55,12 @@ struct Shown {
     answered: u128,
 }
 
-/// Measures logins one by one, and many at once.
+/// Measures logins one by one, and many concurrently.
 pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home_with_fake_cli("urls")?;
     let daemon = home.start().await?;
     let mut frontend = Frontend::new(&home).await?;
-    // The first login runs with cold caches and is not counted.
+    // The first login runs with cold caches and does not count.
     frontend.measure(&["url-pipe"]).await?;
     for (terminal, _) in TERMINALS {
         let recipe = format!("url-{terminal}");
@@ -104,7 +104,7 @@ impl Frontend {
         let mut watcher = home.connect().await?;
         watcher.call("events.subscribe", &json!({"topics": ["authsession:changed:*"]})).await?;
         let (sender, arrivals) = mpsc::channel(4096);
-        // The task ends with the connection, or with this frontend.
+        // The task ends with the connection or with this frontend.
         tokio::spawn(stamp(watcher, sender));
         let callers = try_join_all((0..AT_ONCE).map(|_| home.connect())).await?;
         Ok(Self { callers, arrivals, seen: HashMap::new() })
@@ -118,7 +118,7 @@ impl Frontend {
         Ok(samples)
     }
 
-    /// Starts a login with each of the recipes at once, measures them, and cancels them.
+    /// Concurrently starts a login with each of the recipes, measures them, and cancels them.
     async fn measure(&mut self, recipes: &[&str]) -> Result<Vec<Sample>> {
         let logins = self.callers.iter_mut().zip(recipes);
         let shown = try_join_all(logins.map(|(caller, recipe)| login(caller, recipe))).await?;
@@ -135,7 +135,7 @@ impl Frontend {
         Ok(samples)
     }
 
-    /// Returns the time when the event of a state arrived.
+    /// Returns when the event for a state arrived.
     async fn arrival(&mut self, session: &str, revision: u64) -> Result<u128> {
         let key = (session.to_owned(), revision);
         loop {
@@ -171,7 +171,7 @@ async fn login(caller: &mut Caller, recipe: &str) -> Result<Shown> {
 }
 
 async fn stamp(mut watcher: Caller, sender: mpsc::Sender<Arrival>) {
-    // An error ends the channel, which fails the row that waits for an event.
+    // An error ends the channel, which fails the row waiting for an event.
     while let Ok(event) = watcher.event().await {
         let at = now();
         let data = &event["data"];

@@ -1,4 +1,4 @@
-//! The time until a change of a CLI's file reaches a client, and the cost of watching many of them.
+//! The time until a change to a CLI's file reaches a client, and the cost of watching many such files.
 
 use std::time::{Duration, Instant};
 
@@ -13,11 +13,11 @@ use crate::fill::{self, Login};
 use crate::report::{Figure, Goal, Report, SRVD};
 
 const EVENT: Goal = Goal::at_most(100.0, "ms p99");
-/// The time allowed for the first checks of all accounts.
+/// The maximum time for the first checks of all accounts.
 const SETTLE: Duration = Duration::from_secs(3);
 const GOOD: &str = r#"{"access":"bench"}"#;
 
-/// Changes the files of many logins, one after the other.
+/// Changes the files of many logins, one after another.
 pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
     let home = alone.home("watching")?;
     let (count, changes) = (alone.amount.watched, alone.amount.changes);
@@ -37,7 +37,7 @@ pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
 
     let row = "change of a CLI's file to the event";
     let measured = async {
-        // A check of each account that will change has set its watch.
+        // The check of each account that will change has set its watch.
         let checks = watched.iter().take(changes);
         let checks = checks.map(|login| ("account.refreshstatus", json!({"accountId": login.account})));
         client.all(&checks.collect::<Vec<_>>()).await?;
@@ -50,7 +50,7 @@ pub(crate) async fn measure(alone: &Alone, report: &mut Report) -> Result<()> {
         Ok((gone, back))
     };
     if let Some((gone, back)) = report.attempt(row, SRVD, ROW, measured).await {
-        // A file that ends a good status is read again 30 ms later, before the status changes.
+        // If a file stops being a valid login, it is read again 30 ms later, before the status changes.
         report.figure(&format!("{row}, a login that ends"), SRVD, Figure::spread(gone), Some(EVENT));
         report.figure(&format!("{row}, a login that returns"), SRVD, Figure::spread(back), Some(EVENT));
     }

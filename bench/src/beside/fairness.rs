@@ -1,5 +1,5 @@
-//! The effect of a connection that floods on another connection that does not, and the cost of a subscriber that reads
-//! nothing.
+//! The effect of a flooding connection on another connection that does not flood, and the cost of a subscriber that
+//! reads nothing.
 
 use std::time::{Duration, Instant};
 
@@ -20,12 +20,12 @@ const ALONE: &str = "alone";
 const BESIDE: &str = "beside a flood";
 const P99: &str = "p99";
 const WORK: &str = "p99 of a connection at depth 1";
-/// Requests that the flooding connection keeps in flight.
+/// The number of requests that the flooding connection keeps in flight.
 const FLOOD: usize = 128;
 const SLOW: &str = "a subscriber that reads nothing, 20,000 events";
 /// The number of calls, each of which publishes one event.
 const EVENTS: f64 = 20_000.0;
-/// Kilobytes that the queue may hold, together with what the sockets of both sides take.
+/// The maximum size of the queue in kilobytes, including what the sockets on both sides hold.
 const QUEUE: f64 = 4096.0;
 
 /// Compares the daemon with itself.
@@ -60,14 +60,14 @@ async fn flooded(plan: &Plan, running: &Running) -> Result<Rounds> {
     Ok(rounds)
 }
 
-/// Returns the memory that the events for the subscriber take, in KiB.
+/// Returns the memory used by the subscriber's pending events, in KiB.
 async fn slow_subscriber(running: &Running) -> Result<f64> {
     let mut control = Caller::open(&running.address).await?;
     let bundle = fill::bundles(&mut control, "Changing", 0..1, 0).await?.remove(0);
     let updates = frames(DEPTH, |id| {
         ("bundle.update", json!({"bundleId": bundle, "description": format!("a text that changes, {id}")}))
     });
-    // The same work runs without a subscriber first, so that memory left in the allocator does not count as a queue.
+    // The same work first runs without a subscriber, so that memory left in the allocator is not counted as a queue.
     control.drive(&updates, Duration::from_secs(1)).await?;
     let mut slow = Caller::open(&running.address).await?;
     let topics = json!({"topics": [TOPIC, "identitybundles:*", "identitybundlebindings:*"]});

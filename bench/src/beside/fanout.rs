@@ -1,4 +1,5 @@
-//! One publisher, many subscribers, events in bursts: the server's cost of one delivery beyond the cost of publishing.
+//! One publisher, many subscribers, events in bursts: the server's cost of one delivery, without the cost of
+//! publishing.
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
@@ -15,10 +16,11 @@ use crate::socket::connect;
 
 const CPU: &str = "CPU";
 const SUBSCRIBERS: usize = 1000;
-/// Events sent at once. Deleting a bundle of this many accounts causes such a burst, with one bundle event beside it.
+/// The number of events sent at once. Deleting a bundle with this many accounts causes such a burst, plus one bundle
+/// event.
 const BURST: usize = 16;
 const BURSTS: usize = 10;
-/// The approximate size of an event of the daemon in its frame, in bytes.
+/// The approximate size of one of the daemon's events in its frame, in bytes.
 const EVENT_BYTES: usize = 200;
 const WORK: &str = "event to 1,000 subscribers, bursts of 16";
 pub(super) const TOPIC: &str = "identityaccounts:changed:*";
@@ -42,7 +44,7 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// Returns the server's processor time for all bursts, in microseconds. The cost of publishing them, such as the
-/// daemon's transactions, is the cost without subscribers.
+/// daemon's transactions, is measured without subscribers.
 async fn bursts(server: Server, running: &Running, subscribed: usize) -> Result<f64> {
     match server {
         Server::Redis => redis(running, subscribed).await,
@@ -51,7 +53,7 @@ async fn bursts(server: Server, running: &Running, subscribed: usize) -> Result<
     }
 }
 
-/// Opens connections that each make this call.
+/// Opens connections, each of which makes this call.
 async fn subscribers(
     address: &Address,
     count: usize,
@@ -110,7 +112,7 @@ async fn redis(running: &Running, subscribed: usize) -> Result<f64> {
     let payload = "x".repeat(EVENT_BYTES);
     let publish = format!("PUBLISH t {payload}\r\n").repeat(BURST);
     let message = format!("*3\r\n$7\r\nmessage\r\n$1\r\nt\r\n${EVENT_BYTES}\r\n{payload}\r\n").len();
-    // Each command is answered with its number of receivers.
+    // The reply to each command is its number of receivers.
     let answers = format!(":{subscribed}\r\n").len() * BURST;
     let mut control = connect(running.address.socket).await?;
     let before = running.process.cpu()?;

@@ -1,4 +1,4 @@
-//! Idle connections: the memory that each costs the server.
+//! Idle connections: the server memory that each one costs.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::socket::Socket;
 
 const MEMORY: &str = "memory";
 const CONNECTIONS: usize = 5000;
-/// Connections that are opened at a time.
+/// The number of connections opened at a time.
 const BATCH: usize = 50;
 const WORK: &str = "5,000 idle connections";
-/// Idle time of a server before its memory is read.
+/// The time for which a server is left idle before its memory is measured.
 const REST: Duration = Duration::from_secs(1);
 
 /// Compares the servers.

@@ -1,5 +1,5 @@
-//! `launch.resolve` over the socket compared with its own statement in process, and durable writes compared with a
-//! plain pool.
+//! `launch.resolve` over the socket compared with its own SQL statement in process, and durable writes compared with a
+//! plain connection pool.
 
 use std::time::Duration;
 
@@ -25,13 +25,13 @@ const WRITE: &str = "16 concurrent durable credential writes";
 
 /// A server that is ready to be driven.
 enum Driver {
-    /// The daemon, with the calls that read and those that write. Each launch is of its own bundle.
+    /// The daemon, with the read calls and the write calls. Each launch uses a different bundle.
     Srvd { caller: Caller, launches: Vec<Vec<u8>>, writes: Vec<Vec<u8>> },
     /// The peer, which does the work in its own process.
     Floor(BufReader<TcpStream>),
 }
 
-/// Compares the daemon with the statements alone. The peer reads and writes a database with the daemon's own schema.
+/// Compares the daemon with the statements alone. The peer reads and writes a database with the daemon's schema.
 pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
     let mut drivers = Vec::new();
     for server in [Server::Srvd, Server::Floor] {

@@ -1,8 +1,8 @@
 //! Parts that compare the daemon with its peers, as ratios within one run.
 //!
-//! Servers take turns in each round, so that a change in the speed of the machine affects all of them. A ratio is the
-//! median of the ratios of each round. A server that fails leaves the row, and the others go on. Measurements of the
-//! daemon alone belong in [`crate::alone`].
+//! The servers take turns in each round, so that a change in the machine's speed affects all of them. A ratio is the
+//! median of the ratios of all rounds. A server that fails is dropped from the row, and the others continue.
+//! Measurements of the daemon alone belong in [`crate::alone`].
 
 pub(crate) mod fairness;
 pub(crate) mod fanout;
@@ -27,7 +27,7 @@ const TIMES: &str = "x";
 pub(crate) struct Plan {
     pub(crate) programs: Programs,
     pub(crate) rounds: usize,
-    /// The time that one server is driven in one round.
+    /// The time for which one server is driven in one round.
     pub(crate) slice: Duration,
 }
 
@@ -39,7 +39,7 @@ struct Turns {
 }
 
 impl Turns {
-    /// Starts the servers that are present.
+    /// Starts the servers that are installed.
     async fn start(plan: &Plan, report: &mut Report, row: &str, wanted: &[Server]) -> Self {
         let mut servers = Vec::new();
         for server in plan.programs.present(report, wanted) {
@@ -51,7 +51,7 @@ impl Turns {
         Self { row: row.to_owned(), servers, rounds: Rounds::default() }
     }
 
-    /// Measures each server once. A server that fails is ended and takes no further turn.
+    /// Measures each server once. A server that fails is stopped and takes no further turns.
     async fn round(
         &mut self,
         report: &mut Report,

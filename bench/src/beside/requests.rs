@@ -1,4 +1,4 @@
-//! Small requests: the server's processor time for each, and their latency.
+//! Small requests: the server's processor time per request, and their latency.
 
 use std::time::{Duration, Instant};
 
@@ -14,22 +14,22 @@ use crate::socket::{Socket, encode, id_of};
 const CPU: &str = "CPU";
 const P99: &str = "p99";
 const RATE: &str = "rate";
-/// The text that each request carries and that its reply returns.
+/// The text sent in each request and returned in its reply.
 const TEXT: &str = "a text of sixty-four bytes, which is about what people send here";
-/// Time that a server runs before it is measured.
+/// The time for which a server runs before it is measured.
 const WARM: Duration = Duration::from_millis(200);
 
-/// A way to drive a server.
+/// A load pattern for a server.
 struct Shape {
     connections: usize,
-    /// Requests in flight on each connection.
+    /// The number of requests in flight on each connection.
     depth: usize,
-    /// The largest ratio to a peer, by the measured quantity.
+    /// The maximum ratio to a peer, by measured quantity.
     goals: &'static [(Server, &'static str, f64)],
 }
 
-/// Raw tungstenite misses 0.80 of jsonrpsee with one connection itself, because the wakeup of the processor is most of
-/// the cost there. So the goals with one connection are against raw tungstenite.
+/// With one connection, even raw tungstenite misses 0.80 of jsonrpsee, because waking the processor is most of the cost
+/// there. The goals for one connection are therefore relative to raw tungstenite.
 const SHAPES: [Shape; 4] = [
     Shape { connections: 1, depth: 1, goals: &[(Server::Raw, CPU, 1.20)] },
     Shape { connections: 64, depth: 1, goals: &[(Server::Jsonrpsee, CPU, 0.80)] },
@@ -70,9 +70,9 @@ pub(crate) async fn compare(plan: &Plan, report: &mut Report) -> Result<()> {
 struct Drive {
     requests: f64,
     seconds: f64,
-    /// Processor time in microseconds.
+    /// The processor time in microseconds.
     cpu: f64,
-    /// Latency in microseconds.
+    /// The latency in microseconds.
     latency: f64,
 }
 
@@ -100,7 +100,7 @@ async fn drive(server: Server, running: &Running, shape: &Shape, slice: Duration
 /// A connection with a fixed number of requests in flight.
 pub(crate) struct Connection {
     socket: Socket,
-    /// One encoded request for each index. The id of a request is its index.
+    /// One encoded request per index. The id of a request is its index.
     requests: Vec<Vec<u8>>,
     sent: Vec<Instant>,
     latencies: Histogram<u64>,
@@ -122,7 +122,7 @@ impl Connection {
         })
     }
 
-    /// Sends a request for each answer until the given time, and waits for the last answers.
+    /// Sends a new request for each reply until the given time, then waits for the last replies.
     pub(crate) async fn run(&mut self, until: Instant) -> Result<()> {
         let mut ready: Vec<usize> = (0..self.requests.len()).collect();
         let (mut under_way, mut frames) = (0, Vec::new());

@@ -1,4 +1,5 @@
-//! The time from the start of the program on an empty database until it accepts connections, and its memory then.
+//! The time from starting the program with an empty database until it accepts connections, and its memory at that
+//! point.
 
 use std::time::Duration;
 
@@ -16,9 +17,9 @@ const ROWS: [(&str, &str, &str, f64); 2] = [
     (TIME, "start to accepting, empty database", "ms", 4.0),
     (MEMORY, "memory at rest, one process", "MB", 2.5),
 ];
-/// The number of starts in each round.
+/// The number of starts per round.
 const STARTS: usize = 4;
-/// Idle time of a server before its memory is read.
+/// The time for which a server is left idle before its memory is measured.
 const REST: Duration = Duration::from_millis(500);
 
 /// Compares the daemon with the smallest program that could do its work.

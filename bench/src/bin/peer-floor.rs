@@ -1,9 +1,8 @@
-//! A peer with tokio, sqlx and the daemon's migrations, and nothing else: the floor for a start, for reads and for
-//! writes.
+//! A peer with only tokio, sqlx and the daemon's migrations: the lower bound for starting, reading and writing.
 //!
-//! The first line of output is the address of the peer. Each line of input is `resolve MS` or `write MS`. The peer does
-//! that work in process, sixteen at a time, for that many milliseconds. It answers with the count and the seconds that
-//! it took.
+//! The first line of output is the peer's address. Each line of input is `resolve MS` or `write MS`. The peer does that
+//! work in process, sixteen operations at a time, for that many milliseconds. It answers with the number of operations
+//! and the seconds they took.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -17,9 +16,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 const AT_ONCE: usize = 16;
-/// The number of readers, the same as the daemon's.
+/// The number of readers, which is the same as the daemon's.
 const READERS: u32 = 4;
-/// The number of writers. More of them only wait longer for each other.
+/// The number of writers. More of them would only wait longer for each other.
 const WRITERS: u32 = 4;
 
 #[derive(Clone)]
@@ -47,7 +46,7 @@ async fn main() -> Result<()> {
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
     loop {
         let (stream, _) = listener.accept().await?;
-        // A connection that fails ends only its own task.
+        // A connection error ends only its own task.
         tokio::spawn(serve(stream, pools.clone()));
     }
 }
@@ -84,7 +83,7 @@ fn bundle(number: usize) -> String {
     format!("bundle-{number}")
 }
 
-/// Runs the daemon's own statement of a launch, for a bundle with one key.
+/// Runs the daemon's own launch statement, for a bundle with one key.
 async fn resolve(pool: &SqlitePool, bundle: &str) -> Result<()> {
     let accounts = sqlx::query(
         "SELECT accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id,
@@ -128,7 +127,7 @@ async fn fill(pool: &SqlitePool, bundle: &str) -> Result<()> {
     Ok(transaction.commit().await?)
 }
 
-/// Writes a user's credential for an agent: creates or overwrites the account and the profile that points to it.
+/// Writes a user's credential for an agent: creates or overwrites the account and the profile that refers to it.
 async fn write(pool: &SqlitePool, user: &str) -> Result<()> {
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
     account(&mut transaction, user).await?;

@@ -1,4 +1,4 @@
-//! A JSON-RPC server on `jsonrpsee`: an echo, and a subscription that receives what is published.
+//! A JSON-RPC server based on `jsonrpsee`: an echo, and a subscription that receives what is published.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ async fn main() -> Result<()> {
         let text: Arc<RawValue> =
             Arc::from(text.map_err(|_| ErrorObjectOwned::owned(1, "no text", None::<()>))?);
         for _ in 0..count {
-            // Without a subscriber the text is dropped.
+            // Without a subscriber, the text is dropped.
             let _ = events.send(Arc::clone(&text));
         }
         Ok::<_, ErrorObjectOwned>(count)

@@ -1,6 +1,5 @@
-//! A JSON-RPC server written by hand on tokio-tungstenite: small buffers, a borrowed envelope, and one flush for all
-//! replies that are ready. It has no authentication, no limits and no tracing, so it does about the least possible
-//! work.
+//! A hand-written JSON-RPC server on tokio-tungstenite: small buffers, a borrowed envelope, and one flush for all
+//! replies that are ready. It has no authentication, limits or tracing, so it does close to the minimum of work.
 
 use std::io::Write as _;
 
@@ -41,7 +40,7 @@ async fn main() -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        // A connection that fails ends only its own task.
+        // A connection error ends only its own task.
         tokio::spawn(serve(stream));
     }
 }

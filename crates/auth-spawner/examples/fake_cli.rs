@@ -1,4 +1,4 @@
-//! A scripted replacement for a provider's CLI. Its language is described in `auth_spawner::testing`.
+//! A scripted stand-in for a provider's CLI. `auth_spawner::testing` documents its script language.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -13,15 +13,16 @@ use filedescriptor::{FileDescriptor, StdioDescriptor};
 use rustix::termios::{InputModes, LocalModes, OptionalActions};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// First argument of a grandchild. The file for its process id and its options follow.
+/// The first argument of a grandchild. It is followed by the file for its process id and by its options.
 const GRANDCHILD: &str = "--hold-output";
-/// First argument of a process that starts a grandchild and ends. The arguments of the grandchild follow.
+/// The first argument of a process that starts a grandchild and then exits. The grandchild's arguments follow.
 const GO_BETWEEN: &str = "--go-between";
-/// First argument of a part of a fork bomb. The number of processes of this part follows.
+/// The first argument of a part of a fork bomb. It is followed by the number of processes in this part.
 const BOMB: &str = "--bomb";
-/// First argument of a process that runs one line later. The script, the milliseconds and the line follow.
+/// The first argument of a process that runs one line later. It is followed by the script, the milliseconds and the
+/// line.
 const LATER: &str = "--later";
-/// Bytes of one write of a flood.
+/// The number of bytes per write of a flood.
 const BLOCK: usize = 64 * 1024;
 
 #[tokio::main(flavor = "current_thread")]
@@ -88,7 +89,7 @@ fn hold_output(path: &Path, how: &[&str]) -> ! {
     hang()
 }
 
-/// Runs one process of a bomb of `count` processes: itself, and two halves of the rest.
+/// Runs one process of a bomb of `count` processes: itself, and two halves of the remaining ones.
 fn bomb(count: usize) -> ! {
     ignore_all();
     let rest = count.saturating_sub(1);
@@ -101,7 +102,8 @@ fn bomb(count: usize) -> ! {
             if number == 0 {
                 command.process_group(0);
             }
-            // A process that was killed meanwhile cannot start another one, and there is no process to report this to.
+            // A process that has been killed in the meantime cannot start another one, and nobody is left to report it
+            // to.
             let _ = command.spawn();
         }
     }
@@ -114,7 +116,7 @@ fn ignore_all() {
     }
 }
 
-/// Replaces the system's handling of the signal, and then ignores the signal.
+/// Replaces the default handling of the signal, then ignores the signal.
 fn ignore(name: &str) -> io::Result<()> {
     let kind = match name {
         "TERM" => SignalKind::terminate(),
@@ -177,8 +179,8 @@ impl Fake {
             Step::Later { wait, line } => {
                 let mut command = again()?;
                 command.arg(LATER).arg(&self.script).arg(wait.to_string()).arg(line);
-                // Without its own group, it would end with this program, as every process in the foreground of its
-                // terminal does.
+                // Without its own group, it would be killed together with this program, like every process in the
+                // foreground of a terminal.
                 command.process_group(0).spawn()?;
             }
             Step::Listen { at, path, status } => self.listen(at, &path, status)?,
@@ -209,7 +211,7 @@ impl Fake {
     }
 
     fn grandchild(&self, path: &str, how: &[How]) -> io::Result<()> {
-        // The file may be of an earlier run, whose grandchild is not the one that the test waits for.
+        // The file may be from an earlier run, whose grandchild is not the one the test is waiting for.
         let _ = std::fs::remove_file(self.beside(path));
         let orphan = how.contains(&How::Orphan);
         let mut command = again()?;
@@ -268,11 +270,11 @@ fn wait_for(path: &Path) {
     }
 }
 
-/// Copies standard input to a file, in a thread of its own that ends with the program.
+/// Copies standard input to a file, in a separate thread that ends with the program.
 fn record(path: &Path) -> io::Result<()> {
     let mut stdin = io::stdin();
     if let Ok(mut modes) = rustix::termios::tcgetattr(&stdin) {
-        // Otherwise the terminal would hold a line back until its end, and would consume control characters.
+        // Otherwise the terminal would hold back each line until it is complete, and would consume control characters.
         modes.local_modes -= LocalModes::ICANON | LocalModes::ISIG | LocalModes::IEXTEN | LocalModes::ECHO;
         modes.input_modes -= InputModes::ICRNL | InputModes::IXON;
         rustix::termios::tcsetattr(&stdin, OptionalActions::Now, &modes)?;
@@ -290,7 +292,7 @@ fn close(stream: &str) -> io::Result<()> {
         _ => return Err(io::Error::other("unknown stream")),
     };
     let nothing = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    // The previous descriptor is returned, and is closed here.
+    // The previous descriptor is returned and closed here.
     FileDescriptor::redirect_stdio(&nothing, stream).map(drop).map_err(io::Error::other)
 }
 
@@ -299,7 +301,7 @@ fn filled(text: &str) -> String {
     text.replace("{now_us}", &now.to_string()).replace("{pid}", &std::process::id().to_string())
 }
 
-/// Writes a file whole or not at all, as a CLI does with its tokens.
+/// Writes a file atomically, as a CLI does with its tokens.
 fn save(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let draft = path.with_extension("draft");
     private_file(&draft)?.write_all(bytes)?;

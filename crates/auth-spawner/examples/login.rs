@@ -1,8 +1,8 @@
-//! Drives the scripted CLI `examples/fake_cli.rs` from its start to a proven login, and prints each step.
+//! Drives the scripted CLI `examples/fake_cli.rs` from its start to a proven login, printing each step.
 //!
 //! `cargo build -p auth-spawner --examples && cargo run -p auth-spawner --example login`
 
-#![expect(clippy::print_stdout, reason = "an example shows what happens")]
+#![expect(clippy::print_stdout, reason = "an example prints what it does")]
 
 use std::error::Error;
 use std::future::ready;
@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use secrecy::SecretString;
 
 const SESSION: &str = "example";
-/// The CLI's behaviour: it shows an address, waits for the pasted answer, and writes its credential file.
+/// The CLI's behaviour: it prints a URL, waits for the pasted answer, and writes its credential file.
 const SCRIPT: &str = r#"when status
 exit 0
 when *
@@ -96,7 +96,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Returns the path of the scripted CLI, which is built beside this program.
+/// Returns the path of the scripted CLI, which is built next to this program.
 fn fake_cli() -> Result<PathBuf, Box<dyn Error>> {
     let path = std::env::current_exe()?.with_file_name("fake_cli");
     if path.exists() { Ok(path) } else { Err("build the CLI: cargo build -p auth-spawner --examples".into()) }

@@ -1,4 +1,4 @@
-//! Runs a CLI's own logout, and proves from its files that it worked.
+//! Runs a CLI's own logout command, and verifies from its files that it worked.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,63 +7,64 @@ use crate::process::{BoundedCommand, ChildEnv, asking_env, own_env, private_dire
 use crate::proof::{Proof, Slot, prove_slot};
 use crate::registry::{Cli, Provider, Reach};
 
-/// Longest wait for a file that is removed just after the CLI has ended. The file is checked every [`AGAIN`].
+/// The maximum wait for a file that is removed just after the CLI exits. The file is checked every [`AGAIN`].
 const LATE: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// A login to end with its CLI's own logout, which may also end it at the provider and for every copy of it.
+/// A login to end with its CLI's own logout command, which may also end it at the provider and for every copy.
 #[derive(Debug)]
 pub struct Logout<'a> {
     /// The provider of the login.
     pub provider: &'a Provider,
-    /// Path of its CLI.
+    /// The path of its CLI.
     pub program: &'a Path,
     /// The child's environment, without the provider's variables.
     pub environment: &'a ChildEnv,
-    /// Parent of the directories that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
+    /// The parent of the directories shared by all logins with a provider, as in
+    /// [`SpawnerConfig`](crate::SpawnerConfig).
     pub shared: &'a Path,
-    /// The directory that holds the login: the one that the CLI's variable names, or would name.
+    /// The directory that contains the login: the one that the CLI's variable points to, or would point to.
     pub dir: PathBuf,
-    /// The way in which the CLI finds the directory.
+    /// The way in which the CLI locates the directory.
     pub reach: Reach,
-    /// Longest run time. After it the process group is ended.
+    /// The maximum run time. After that, the process group is ended.
     pub timeout: Duration,
 }
 
-/// An error after which a login is not known to have ended. srvd has changed nothing; the CLI's files show any change
-/// of the CLI's own.
+/// The reason why a logout could not be verified. srvd itself has changed nothing; the CLI's files show what the CLI
+/// changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LogoutError {
-    /// The registry names no logout for this CLI; nothing was run.
+    /// The registry defines no logout command for this CLI; nothing was run.
     #[error("the provider's CLI has no logout command")]
     NoCommand,
-    /// The files hold no login that could be ended; nothing was run.
+    /// The files contain no login to end; nothing was run.
     #[error("there is no login")]
     NoLogin,
     /// The files do not show whether there is a login; nothing was run.
     #[error("the login cannot be read: {0}")]
     Unreadable(String),
-    /// The command ended with this code; `None` when it could not be run, was ended by a signal or took too long.
+    /// The command exited with this code, or `None` if it could not be run, was killed by a signal or took too long.
     #[error("the CLI's logout command failed")]
     Failed(Option<i32>),
-    /// The command succeeded and the login still exists.
+    /// The command succeeded but the login still exists.
     #[error("the CLI's logout command succeeded, but the login still exists")]
     StillThere,
-    /// The command succeeded, and the files that it left cannot be read.
-    #[error("the CLI's logout command succeeded, but the files that it left cannot be read: {0}")]
+    /// The command succeeded but the remaining files cannot be read.
+    #[error("the CLI's logout command succeeded, but the remaining files cannot be read: {0}")]
     Doubtful(String),
 }
 
 impl Logout<'_> {
-    /// Runs the command. `Ok` means that it ended with code 0 and that the files no longer hold the login that they
-    /// held before.
+    /// Runs the command. `Ok` means that it exited with code 0 and that the files no longer contain the login that was
+    /// there before.
     ///
     /// # Errors
-    /// Returns [`LogoutError`].
+    /// Returns a [`LogoutError`].
     pub async fn run(self) -> Result<(), LogoutError> {
         let cli = self.provider.cli.as_ref().ok_or(LogoutError::NoCommand)?;
         let args = cli.logout.as_ref().ok_or(LogoutError::NoCommand)?;
-        // A login whose access token has ended still counts, because its refresh token may be valid.
+        // A login whose access token has expired still counts, because its refresh token may be valid.
         let slot = match self.look(cli).await {
             (Proof::LoggedIn(_), slot) => slot,
             (Proof::Absent | Proof::Incomplete { .. }, _) => return Err(LogoutError::NoLogin),
@@ -86,7 +87,7 @@ impl Logout<'_> {
         }
     }
 
-    /// Waits until the login is gone. Another login in the same file does not count as this one.
+    /// Waits until the login is gone. A different login in the same file does not count as this one.
     async fn gone(&self, cli: &Cli, slot: &Slot) -> Result<(), LogoutError> {
         let path =
             |slot: &Slot| slot.as_ref().and_then(|(number, _)| Some(&cli.credential.get(*number)?.path));
@@ -108,7 +109,7 @@ impl Logout<'_> {
         }
     }
 
-    /// Reads the login from the files, off the runtime's threads. End times are not checked.
+    /// Reads the login from the files, on a blocking thread. Expiry times are not checked.
     async fn look(&self, cli: &Cli) -> (Proof, Slot) {
         let (cli, dir, reach) = (cli.clone(), self.dir.clone(), self.reach);
         let read = tokio::task::spawn_blocking(move || prove_slot(&cli, &dir, reach)).await;

@@ -1,4 +1,4 @@
-//! Runs an operator's command that prints one secret, such as the client of an external secret manager.
+//! Runs an operator's command that prints one secret, such as the client of a secret manager.
 
 use std::fmt;
 use std::path::Path;
@@ -8,49 +8,49 @@ use secrecy::SecretString;
 
 use crate::process::{BoundedCommand, ChildEnv, CommandError};
 
-/// Working directory of the command. It always exists and holds no configuration.
+/// The working directory of the command. It always exists and contains no configuration.
 const DIR: &str = "/";
 
-/// A command that prints a secret. No shell is involved: the first of `argv` is the program, an absolute path. `Debug`
-/// shows no arguments.
+/// A command that prints a secret. No shell is involved: the first item of `argv` is the absolute path of the program.
+/// `Debug` shows no arguments.
 ///
-/// The command gets exactly this environment, an empty standard input, and a process group of its own that is ended
-/// with it. Its standard error is discarded. A process that leaves the group, such as the agent that many secret
-/// managers start once for their user, lives on.
+/// The command runs with exactly this environment, an empty standard input, and a new process group that is killed when
+/// the command exits. Its standard error is discarded. A process that leaves the group keeps running, such as the agent
+/// that many secret managers start once per user.
 pub struct SecretCommand<'a> {
     /// The program and its arguments.
     pub argv: &'a [String],
-    /// The whole environment of the command.
+    /// The complete environment of the command.
     pub environment: &'a ChildEnv,
-    /// Longest run time. After it the process group is killed.
+    /// The maximum run time. After that, the process group is killed.
     pub timeout: Duration,
-    /// Most bytes that the command may print; one more ends it.
+    /// The maximum number of bytes that the command may print. Exceeding it ends the command.
     pub bytes: usize,
 }
 
-/// The reason why there is no secret. No text holds any output of the command.
+/// The reason why there is no secret. The texts contain none of the command's output.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
     /// The program is missing, or its path is not absolute.
-    #[error("the command does not begin with the absolute path of a program")]
+    #[error("the command does not start with the absolute path of a program")]
     NoProgram,
     /// The program cannot be run.
     #[error("the command cannot be run")]
     NotRun,
-    /// The command ended with another code than 0, or by a signal.
-    #[error("the command failed ({})", .0.map_or_else(|| "ended by a signal".to_owned(), |code| format!("exit code {code}")))]
+    /// The command exited with a code other than 0, or was killed by a signal.
+    #[error("the command failed ({})", .0.map_or_else(|| "killed by a signal".to_owned(), |code| format!("exit code {code}")))]
     Failed(Option<i32>),
     /// The command took too long.
-    #[error("the command did not end in time")]
+    #[error("the command timed out")]
     TimedOut,
     /// The command printed too much.
-    #[error("the command printed too much for a secret")]
+    #[error("the command printed too much output for a secret")]
     TooLong,
     /// The command printed nothing.
     #[error("the command printed nothing")]
     Empty,
     /// The output is not one line of text.
-    #[error("the output of the command is not one line of text")]
+    #[error("the command's output is not a single line of text")]
     NotText,
 }
 
@@ -66,10 +66,10 @@ impl fmt::Debug for SecretCommand<'_> {
 }
 
 impl SecretCommand<'_> {
-    /// Runs the command. The secret is its whole output, without one line end at its end.
+    /// Runs the command. The secret is its complete output, without a final line ending.
     ///
     /// # Errors
-    /// Returns [`SecretError`].
+    /// Returns a [`SecretError`].
     pub async fn ask(self) -> Result<SecretString, SecretError> {
         let (program, args) = self.argv.split_first().ok_or(SecretError::NoProgram)?;
         let program = Path::new(program);
@@ -87,7 +87,7 @@ impl SecretCommand<'_> {
         };
         let ended = command.run().await.map_err(|broken| match broken {
             CommandError::Io(error) => {
-                tracing::warn!(%error, "the command for a secret cannot be run");
+                tracing::warn!(%error, "a secret command cannot be run");
                 SecretError::NotRun
             }
             CommandError::TooLong => SecretError::TooLong,
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secret_is_exactly_one_line_of_text() {
+    fn secret_must_be_exactly_one_line_of_text() {
         let check = |printed: &[u8], expected: Result<&str, SecretError>| {
             let got = secret(printed).map(|secret| secret.expose_secret().to_owned());
             assert_eq!(got, expected.map(str::to_owned), "{printed:?}");

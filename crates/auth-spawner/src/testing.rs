@@ -1,38 +1,38 @@
 //! The script language of the fake CLI (`examples/fake_cli.rs`), which is used to test logins.
 //!
-//! The fake CLI takes its script from the variable `FAKE_SCRIPT`, else from its first argument, and runs it
-//! line by line. Empty lines and lines that begin with `#` are skipped. Relative paths, except for `write`,
-//! are relative to the script's directory.
+//! The fake CLI takes its script from the variable `FAKE_SCRIPT`, or else from its first argument, and runs it line by
+//! line. Empty lines and lines starting with `#` are skipped. Relative paths are relative to the script's directory,
+//! except for `write`.
 //!
 //! | line | does |
 //! |---|---|
-//! | `when ARGS` | the lines below run only when the arguments, joined by spaces, are ARGS; `when *`: otherwise |
+//! | `when ARGS` | the lines below run only if the arguments, joined by spaces, are ARGS; `when *`: otherwise |
 //! | `out TEXT`, `err TEXT` | prints a line |
 //! | `outn TEXT`, `errn TEXT` | prints without a line feed |
 //! | `raw TEXT` | prints bytes, with the escapes `\n` `\r` `\t` `\e` `\\` and `\xHH` |
-//! | `bytes TEXT` | prints bytes as `raw` does, with a write for every byte |
-//! | `flood BYTES [TEXT]` | prints that many bytes as fast as possible: `x`, or TEXT (as with `raw`) repeatedly |
+//! | `bytes TEXT` | prints bytes like `raw`, with a separate write for each byte |
+//! | `flood BYTES [TEXT]` | prints that many bytes as fast as possible: `x`, or TEXT (as for `raw`) repeatedly |
 //! | `repeat N LINE` | runs LINE that many times |
-//! | `sleep MS`, `hang` | waits; waits for ever |
+//! | `sleep MS`, `hang` | waits; waits forever |
 //! | `wait-file PATH`, `touch PATH` | waits until the file exists; creates it |
 //! | `read PATH` | reads a line of standard input into the file |
-//! | `record PATH` | from here on every byte of standard input goes to the file at once, from a terminal unchanged; `read` does not work after it |
+//! | `record PATH` | from here on, writes every byte of standard input to the file immediately, unmodified if it comes from a terminal; `read` no longer works |
 //! | `close STREAM` | closes `stdin`, `stdout` or `stderr` |
-//! | `dir-var NAME` | names the variable that holds the config directory for `write` |
-//! | `write PATH TEXT` | writes a file below the config directory, mode 0600, whole or not at all |
+//! | `dir-var NAME` | sets the variable that contains the config directory for `write` |
+//! | `write PATH TEXT` | atomically writes a file below the config directory, with mode 0600 |
 //! | `remove PATH` | removes a file below the config directory |
 //! | `halves PATH GO TEXT` | writes half of a file below the config directory, and the rest once the file GO exists |
-//! | `later MS LINE` | starts a process in a group of its own that waits and runs LINE; the script goes on at once |
+//! | `later MS LINE` | starts a process in a new group that waits and then runs LINE; the script continues immediately |
 //! | `listen PORT PATH [STATUS]` | answers one HTTP request on 127.0.0.1 and records its target in the file |
 //! | `listen6 PORT PATH [STATUS]` | does the same on `::1` |
-//! | `dump-env PATH` | records its whole environment, sorted, `NAME=VALUE` a line |
-//! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id goes to the file once the process is ready. HOW: `detach` in a group of its own, `session` in a session of its own, `orphan` in a session of its own and its parent has ended, `wipe` with an empty environment, `polite` ends on TERM |
-//! | `fork-bomb N` | starts N processes that start each other, hold the output open and ignore TERM, half of them in groups of their own |
+//! | `dump-env PATH` | records the whole environment, sorted, with one `NAME=VALUE` per line |
+//! | `spawn-grandchild PATH [HOW..]` | starts a process that holds the output open and ignores TERM, INT and HUP; its process id is written to the file once it is ready. HOW: `detach` in a new group, `session` in a new session, `orphan` in a new session after its parent has exited, `wipe` with an empty environment, `polite` exits on TERM |
+//! | `fork-bomb N` | starts N processes that start each other, hold the output open and ignore TERM, half of them in new groups |
 //! | `ignore TERM`, `ignore INT`, `ignore HUP` | ignores the signal from here on |
-//! | `exit CODE` | ends with this code |
+//! | `exit CODE` | exits with this code |
 //!
-//! In texts `{now_us}` stands for the time in unix microseconds and `{pid}` for the process id. A script that
-//! ends without `exit` exits with 0.
+//! In texts, `{now_us}` stands for the time in Unix microseconds and `{pid}` for the process id. A script that ends
+//! without `exit` exits with 0.
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -41,7 +41,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum Step {
     /// Prints text.
     Print {
-        /// Text to print.
+        /// The text to print.
         text: String,
         /// True to print on standard error.
         error: bool,
@@ -54,16 +54,16 @@ pub enum Step {
     Bytes(Vec<u8>),
     /// Prints a text repeatedly.
     Flood {
-        /// Number of bytes to print.
+        /// The number of bytes to print.
         bytes: u64,
-        /// Text to repeat; never empty.
+        /// The text to repeat; never empty.
         text: Vec<u8>,
     },
     /// Runs a step several times.
     Repeat(usize, Box<Step>),
     /// Waits for this number of milliseconds.
     Sleep(u64),
-    /// Waits for ever.
+    /// Waits forever.
     Hang,
     /// Waits until a file exists.
     WaitFile(String),
@@ -75,71 +75,71 @@ pub enum Step {
     Record(String),
     /// Closes a standard stream, `stdin`, `stdout` or `stderr`.
     Close(String),
-    /// Names the variable that holds the config directory.
+    /// Sets the variable that contains the config directory.
     DirVar(String),
     /// Writes a file below the config directory.
     Write {
-        /// Relative path.
+        /// The relative path.
         path: String,
-        /// Whole text.
+        /// The complete text.
         text: String,
     },
     /// Removes a file below the config directory.
     Remove(String),
     /// Writes a file below the config directory in two halves.
     Halves {
-        /// Relative path.
+        /// The relative path.
         path: String,
         /// The file that the second half waits for.
         go: String,
-        /// Whole text.
+        /// The complete text.
         text: String,
     },
-    /// Runs a line in another process after a while.
+    /// Runs a line in another process after a delay.
     Later {
-        /// Wait of that process, in milliseconds.
+        /// The delay in milliseconds.
         wait: u64,
-        /// The line, for [`parse`].
+        /// The line, in the syntax of [`parse`].
         line: String,
     },
     /// Answers one HTTP request.
     Listen {
-        /// Loopback address and port.
+        /// The loopback address and port.
         at: SocketAddr,
-        /// File in which the request's target is recorded.
+        /// The file in which the request target is recorded.
         path: String,
-        /// Status of the answer.
+        /// The status of the response.
         status: u16,
     },
     /// Records the environment.
     DumpEnv(String),
     /// Starts a process that holds the output open.
     Grandchild {
-        /// File in which its process id is recorded.
+        /// The file in which its process id is recorded.
         path: String,
-        /// Differences from a plain child.
+        /// The differences from an ordinary child.
         how: Vec<How>,
     },
     /// Starts this number of processes that start each other.
     ForkBomb(usize),
     /// Ignores a signal, `TERM`, `INT` or `HUP`.
     Ignore(String),
-    /// Ends with this exit code.
+    /// Exits with this code.
     Exit(i32),
 }
 
-/// A difference between a grandchild and a plain child.
+/// A difference between a grandchild and an ordinary child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// In a process group of its own.
+    /// In a new process group.
     Detach,
-    /// In a session of its own, without a terminal.
+    /// In a new session, without a terminal.
     Session,
-    /// In a session of its own, and its parent has ended.
+    /// In a new session, after its parent has exited.
     Orphan,
     /// With an empty environment.
     Wipe,
-    /// Ends on TERM, INT and HUP.
+    /// Exits on TERM, INT and HUP.
     Polite,
 }
 
@@ -161,7 +161,7 @@ impl How {
     }
 }
 
-/// Reads the steps of a script that apply to these arguments (joined by spaces).
+/// Parses the steps of a script that apply to these arguments (joined by spaces).
 ///
 /// # Errors
 /// Returns the first line that is not part of the language, with its number.
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn script_parser_refuses_bad_step_arguments() {
+    fn script_parser_rejects_bad_step_arguments() {
         let grandchild = |how: &[How]| Step::Grandchild { path: "p".into(), how: how.to_vec() };
         let good = [
             ("flood 3", Step::Flood { bytes: 3, text: b"x".to_vec() }),

@@ -1,4 +1,4 @@
-//! A service with one method, over WebSocket and POST, until Ctrl-C.
+//! A service with one method, available over WebSocket and POST until Ctrl-C is pressed.
 //!
 //! ```text
 //! cargo run -p rpc-engine --example serve
@@ -54,7 +54,7 @@ async fn main() -> io::Result<()> {
                 let served = http::serve_http(engine.clone(), stream, tasks.clone());
                 tasks.spawn(async move {
                     if let Err(error) = served.await {
-                        println!("a connection ended early: {error}");
+                        println!("connection error: {error}");
                     }
                 });
             }

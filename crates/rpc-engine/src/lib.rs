@@ -1,10 +1,10 @@
-//! JSON-RPC 2.0 over WebSocket (and over single HTTP POST bodies): typed methods, limits, a topic broker and a client.
+//! JSON-RPC 2.0 over WebSocket and over single HTTP POST requests: typed methods, limits, a topic broker and a client.
 //!
-//! The crate knows no method name of any application. A request type names its method ([`Params::METHOD`]), a
-//! [`Router`] binds it to a handler, and an [`Engine`] serves connections that the application has accepted,
-//! authenticated and upgraded. The two event notifications get their names from the caller ([`EventMethods`]).
+//! The crate contains no application's method names. A request type names its method ([`Params::METHOD`]), a [`Router`]
+//! binds it to a handler, and an [`Engine`] serves connections that the application has accepted, authenticated and
+//! upgraded. The application also chooses the names of the two event notifications ([`EventMethods`]).
 //!
-//! The groups are [`methods`] (request types, handlers, the dispatch table), [`serve`] (the engine), [`events`] (the
+//! The modules are [`methods`] (request types, handlers, the dispatch table), [`serve`] (the engine), [`events`] (the
 //! broker), [`wire`] (envelopes, errors, limits) and `client`.
 //!
 //! ```
@@ -47,57 +47,58 @@
 //!
 //! ## Tasks
 //!
-//! The future of [`Engine::serve`] is the only task of a connection. It works in turns. A turn reads the received messages,
-//! polls the unfinished calls, writes what is ready with one flush, and checks the deadlines. A call is polled once where
-//! its message was read, so a quick call costs no queue. A call that is not ready then is polled beside the reading, so it
-//! blocks no other call. It must not block the thread.
+//! The future of [`Engine::serve`] is a connection's only task. It works in turns. In each turn, it reads the received
+//! messages, polls the unfinished calls, writes everything that is ready with one flush, and checks the deadlines. A
+//! call is polled once as soon as its message has been read, so a quick call needs no queue. A call that is not ready
+//! at that point is polled alongside reading and does not block other calls. A handler must not block the thread.
 //!
-//! A call that has started runs to its end even if its client goes away, because a partial write is worse than a late one.
-//! The engine then moves the calls of the connection into a task of its own. [`Engine::post`] does the same with calls that
-//! do not finish at once. Every such task and every connection belongs to one tracker.
+//! Once started, a call runs to completion even if its client disconnects, because a partial write is worse than a late
+//! one. The engine then moves the connection's calls into a separate task. [`Engine::post`] does the same with calls
+//! that do not finish immediately. One tracker covers all these tasks and all connections.
 //!
 //! ## Messages
 //!
-//! A message is parsed once, with borrowed fields. Ids are echoed byte for byte. The parameters are decoded from their JSON
-//! text into the method's type and never become a tree. A value that a client sent is never repeated in an error or in a
-//! log line.
+//! A message is parsed once, with borrowed fields. Ids are echoed byte for byte. Parameters are decoded directly from
+//! their JSON text into the method's type, without an intermediate tree. Errors and log lines never repeat a value sent
+//! by a client.
 //!
 //! ## Queues
 //!
-//! A connection has two outbound queues, and both are bounded by [`Limits::outbound_messages`] and
-//! [`Limits::outbound_bytes`]. Replies are written before events, so the reply to a subscribing call precedes the first
-//! event of its subscription. Events that are published together are one batch. A batch is encoded once, and connections
-//! write it from the same memory.
+//! A connection has two outbound queues, each bounded by [`Limits::outbound_messages`] and [`Limits::outbound_bytes`].
+//! Replies are written before events, so the reply to a subscribing call precedes the first event of its subscription.
+//! Events that are published together form a batch. Each batch is encoded once, and all connections write it from the
+//! same memory.
 //!
 //! ## Limits
 //!
-//! [`Limits`] holds every limit, and each of its fields names the consequence of exceeding it: an error for the request, or
-//! a close code for the connection ([`Closed`]).
+//! [`Limits`] contains every limit, and each field documents what happens when it is exceeded: an error for the
+//! request, or a close code for the connection ([`Closed`]).
 //!
-//! ## A client that does not read
+//! ## Clients that do not read
 //!
-//! A full queue of replies pauses the reading of requests. A full queue of events drops the events that do not fit and
-//! counts them; when the queue is empty again, one `lagged` notification reports the number. A publisher never waits. A
-//! flush that takes longer than [`Limits::write_timeout`] closes the connection with 4013. A client that sends nothing is
-//! pinged, and closed with 4008 after [`Limits::idle`].
+//! When the reply queue is full, the engine stops reading requests. When the event queue is full, events that do not
+//! fit are dropped and counted; once the queue is empty again, one `lagged` notification reports how many were lost. A
+//! publisher never waits. If a flush takes longer than [`Limits::write_timeout`], the connection is closed with 4013. A
+//! silent client is pinged, and its connection is closed with 4008 after [`Limits::idle`].
 //!
-//! ## A flood
+//! ## Floods
 //!
-//! A turn reads at most [`Limits::requests_per_turn`] messages. The connection then yields, so that the runtime polls the
-//! other sockets before the next turn. Calls beyond [`Limits::in_flight`] or [`Limits::in_flight_total`] are refused with
-//! `server_busy`.
+//! A turn reads at most [`Limits::requests_per_turn`] messages. The connection then yields, so that the runtime polls
+//! the other sockets before the next turn. Calls beyond [`Limits::in_flight`] or [`Limits::in_flight_total`] are
+//! rejected with `server_busy`.
 //!
-//! ## A shutdown
+//! ## Shutdown
 //!
-//! [`Engine::drain`] refuses new calls with `shutting_down`. A connection without unfinished calls and replies is closed
-//! with 1001. After the grace time, unfinished calls are aborted at their next await. The method returns when the tracker is
-//! empty, so it is the one place to wait for everything that the engine runs.
+//! [`Engine::drain`] rejects new calls with `shutting_down`. Connections without unfinished calls or unsent replies are
+//! closed with 1001. After the grace period, unfinished calls are aborted at their next await. The method returns when
+//! the tracker is empty, so awaiting it is enough to wait for everything that the engine runs.
 //!
 //! ## Logs
 //!
-//! Each call has a span named `call` with its `method`, `request` and `connection`. It is made only if the subscriber
-//! enables it. A task that a handler spawns belongs to it with `tracing::Instrument::in_current_span`. `tungstenite` prints
-//! whole messages at its `trace` level. The application that installs the subscriber has to cap it.
+//! Each call has a span named `call` with the fields `method`, `request` and `connection`. The span is created only if
+//! the subscriber enables it. A task spawned by a handler joins the span with `tracing::Instrument::in_current_span`.
+//! At its `trace` level, `tungstenite` logs whole messages; the application that installs the subscriber must cap that
+//! level.
 
 #![warn(missing_debug_implementations, clippy::missing_errors_doc)]
 

@@ -14,10 +14,10 @@ use url::{Host, Url};
 
 use super::error::SubmitError;
 
-/// Longest wait for a CLI to take its answer.
+/// The maximum time for a CLI to read its answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Pause between the text and the Enter key. A TUI that reads them separately needs this time.
+/// The pause between the text and the Enter key. Some TUIs need it to read the two separately.
 const ENTER_PAUSE: Duration = Duration::from_millis(300);
 
 /// The CLI's standard input.
@@ -25,7 +25,7 @@ pub(crate) type Stdin = Box<dyn AsyncWrite + Send + Unpin>;
 
 /// The result of a delivery.
 pub(crate) struct Delivered {
-    /// The CLI's input; `None` if the delivery did not use it, or if nothing may follow on it.
+    /// The CLI's input, or `None` if the delivery did not use it or nothing more can be written to it.
     pub(crate) stdin: Option<Stdin>,
     pub(crate) result: Result<(), SubmitError>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Typed {
     pub(crate) text: SecretString,
     /// The byte that the Enter key sends to the CLI.
     pub(crate) enter: u8,
-    /// True if the Enter key is sent separately, a moment after the text.
+    /// True if the Enter key is sent separately, shortly after the text.
     pub(crate) apart: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) struct Typed {
 pub(crate) async fn line(stdin: Stdin, typed: Typed) -> Delivered {
     let Typed { before, text, enter, apart } = typed;
     if !apart {
-        // The line is written in one piece, so that it cannot arrive in two halves.
+        // Write the whole line at once so that it cannot be split.
         let line = SecretString::from(format!("{before}{}{}", text.expose_secret(), char::from(enter)));
         return write(stdin, line.expose_secret().as_bytes()).await;
     }
@@ -59,7 +59,7 @@ pub(crate) async fn line(stdin: Stdin, typed: Typed) -> Delivered {
     }
 }
 
-/// Types the keys of a step.
+/// Types the keystrokes of a step.
 pub(crate) async fn keys(stdin: Stdin, keys: String) -> Delivered {
     write(stdin, keys.as_bytes()).await
 }
@@ -73,10 +73,10 @@ async fn write(mut stdin: Stdin, bytes: &[u8]) -> Delivered {
         Ok(Ok(())) => Delivered { stdin: Some(stdin), result: Ok(()) },
         Ok(Err(error)) => Delivered {
             stdin: None,
-            result: Err(undeliverable(format!("the CLI's input cannot be written to: {}", error.kind()))),
+            result: Err(undeliverable(format!("writing to the CLI's input failed: {}", error.kind()))),
         },
-        // Half of the line may be in the pipe, so nothing may follow it.
-        Err(_) => Delivered { stdin: None, result: Err(undeliverable("the CLI does not read its input")) },
+        // Part of the line may already be in the pipe, so nothing may follow it.
+        Err(_) => Delivered { stdin: None, result: Err(undeliverable("the CLI is not reading its input")) },
     }
 }
 
@@ -84,17 +84,17 @@ fn undeliverable(reason: impl Into<String>) -> SubmitError {
     SubmitError::Undeliverable { reason: reason.into() }
 }
 
-/// Calls the CLI's own callback, as the browser would have. A status of 2xx or 3xx means that the CLI took the answer;
-/// the target of a redirect does not matter.
+/// Calls the CLI's own callback, as the browser would have done. A 2xx or 3xx status means that the CLI accepted the
+/// answer; the target of a redirect does not matter.
 ///
-/// A name (`localhost`) is tried on both address families, because a CLI may listen on one of them only.
+/// A host name (`localhost`) is tried with both IPv4 and IPv6, because a CLI may listen on only one of them.
 pub(crate) async fn callback(url: SecretString) -> Delivered {
     Delivered { stdin: None, result: call(url).await }
 }
 
 async fn call(url: SecretString) -> Result<(), SubmitError> {
     let url =
-        Url::parse(url.expose_secret()).map_err(|_| undeliverable("the callback is not a valid address"))?;
+        Url::parse(url.expose_secret()).map_err(|_| undeliverable("the callback is not a valid URL"))?;
     let addresses: Vec<IpAddr> = match url.host() {
         Some(Host::Domain(_)) => vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()],
         Some(Host::Ipv4(address)) => vec![address.into()],
@@ -114,16 +114,16 @@ async fn call(url: SecretString) -> Result<(), SubmitError> {
     Err(failure)
 }
 
-/// A call that got no HTTP answer.
+/// A callback request that received no HTTP response.
 enum Unanswered {
-    /// No program listens at the address.
+    /// Nothing is listening at the address.
     Unreachable,
-    /// A program listens at the address, and the call failed for this reason.
+    /// Something is listening at the address, but the request failed for this reason.
     CommandError(&'static str),
 }
 
 async fn get(url: &Url, address: IpAddr) -> Result<u16, Unanswered> {
-    let no_address = || Unanswered::CommandError("the callback is not a valid address");
+    let no_address = || Unanswered::CommandError("the callback is not a valid URL");
     let port = url.port_or_known_default().ok_or_else(no_address)?;
     let stream =
         TcpStream::connect(SocketAddr::from((address, port))).await.map_err(|_| Unanswered::Unreachable)?;
@@ -131,7 +131,7 @@ async fn get(url: &Url, address: IpAddr) -> Result<u16, Unanswered> {
         Unanswered::CommandError(if error.is_parse() {
             "the CLI's callback did not answer with HTTP"
         } else {
-            "the CLI's callback closed the connection without an answer"
+            "the CLI's callback closed the connection without answering"
         })
     };
     let (mut sender, connection) =
@@ -145,12 +145,12 @@ async fn get(url: &Url, address: IpAddr) -> Result<u16, Unanswered> {
         .header("connection", "close")
         .body(Empty::<Bytes>::new())
         .map_err(|_| no_address())?;
-    // The connection is driven here rather than in a task of its own, so that it ends with the answer.
+    // Drive the connection here rather than in a separate task, so that it ends with the response.
     let mut response = std::pin::pin!(sender.send_request(request));
     let response = tokio::select! {
         biased;
         response = &mut response => response,
-        // A connection that ended may have delivered the answer just before.
+        // The connection may have delivered the response just before it closed.
         _ = connection => response.await,
     };
     response.map(|response| response.status().as_u16()).map_err(failed)

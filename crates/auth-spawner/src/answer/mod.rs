@@ -1,8 +1,8 @@
-//! The user's pasted answer: its check against the login's address, and its way to the CLI.
+//! Pasted answers: validation against the login's URL, and delivery to the CLI.
 //!
-//! The room decides whether a pasted text belongs to this login, converts it into the form that the CLI takes, and
-//! writes it to the CLI's input or calls the CLI's own callback. It may use the registry. Whether a login waits for an
-//! answer is not decided here.
+//! The room decides whether a pasted text belongs to this login, converts it to the form the CLI expects, and writes it
+//! to the CLI's input or calls the CLI's own callback. It may use the registry. It does not decide whether a login is
+//! waiting for an answer.
 
 pub(crate) mod deliver;
 mod error;

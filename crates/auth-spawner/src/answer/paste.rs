@@ -1,8 +1,8 @@
-//! Checks a pasted answer against the address of its login and converts it into the form that the CLI takes.
+//! Validates a pasted answer against the URL of its login and converts it to the form the CLI expects.
 //!
-//! Most CLIs do not check the `state` of a pasted answer, so a code that another person obtained would log this person
-//! in as the other one. The check is done here. An address without a `state` leaves nothing to check against; a recipe
-//! whose answers carry one then takes no answer at all, in any shape.
+//! Most CLIs do not check the `state` of a pasted answer, so pasting a code obtained by someone else would log the user
+//! in to that person's account. This module performs the check instead. If the URL has no `state`, there is nothing to
+//! check against; a recipe whose answers contain a state then rejects every pasted answer, in any format.
 
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
@@ -10,25 +10,25 @@ use url::Url;
 use super::error::SubmitError;
 use crate::registry::{Delivery, Paste, PasteForm, PasteShape, is_loopback};
 
-/// Longest answer. A terminal silently cuts a line of more than 4095 bytes.
+/// The maximum length of an answer. Terminals silently truncate lines longer than 4095 bytes.
 const MAX_BYTES: usize = 4000;
 
-/// The form in which a pasted answer goes to the CLI.
+/// The form in which a pasted answer is sent to the CLI.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// One line on standard input, without its line end.
+    /// One line on standard input, without its line ending.
     Line(SecretString),
-    /// A GET to this address.
+    /// A GET request to this URL.
     Get(SecretString),
 }
 
-/// Returns whether a login that shows this address takes a pasted answer.
+/// Returns whether a login that shows this URL accepts a pasted answer.
 pub(crate) fn is_taken(paste: &Paste, auth_url: &str) -> bool {
     let expected = Expected::of(auth_url);
     expected.ties(paste).is_ok() && (paste.delivery != Delivery::CallbackGet || expected.callback().is_ok())
 }
 
-/// Checks a pasted text against the address that the login printed.
+/// Validates a pasted text against the URL that the login printed.
 pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) -> Result<Answer, SubmitError> {
     let text = pasted.expose_secret().trim_matches([' ', '\t', '\r', '\n']);
     if text.len() > MAX_BYTES {
@@ -64,8 +64,8 @@ pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) ->
 }
 
 impl Paste {
-    /// Returns the parameters that the login's address lacks and that an answer must match: `state`, and `redirect_uri`
-    /// if an address may be pasted or the CLI's callback is called.
+    /// Returns the parameters that are missing from the login's URL and that an answer must match: `state`, and also
+    /// `redirect_uri` if the user may paste a URL or the CLI's callback is called.
     #[must_use]
     pub fn missing_parameters(&self, auth_url: &str) -> Vec<&'static str> {
         let expected = Expected::of(auth_url);
@@ -78,8 +78,8 @@ impl Paste {
     }
 }
 
-/// Returns whether an answer to this recipe carries the state of its login, in the pasted text or in the form that the
-/// CLI gets.
+/// Returns whether an answer to this recipe includes the login's state, either in the pasted text or in the form sent
+/// to the CLI.
 fn carries_state(paste: &Paste) -> bool {
     paste.shapes.iter().any(|shape| *shape != PasteShape::Code)
         || paste.form == PasteForm::CodeState
@@ -90,7 +90,7 @@ fn invalid(reason: &'static str) -> SubmitError {
     SubmitError::Invalid { reason }
 }
 
-/// The parts of the login's address that its answer must match.
+/// The parts of the login URL that an answer must match.
 struct Expected {
     redirect: Option<Url>,
     state: Option<String>,
@@ -106,29 +106,27 @@ impl Expected {
         }
     }
 
-    /// Returns the state that ties an answer to this login; empty for a recipe whose answers carry none.
+    /// Returns the state that ties an answer to this login, or an empty string if the recipe's answers contain none.
     fn ties(&self, paste: &Paste) -> Result<&str, SubmitError> {
         match &self.state {
             Some(state) => Ok(state),
             None if carries_state(paste) => Err(invalid(
-                "the login's address has no state, so an answer to another login could not be told apart; \
+                "the login URL has no state parameter, so an answer to a different login could not be detected; \
                  finish the login in the browser, or update srvd",
             )),
             None => Ok(""),
         }
     }
 
-    /// Returns the address of the CLI's own listener.
+    /// Returns the URL of the CLI's own listener.
     fn callback(&self) -> Result<&Url, SubmitError> {
-        let redirect =
-            self.redirect.as_ref().ok_or_else(|| invalid("the login's address names no callback"))?;
+        let redirect = self.redirect.as_ref().ok_or_else(|| invalid("the login URL contains no callback"))?;
         let near = redirect.scheme() == "http" && is_loopback(redirect);
         if near { Ok(redirect) } else { Err(invalid("the login's callback is not on this machine")) }
     }
 }
 
-/// Returns the value of a parameter. A parameter that occurs twice has none, because two readers could choose different
-/// ones.
+/// Returns the value of a parameter, or `None` if it occurs twice, because two parsers could choose different values.
 fn parameter(url: &Url, name: &str) -> Option<String> {
     let mut values = url.query_pairs().filter(|(key, _)| key == name).map(|(_, value)| value);
     match (values.next(), values.next()) {
@@ -148,7 +146,7 @@ fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitE
         return if takes(PasteShape::Url) {
             read_url(expected, text)
         } else {
-            Err(invalid("this login does not take an address; paste the code"))
+            Err(invalid("this login does not accept a URL; paste the code instead"))
         };
     }
     match text.split_once('#') {
@@ -161,7 +159,7 @@ fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitE
     }
 }
 
-/// Returns whether a text is an address for a browser or a shell. `file:/x` is one without a host.
+/// Returns whether a text is a URL that a browser or shell could open. `file:/x` is one without a host.
 fn is_address(text: &str) -> bool {
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
     let known = ["http", "https", "file", "data", "javascript"];
@@ -169,17 +167,17 @@ fn is_address(text: &str) -> bool {
 }
 
 const SHAPE: SubmitError =
-    SubmitError::Invalid { reason: "the answer does not have a form that this login takes" };
+    SubmitError::Invalid { reason: "the answer has no format that this login accepts" };
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=%:|".contains(&byte))
 }
 
 fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
-    let url = Url::parse(text).map_err(|_| invalid("the answer is not a whole address"))?;
+    let url = Url::parse(text).map_err(|_| invalid("the answer is not a complete URL"))?;
     let Some(redirect) = &expected.redirect else {
         return Err(invalid(
-            "the login's address names no callback, so an address cannot be checked; paste the code",
+            "the login URL contains no callback, so a pasted URL cannot be checked; paste the code instead",
         ));
     };
     let same = url.scheme() == redirect.scheme()
@@ -189,21 +187,21 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
         && url.username().is_empty()
         && url.password().is_none();
     if !same || !matches!(url.scheme(), "http" | "https") {
-        return Err(invalid("the address is not the callback of this login"));
+        return Err(invalid("the URL is not this login's callback"));
     }
     if url.query_pairs().any(|(key, _)| key == "error") {
-        return Err(invalid("the address says that the login was refused"));
+        return Err(invalid("the URL reports that the login was denied"));
     }
     match (parameter(&url, "code"), parameter(&url, "state")) {
-        // The decoded values are checked, because they would be typed into a terminal.
+        // Check the decoded values, because those would be typed into a terminal.
         (Some(code), Some(state)) if is_word(&code) && is_word(&state) => {
             Ok(Found { code, state: Some(state) })
         }
-        _ => Err(invalid("the address has no code or no state")),
+        _ => Err(invalid("the URL is missing its code or state")),
     }
 }
 
-/// Returns whether two addresses have the same host. `localhost` and a loopback address count as one host, because
+/// Returns whether two URLs have the same host. `localhost` and a loopback address count as the same host, because
 /// browsers and CLIs mix them.
 fn same_host(left: &Url, right: &Url) -> bool {
     left.host_str() == right.host_str() || (is_loopback(left) && is_loopback(right))
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn paste_is_converted_to_the_form_that_the_cli_accepts() {
+    fn paste_is_converted_to_the_form_the_cli_expects() {
         let check = |provider: &str, url: &str, text: &str, expected: &str| {
             assert_eq!(answer(provider, url, text).as_deref(), Ok(expected), "{text}");
         };
@@ -243,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn paste_is_refused_when_it_is_malformed_or_names_another_callback() {
+    fn paste_is_rejected_when_malformed_or_for_another_callback() {
         let check = |provider: &str, url: &str, text: &str| match answer(provider, url, text) {
             Err(SubmitError::Invalid { .. }) => {}
             other => panic!("{text:?} gave {other:?}"),
@@ -281,13 +279,13 @@ mod tests {
         ] {
             check("codex", CODEX, url);
         }
-        // A CLI that names a callback on another machine does not make the daemon call it.
+        // A CLI that names a callback on another machine must not make the daemon call it.
         let far = "https://auth.openai.com/oauth/authorize?redirect_uri=http%3A%2F%2F10.0.0.1%2Fcb&state=S";
         check("codex", far, "abc#S");
     }
 
     #[test]
-    fn paste_is_refused_when_its_state_differs_or_it_is_too_long() {
+    fn paste_is_rejected_when_its_state_differs_or_it_is_too_long() {
         assert_eq!(answer("claude", CLAUDE, "abc#other"), Err(SubmitError::WrongState));
         let other = "http://127.0.0.1:1455/auth/callback?code=abc&state=other";
         assert_eq!(answer("codex", CODEX, other), Err(SubmitError::WrongState));
@@ -296,7 +294,7 @@ mod tests {
         assert_eq!(answer("claude", CLAUDE, &text(4001)), Err(SubmitError::TooLong));
     }
 
-    /// Returns every shipped recipe that takes a paste, each with its name.
+    /// Returns every built-in recipe that accepts a paste, with its name.
     fn recipes() -> Vec<(String, Paste)> {
         let registry = Registry::builtin().unwrap();
         let recipes = registry.iter().flat_map(|provider| {
@@ -317,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn paste_is_refused_in_every_form_when_the_address_has_no_state() {
+    fn paste_is_rejected_in_every_format_when_the_url_has_no_state() {
         let addresses = [
             "https://claude.ai/oauth/authorize?z-abc",
             "https://a.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A1455%2Fauth%2Fcallback",
@@ -337,22 +335,22 @@ mod tests {
                 let answer = interpret(&paste, address, &SecretString::from(text.as_str()));
                 assert!(
                     matches!(answer, Err(SubmitError::Invalid { .. })),
-                    "{name} took {text} at {address}"
+                    "{name} accepted {text} for {address}"
                 );
-                assert!(!is_taken(&paste, address), "{name} offers a paste at {address}");
+                assert!(!is_taken(&paste, address), "{name} offers a paste for {address}");
                 assert!(paste.missing_parameters(address).contains(&"state"), "{name}: {address}");
             }
         }
-        assert!(carrying > 10, "the shipped recipes are looked at: {carrying}");
+        assert!(carrying > 10, "too few built-in recipes were tested: {carrying}");
     }
 
     #[test]
-    fn paste_is_refused_in_every_form_when_its_state_is_another_one() {
+    fn paste_is_rejected_in_every_format_when_its_state_differs() {
         for (name, paste) in recipes().into_iter().filter(|(_, paste)| carries_state(paste)) {
             assert!(is_taken(&paste, CODEX), "{name}");
             for text in &forms("S-other")[..3] {
                 let answer = interpret(&paste, CODEX, &SecretString::from(text.as_str()));
-                assert!(answer.is_err(), "{name} took {text}");
+                assert!(answer.is_err(), "{name} accepted {text}");
             }
             let whole = interpret(&paste, CODEX, &SecretString::from(forms("S-1_x")[0].as_str()));
             assert_eq!(whole.is_ok(), paste.shapes.contains(&PasteShape::Url), "{name}");

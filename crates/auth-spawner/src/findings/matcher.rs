@@ -1,4 +1,4 @@
-//! Finds the meaning of lines of text for a login.
+//! Interprets lines of CLI output for a login.
 
 use std::sync::LazyLock;
 
@@ -10,62 +10,62 @@ use super::token::Token;
 use crate::registry::{Pattern, Patterns, Provider, Recipe, is_loopback};
 use crate::terminal::Line;
 
-/// Longest address that is reported.
+/// The maximum length of a reported URL.
 const URL_BYTES: usize = 8192;
 
-/// Pattern for any address.
+/// A pattern that matches any URL.
 pub(crate) const URL: &str = r#"https?://[^\s"'<>`\\]+"#;
 
 static ANY_URL: LazyLock<Option<Regex>> =
     LazyLock::new(|| Pattern::try_from(URL.to_owned()).ok()?.regex().cloned());
 
-/// A fact that a line reports.
+/// A finding reported by a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
-    /// An address to open. `device` is true if a device code is entered there.
+    /// A URL to open. `device` is true if a device code is entered there.
     Url { url: String, openable: bool, device: bool },
-    /// A code to enter at an address.
+    /// A code to enter at a URL.
     DeviceCode(String),
-    /// The CLI waits for a paste.
+    /// The CLI is waiting for a paste.
     Prompt,
-    /// The CLI did not take the paste and waits for another one.
+    /// The CLI rejected the paste and is waiting for another one.
     Refused,
-    /// The CLI says that it is logged in.
+    /// The CLI reports that it is logged in.
     LoggedIn { email: Option<String> },
-    /// The CLI says that the login was refused. Holds its text, without addresses.
+    /// The CLI reports that the login was denied. Contains its message, without URLs.
     Denied(String),
-    /// The CLI says that the login failed for another reason. Holds its text, without addresses.
+    /// The CLI reports that the login failed for another reason. Contains its message, without URLs.
     Failed(String),
     /// The CLI has printed the credential itself.
     Token(Token),
-    /// The program says that it is no longer the provider's CLI. Holds its text.
+    /// The program reports that it is no longer the provider's CLI. Contains its message.
     Retired(String),
-    /// The CLI shows the line at which this step of the recipe is typed.
+    /// The CLI shows the prompt at which this step of the recipe must be typed.
     Step(usize),
 }
 
-/// The degree to which a line is known to be complete.
+/// The certainty that a line is complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Completeness {
     /// The line ended with a line feed.
     Whole,
-    /// The line has not changed for so long that no more of it is expected.
+    /// The line has not changed for long enough that it is considered complete.
     Settled,
-    /// More of the line may follow. Only a prompt, and a match that does not touch the end, is used.
+    /// The line may still grow. Only a prompt, or a match that does not reach the end, is used.
     Partial,
 }
 
-/// A search for meaning in the lines of one output stream.
+/// The interpreter for the lines of one output stream.
 #[derive(Clone)]
 pub(crate) struct Matcher {
     patterns: Patterns,
     steps: Vec<Pattern>,
     hosts: Vec<String>,
-    /// The previous line, because a device code may be below its announcement.
+    /// The previous line, because a device code may be on the line below its announcement.
     before: String,
-    /// Both lines; the buffer is kept to reuse its memory.
+    /// The previous and the current line. The buffer is stored so that its memory can be reused.
     joined: String,
-    /// The last address that was reported.
+    /// The last URL that was reported.
     known: String,
 }
 
@@ -81,18 +81,19 @@ impl Matcher {
         }
     }
 
-    /// Returns whether there is a prompt to look for.
+    /// Returns whether the recipe has a prompt pattern.
     pub(crate) fn has_prompt(&self) -> bool {
         !self.patterns.prompt.is_empty()
     }
 
-    /// Returns whether this unfinished text is a prompt, so that the rest of its line need not be waited for.
+    /// Returns whether this unfinished text is a prompt, in which case there is no need to wait for the rest of the
+    /// line.
     pub(crate) fn is_prompt(&self, text: &str) -> bool {
         self.patterns.prompt.iter().any(|pattern| pattern.is_match(text.as_bytes()))
     }
 
-    /// Returns the facts of a line, in the order in which a session needs them. An empty line stands for lines without
-    /// meaning.
+    /// Returns the findings in a line, in the order in which a session needs them. An empty line stands for lines with
+    /// nothing to report.
     pub(crate) fn read(&mut self, line: &Line, completeness: Completeness) -> Vec<Finding> {
         let text = line.text.as_bytes();
         let mut seen = Vec::new();
@@ -142,7 +143,7 @@ impl Matcher {
             let own = self.patterns.url.iter().any(|pattern| pattern.is_match(text));
             own || (!asked_for && ANY_URL.as_ref().is_some_and(|any| any.is_match(text)))
         };
-        // The target of a hyperlink is whole even if its visible text is wrapped or cut.
+        // A hyperlink's target is complete even if its visible text is wrapped or truncated.
         let linked = line.links.iter().filter(|link| is_match(link.as_bytes()));
         let shown = ANY_URL.as_ref()?.find_iter(line.text.as_bytes()).filter_map(|found| {
             let whole = completeness != Completeness::Partial || found.end() < line.text.len();
@@ -151,7 +152,7 @@ impl Matcher {
         });
         let device = !self.patterns.device_code.is_empty();
         let seen = linked.map(String::as_str).chain(shown).find_map(|text| {
-            // The beginning of a known address is that address, cut by a box around it or by the width that the program
+            // A prefix of a known URL is that same URL, truncated by a surrounding box or by the width that the program
             // assumes.
             let cut = text.len() < self.known.len() && self.known.starts_with(text);
             let openable = openable(text, &self.hosts, asked_for).filter(|_| !cut)?;
@@ -173,14 +174,14 @@ impl Matcher {
         let found = matches(&self.patterns.device_code, joined.as_bytes())?;
         let code = found.name("code")?;
         let whole = completeness != Completeness::Partial || code.end() < joined.len();
-        // A code that ends in the previous line has been reported with that line.
+        // A code that ends on the previous line was already reported with that line.
         let fresh = code.end() > self.before.len() + 1;
         (whole && fresh).then(|| group(&found, "code")).flatten()
     }
 }
 
-/// Returns `None` if the text is not an address for a person; otherwise whether it may be opened without asking.
-/// `asked_for` is true if the recipe has a pattern for its address.
+/// Returns `None` if the text is not a URL for the user; otherwise, whether it may be opened without asking.
+/// `asked_for` is true if the recipe has a pattern for its URL.
 fn openable(text: &str, hosts: &[String], asked_for: bool) -> Option<bool> {
     let url = Url::parse(text).ok().filter(|_| text.len() <= URL_BYTES)?;
     let host = url.host_str()?;
@@ -189,7 +190,7 @@ fn openable(text: &str, hosts: &[String], asked_for: bool) -> Option<bool> {
         None => host.eq_ignore_ascii_case(entry),
     });
     let loopback = is_loopback(&url);
-    // A person does not open the CLI's own listener. A vendor's service on this machine matches a pattern.
+    // Users never open the CLI's own listener. A vendor's service on this machine matches a pattern.
     if loopback && !listed && !asked_for {
         return None;
     }
@@ -209,21 +210,20 @@ fn group(found: &Captures<'_>, name: &str) -> Option<String> {
     String::from_utf8(found.name(name)?.as_bytes().to_vec()).ok()
 }
 
-/// Returns the reason in a pattern's match: its group `reason`, or the whole line.
+/// Returns the reason from a pattern match: its group `reason`, or the whole line.
 fn reason(found: &Captures<'_>, line: &str) -> String {
     let named = group(found, "reason").filter(|reason| !reason.trim().is_empty());
     public_words(named.as_deref().unwrap_or(line))
 }
 
-/// Shortens a CLI's text for display. Addresses and long words are removed, because either can carry a code or a token.
-/// From a line of JSON it takes the text that explains the error.
+/// Shortens CLI output for display. URLs and long words are removed because either can contain a code or token. From a
+/// line of JSON, only the text that explains the error is used.
 pub(crate) fn public_words(text: &str) -> String {
     let document: Option<Value> = serde_json::from_str(text.trim()).ok().filter(Value::is_object);
-    let explained =
-        document.map(|document| explanation(&document).unwrap_or("an error without a message").to_owned());
+    let explained = document.map(|document| explanation(&document).unwrap_or("unspecified error").to_owned());
     let text = explained.as_deref().unwrap_or(text);
     let word = |word: &str| match word {
-        _ if word.contains("://") => "(address)".to_owned(),
+        _ if word.contains("://") => "(URL)".to_owned(),
         _ if word.len() > 40 => "(...)".to_owned(),
         _ => word.to_owned(),
     };
@@ -231,7 +231,7 @@ pub(crate) fn public_words(text: &str) -> String {
     words.join(" ").chars().take(300).collect()
 }
 
-/// Returns the error text in a JSON object, by the names of RFC 6749 and those that CLIs use.
+/// Returns the error text of a JSON object, using the field names of RFC 6749 and those common in CLIs.
 fn explanation(document: &Value) -> Option<&str> {
     let text = |name: &str| document.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let below = |name: &str| document.get(name).filter(|value| value.is_object()).and_then(explanation);
@@ -247,7 +247,7 @@ mod tests {
     use crate::Registry;
 
     #[test]
-    fn reason_is_in_words_when_the_line_is_json() {
+    fn reason_is_readable_text_when_the_line_is_json() {
         let check = |line: &str, expected: &str| assert_eq!(public_words(line), expected, "{line}");
         check(
             r#"{"type": "waiting", "message": "Waiting ...: no", "data": {"error": "access_denied", "error_description": "The person said no"}}"#,
@@ -255,8 +255,8 @@ mod tests {
         );
         check(r#"{"error": {"message": "Invalid code", "code": "x"}}"#, "Invalid code");
         check(r#"{"error": "access_denied"}"#, "access_denied");
-        check(r#"{"message": "see https://a.example/?code=1 please"}"#, "see (address) please");
-        check(r#"{"type": "waiting"}"#, "an error without a message");
+        check(r#"{"message": "see https://a.example/?code=1 please"}"#, "see (URL) please");
+        check(r#"{"type": "waiting"}"#, "unspecified error");
         check(r#"{"type": broken"#, r#"{"type": broken"#);
         check("[1]", "[1]");
     }
@@ -325,13 +325,13 @@ mod tests {
             "claude",
             "login",
             &["Couldn't log in: That code wasn't accepted. See https://claude.com/x?code=secret please"],
-            &[Finding::Failed("That code wasn't accepted. See (address) please".into())],
+            &[Finding::Failed("That code wasn't accepted. See (URL) please".into())],
         );
         check("claude", "login", &["javascript://claude.com/oauth/authorize?x"], &[]);
     }
 
     #[test]
-    fn address_is_kept_when_a_truncated_copy_follows() {
+    fn url_is_kept_when_a_truncated_copy_follows() {
         let whole = "https://auth.openai.com/oauth/authorize?a=b&state=s";
         let url = |url: &str| Finding::Url { url: url.to_owned(), openable: true, device: false };
         let boxed = "| https://auth.openai.com/oauth/authorize?a=b&st |";
@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn address_is_withheld_when_its_line_is_partial() {
+    fn url_is_withheld_while_its_line_is_incomplete() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
         let mut matcher = Matcher::new(provider, &provider.recipe("login", None).unwrap());

@@ -1,7 +1,8 @@
-//! The findings in a CLI's output: an address, a device code, a prompt, a failure, a credential.
+//! Findings in a CLI's output: a URL, a device code, a prompt, a failure, a credential.
 //!
-//! The room reads the child's streams, compares each line with the recipe's patterns, and reports each finding once. It
-//! may use the registry and the terminal's text. It decides nothing: states, timers and the proof must not be in it.
+//! The room reads the child's output streams, matches each line against the recipe's patterns, and reports each finding
+//! once. It may use the registry and the terminal text. It makes no decisions: states, timers and proofs must not be in
+//! it.
 
 mod matcher;
 mod output;

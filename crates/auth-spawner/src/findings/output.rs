@@ -1,4 +1,4 @@
-//! The output streams of a child. They are read as data arrives and are never left unread.
+//! The output streams of a child. They are always read, as soon as data arrives.
 
 use std::pin::Pin;
 use std::sync::LazyLock;
@@ -13,11 +13,11 @@ use super::matcher::{Completeness, Finding, Matcher};
 use crate::registry::Pattern;
 use crate::terminal::{Line, View};
 
-/// Size of a read buffer at first, and again when little is printed.
+/// The initial size of a read buffer, and its size again when there is little output.
 const SMALL: usize = 4 * 1024;
-/// Size up to which the buffer grows while reads fill it.
+/// The size up to which the buffer grows while reads fill it.
 const LARGE: usize = 64 * 1024;
-/// Time after which unchanged unfinished text counts as whole, even while other rows are drawn.
+/// The time for which unfinished text must stay unchanged to be considered complete, even while other rows are drawn.
 pub(crate) const SETTLED: Duration = Duration::from_secs(1);
 
 pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
@@ -25,7 +25,7 @@ pub(crate) type Reader = Box<dyn AsyncRead + Send + Unpin>;
 /// All output streams of one child.
 pub(crate) struct Output {
     streams: Vec<Stream>,
-    /// Counter that selects the stream to poll first, so that a flood on one cannot block the other.
+    /// A counter that selects the stream to poll first, so that a flood on one stream cannot starve the other.
     turn: usize,
     /// Bytes read since the last yield to other tasks.
     unbroken: usize,
@@ -39,30 +39,30 @@ struct Stream {
     unfinished: Option<UnfinishedLine>,
 }
 
-/// A search for the meaning of a stream's lines.
+/// The line interpreter of one stream.
 struct Search {
     matcher: Matcher,
     /// True once the prompt of the current line has been reported.
     prompted: bool,
 }
 
-/// The unfinished text at the last look.
+/// The unfinished text at the previous inspection.
 struct UnfinishedLine {
     line: Line,
     since: Instant,
     settled: bool,
 }
 
-/// The result of a look at the output.
+/// The result of inspecting the output.
 #[derive(Default)]
 pub(crate) struct Findings {
     pub(crate) found: Vec<Finding>,
-    /// The last whole line that may explain a failure.
+    /// The last complete line that may explain a failure.
     pub(crate) explanation: Option<String>,
 }
 
 impl Output {
-    /// Creates the output. Each stream has its own view and its own matcher.
+    /// Creates the output. Each stream gets a separate view and matcher.
     pub(crate) fn new(readers: Vec<Reader>, view: impl Fn() -> View, matcher: impl Fn() -> Matcher) -> Self {
         let stream = |reader| Stream {
             reader: Some(reader),
@@ -79,15 +79,16 @@ impl Output {
         self.streams.iter().all(|stream| stream.reader.is_none())
     }
 
-    /// Returns whether there is text without a final reading: an unfinished line, or rows that may still be drawn.
+    /// Returns whether some text has not been interpreted for good: an unfinished line, or rows that may still be
+    /// redrawn.
     pub(crate) fn has_partial(&self) -> bool {
         self.streams.iter().any(|stream| stream.view.has_unread())
     }
 
-    /// Waits for the next chunk of any stream and returns its meaning. Never ends once all streams have ended.
-    /// Cancelling the wait loses nothing.
+    /// Waits for the next chunk from any stream and returns its findings. Never resolves once all streams have ended.
+    /// Cancel safe: cancelling the wait loses nothing.
     pub(crate) async fn next(&mut self) -> Findings {
-        // Reading a flood takes time, and the runtime would allow many reads before it runs other tasks.
+        // Processing a flood takes time, and the runtime would allow many reads before it runs other tasks.
         if self.unbroken >= LARGE {
             tokio::task::yield_now().await;
             self.unbroken = 0;
@@ -116,8 +117,8 @@ impl Output {
         self.streams[position].take(length)
     }
 
-    /// Returns the meaning of the unfinished lines and of drawn rows, after they have been still for a while or have
-    /// waited for long enough.
+    /// Returns the findings in unfinished lines and drawn rows once they have been unchanged for a while or have waited
+    /// long enough.
     pub(crate) fn still(&mut self, completeness: Completeness) -> Findings {
         let mut findings = Findings::default();
         for stream in &mut self.streams {
@@ -126,7 +127,7 @@ impl Output {
         findings
     }
 
-    /// Ends the current lines, as the Enter key does on a screen. The output after an answer is a new line, and a
+    /// Ends the current lines, as the Enter key does on a screen. Output after an answer starts a new line, and a
     /// prompt in it is a new prompt.
     pub(crate) fn break_lines(&mut self) {
         for stream in &mut self.streams {
@@ -136,7 +137,7 @@ impl Output {
         }
     }
 
-    /// Takes the next answer to a question that the child has asked its terminal.
+    /// Takes the next answer to a query that the child has sent to its terminal.
     pub(crate) fn reply(&mut self) -> Option<String> {
         self.streams.iter_mut().find_map(|stream| stream.view.reply())
     }
@@ -168,7 +169,7 @@ impl Stream {
     }
 
     fn still(&mut self, completeness: Completeness, findings: &mut Findings) {
-        // The prompt of the current line stays reported, because these are other rows.
+        // The prompt of the current line stays reported, because these are different rows.
         self.view.settle(&mut |line| self.search.read(line, Completeness::Whole, findings));
         let Some(line) = self.view.partial() else {
             self.unfinished = None;
@@ -185,7 +186,7 @@ impl Stream {
     }
 }
 
-/// Grows a buffer that a read has filled, and shrinks one that is mostly empty.
+/// Grows a buffer that was filled by a read, and shrinks one that is mostly empty.
 fn resize(buffer: &mut Vec<u8>, length: usize) {
     let size = buffer.len();
     if length == size && size < LARGE {
@@ -215,7 +216,7 @@ const EXPLAINING: &str = "(?i)error|fail|couldn't|could not|cannot|unable|denied
 static EXPLAINS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Pattern::try_from(EXPLAINING.to_owned()).ok()?.regex().cloned());
 
-/// Returns whether a line may explain a failed login. Other lines are not kept, because some CLIs print tokens.
+/// Returns whether a line may explain a failed login. Other lines are not stored, because some CLIs print tokens.
 fn explains(text: &str) -> bool {
     EXPLAINS.as_ref().is_some_and(|words| words.is_match(text.as_bytes()))
 }
@@ -228,7 +229,7 @@ mod tests {
     use super::*;
     use crate::{Provider, Recipe, Registry, Terminal};
 
-    /// Returns everything that a login of `recipe` learns when its CLI prints this on a pipe, however the bytes are cut.
+    /// Returns all findings of a `recipe` login whose CLI prints these chunks to a pipe, however the bytes are split.
     fn hear<'a>(
         provider: &Provider,
         recipe: &Recipe,
@@ -265,9 +266,9 @@ mod tests {
         assert_eq!(sizes, [1, 2, 4, 8, 16, 16, 8, 16, 8, 4, 2, 1]);
     }
 
-    /// The cursor stays on an address without a line feed, and another row changes all the time.
+    /// The cursor stays on a URL without a line feed while another row changes constantly.
     #[tokio::test(start_paused = true)]
-    async fn output_reports_unfinished_row_once_when_only_another_row_changes() {
+    async fn output_reports_an_unfinished_row_once_while_another_row_changes() {
         const ADDRESS: &str = "https://claude.com/cai/oauth/authorize?state=s";
         let (mut child, reader) = duplex(LARGE);
         let mut output = output(Box::new(reader));
@@ -279,14 +280,14 @@ mod tests {
             tokio::time::advance(Duration::from_millis(400)).await;
             heard.push(output.still(Completeness::Partial).found.len());
         }
-        // The address is reported once, when it has been the same for a second: first seen at 400 ms, so not yet at
-        // 1200 but at 1600.
+        // The URL is reported once, after it has been unchanged for a second: first seen at 400 ms, it is not yet due
+        // at 1200 ms but is at 1600 ms.
         let expected: Vec<usize> = (0..20).map(|look| usize::from(look == 7)).collect();
         assert_eq!(heard, expected);
     }
 
     #[test]
-    fn output_reports_the_same_when_the_stream_is_cut_anywhere() {
+    fn output_findings_do_not_depend_on_where_the_stream_is_split() {
         let registry = Registry::builtin().unwrap();
         let recipes: Vec<_> = registry
             .iter()
@@ -310,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn output_reports_prompt_again_after_other_lines() {
+    fn output_reports_a_prompt_again_after_other_lines() {
         const PROMPT: &[u8] = b"Paste code here if prompted > ";
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("claude").unwrap();
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn output_reports_device_code_when_announcement_is_in_earlier_chunk() {
+    fn output_reports_a_device_code_announced_in_an_earlier_chunk() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
         let recipe = &provider.recipe("device-auth", None).unwrap();
@@ -332,7 +333,7 @@ mod tests {
         assert_eq!(seen, [Finding::DeviceCode("ABCD-12345".to_owned())]);
     }
 
-    /// Returns the meaning that a session gets at each chunk, and at the end.
+    /// Returns the findings that a session gets for each chunk, and at the end.
     fn live(provider: &Provider, recipe: &Recipe, chunks: &[&[u8]]) -> Vec<(Vec<Finding>, Option<String>)> {
         let mut stream = Stream {
             reader: None,
@@ -350,7 +351,7 @@ mod tests {
         chunks.map(take).collect()
     }
 
-    /// Output of real CLIs, whole and in parts.
+    /// Output of real CLIs, complete and in parts.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         prop::sample::select(PIECES).prop_map(|piece| piece.as_bytes().to_vec())
     }

@@ -1,5 +1,5 @@
-//! Recordings of real CLIs, read as a session reads them. `tests/fixtures/recordings.toml` holds the expected meaning
-//! of each. The bytes are in files beside it, one `[seconds, stream, text]` a line.
+//! Recordings of real CLIs, read the way a session reads them. `tests/fixtures/recordings.toml` contains the expected
+//! findings for each. The bytes are in files next to it, with one `[seconds, stream, text]` entry per line.
 
 use std::collections::VecDeque;
 use std::io;
@@ -19,7 +19,7 @@ use crate::registry::VersionRange;
 use crate::terminal::View;
 use crate::{Recipe, Registry, Terminal};
 
-/// Pause after which a session looks at unfinished output, and longest time between two looks.
+/// The pause after which a session inspects unfinished output, and the maximum time between two inspections.
 const STILL: Duration = Duration::from_millis(100);
 const LATE: Duration = Duration::from_millis(500);
 
@@ -37,12 +37,13 @@ struct Recording {
     recipe: String,
     version: String,
     on: Terminal,
-    /// The facts that a session reads in it, in this order, each once.
+    /// The expected findings, in order, each listed once.
     heard: Vec<String>,
-    /// The facts if the recording is read as lines, when they differ: a screen's rows are overwritten and moved.
+    /// The findings when the recording is read as plain lines, if they differ: a screen's rows are overwritten and
+    /// moved.
     #[serde(default)]
     heard_as_lines: Option<Vec<String>>,
-    /// The fields from here on are for the replay through a process, in another test.
+    /// The fields from here on are used by another test, which replays the recording through a process.
     #[serde(rename = "ends")]
     _ends: toml::Value,
     #[serde(default, rename = "exit")]
@@ -56,7 +57,7 @@ fn recordings() -> Vec<Recording> {
     toml::from_str::<Fixtures>(text).unwrap().recording
 }
 
-/// The bytes that arrived together on one stream, and the pause before them.
+/// Bytes that arrived together on one stream, and the pause before them.
 #[derive(Clone)]
 struct Chunk {
     pause: Duration,
@@ -69,7 +70,7 @@ fn recorded(name: &str) -> Vec<Chunk> {
     let mut before = 0.0;
     let chunk = |line: &str| {
         let (at, stream, text): (f64, String, String) = serde_json::from_str(line).unwrap();
-        // Typed text and checks meanwhile are not part of the output.
+        // Typed input and checks in between are not part of the output.
         if !matches!(stream.as_str(), "out" | "err" | "tty") || text == "EOF" {
             return None;
         }
@@ -91,7 +92,7 @@ impl AsyncRead for TestStream {
     ) -> Poll<io::Result<()>> {
         let (bytes, ended) = &mut *self.0.lock().unwrap();
         if bytes.is_empty() && !*ended {
-            // No waker is needed: the test polls again after it has added bytes.
+            // No waker is needed: the test polls again after adding bytes.
             return Poll::Pending;
         }
         let length = bytes.len().min(buffer.remaining());
@@ -100,7 +101,7 @@ impl AsyncRead for TestStream {
     }
 }
 
-/// The output side of a session, with the facts that it has read.
+/// The output side of a session, and its findings.
 struct Listener {
     output: Output,
     streams: [TestStream; 2],
@@ -125,7 +126,7 @@ impl Listener {
         }
     }
 
-    /// Lets time pass without output, in which a session looks at unread text.
+    /// Lets time pass without output, during which a session inspects unread text.
     async fn pause(&mut self, length: Duration) {
         tokio::time::advance(length).await;
         self.unread += length;
@@ -146,7 +147,7 @@ impl Listener {
     fn read(&mut self) {
         while let Some(findings) = self.output.next().now_or_never() {
             self.hear(findings.found);
-            // The answers are not used, but they must not pile up.
+            // The answers are not used, but they must not accumulate.
             while self.output.reply().is_some() {}
         }
     }
@@ -186,7 +187,7 @@ fn word(seen: &Finding) -> String {
     }
 }
 
-/// Reads the recording with one more place at which a read ends.
+/// Reads the recording with one additional read boundary.
 async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
     let mut listener = Listener::new(matcher, view);
     let mut left = at;
@@ -203,7 +204,7 @@ async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> 
     listener.end().await
 }
 
-/// Reads the recording one byte at a time: every cut at once.
+/// Reads the recording one byte at a time, which splits it everywhere at once.
 async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<String> {
     let mut listener = Listener::new(matcher, view);
     for chunk in chunks {
@@ -215,7 +216,8 @@ async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<Stri
     listener.end().await
 }
 
-/// Compares facts without the order of prompts: the cursor can be on a prompt before the rows above it have been read.
+/// Compares findings but ignores the order of prompts: the cursor can reach a prompt before the rows above it have been
+/// read.
 fn same(heard: &[String], expected: &[String]) -> bool {
     let prompts = |all: &[String]| all.iter().any(|word| word == "prompt");
     let others = |all: &[String]| all.iter().filter(|word| *word != "prompt").cloned().collect::<Vec<_>>();
@@ -249,7 +251,7 @@ async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<Strin
 }
 
 #[tokio::test(start_paused = true)]
-async fn recording_reads_the_same_as_lines_when_cut_at_any_byte() {
+async fn recordings_give_the_same_findings_as_lines_when_split_at_any_byte() {
     each_is_heard(|recording| {
         let heard = recording.heard_as_lines.as_ref().unwrap_or(&recording.heard);
         Some((Terminal::Pipe, heard.clone()))
@@ -258,7 +260,7 @@ async fn recording_reads_the_same_as_lines_when_cut_at_any_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn recording_reads_the_same_as_a_screen_when_cut_at_any_byte() {
+async fn recordings_give_the_same_findings_as_a_screen_when_split_at_any_byte() {
     each_is_heard(|recording| {
         (recording.on != Terminal::Pipe).then(|| (recording.on, recording.heard.clone()))
     })
@@ -266,7 +268,7 @@ async fn recording_reads_the_same_as_a_screen_when_cut_at_any_byte() {
 }
 
 #[test]
-fn builtin_recipe_has_a_recording_of_its_dialogue() {
+fn every_builtin_recipe_has_a_recording_of_its_dialogue() {
     let recordings = recordings();
     for provider in Registry::builtin().unwrap().iter() {
         let recipes = || provider.cli.iter().flat_map(|cli| &cli.recipes);
@@ -279,7 +281,7 @@ fn builtin_recipe_has_a_recording_of_its_dialogue() {
             recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal)
         };
         for recipe in recipes() {
-            // A variant that differs in its arguments only has the same patterns.
+            // A variant that differs only in its arguments has the same patterns.
             let dialogue = |recipe: &Recipe| format!("{:?} {:?}", recipe.terminal, recipe.patterns);
             let mut twins =
                 recipes().filter(|twin| twin.id == recipe.id && dialogue(twin) == dialogue(recipe));

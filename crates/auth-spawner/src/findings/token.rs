@@ -1,10 +1,10 @@
-//! A credential that a CLI shows on its screen only.
+//! A credential that a CLI shows only on its screen.
 
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-/// The credential itself. `Debug` shows none of it.
+/// The credential itself. Its `Debug` output shows none of it.
 #[derive(Clone)]
 pub struct Token(SecretString);
 
@@ -13,7 +13,7 @@ impl Token {
         Self(text.into())
     }
 
-    /// Returns the credential, which the caller seals.
+    /// Returns the credential, which the caller must seal.
     pub fn secret(&self) -> &SecretString {
         &self.0
     }

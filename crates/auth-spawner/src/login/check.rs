@@ -1,8 +1,8 @@
-//! Checks that a login exists: the CLI's credential file first, then its check command.
+//! Checks whether a login exists: first the CLI's credential file, then its check command.
 //!
-//! The fingerprint of the credential must differ from the one before the start. If there was a login before, another
-//! process may refresh it at any time, so a different fingerprint is not enough: the CLI must report the login or end
-//! without an error.
+//! The credential's fingerprint must differ from the one taken before the start. If the user was already logged in,
+//! another process may refresh that login at any time, so a new fingerprint is not enough: the CLI must also report the
+//! login or exit successfully.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,38 +16,38 @@ use crate::process::{BoundedCommand, ChildEnv};
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::registry::{Check, Cli, Provider};
 
-/// Longest wait for a file that is written just after the CLI has ended.
+/// The maximum wait for a file that is written just after the CLI exits.
 const LATE: Duration = Duration::from_secs(1);
-/// Longest wait for the account's name once the login exists.
+/// The maximum wait for the account's name once the login exists.
 const NAME: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// The data that one confirmation needs. It runs beside the session.
+/// The data needed for one check, which runs alongside the session.
 #[derive(Clone)]
 pub(crate) struct LoginCheck {
     pub(crate) provider: std::sync::Arc<Provider>,
     pub(crate) program: PathBuf,
     pub(crate) env: ChildEnv,
     pub(crate) dir: PathBuf,
-    /// Fingerprint of the credential file before the login.
+    /// The fingerprint of the credential file before the login.
     pub(crate) baseline: Fingerprint,
-    /// True if there was a login before. Another process may then refresh it at any time, so a change of the file alone
-    /// proves nothing.
+    /// True if the user was logged in before. Another process may then refresh that login at any time, so a changed
+    /// file alone proves nothing.
     pub(crate) logged_in_before: bool,
-    /// True if the CLI ended with an error.
+    /// True if the CLI exited with an error.
     pub(crate) failed: bool,
-    /// Present for a recipe whose CLI shows its credential and stores nothing.
+    /// Set for a recipe whose CLI shows its credential and stores nothing.
     pub(crate) screen: Option<ShownCredential>,
-    /// The spawner's tasks. A read of the files that the session no longer waits for belongs to them.
+    /// The spawner's task tracker. It also covers file reads that the session no longer waits for.
     pub(crate) tracker: TaskTracker,
     pub(crate) check_timeout: Duration,
     pub(crate) clock: Clock,
 }
 
-/// The proof of a login that leaves no file.
+/// The proof of a login that leaves no file behind.
 #[derive(Debug, Clone)]
 pub(crate) struct ShownCredential {
-    /// Lifetime of such a credential, in milliseconds.
+    /// The lifetime of such a credential, in milliseconds.
     pub(crate) lifetime: i64,
     /// The credential, once the CLI has shown it.
     pub(crate) token: Option<Token>,
@@ -63,7 +63,7 @@ pub(crate) enum CheckResult {
     NotConfirmed {
         reason: String,
     },
-    /// The CLI has stored its login in a place that only the CLI can read.
+    /// The CLI has stored its login where only the CLI can read it.
     InKeyring {
         reason: String,
         hint: String,
@@ -71,7 +71,7 @@ pub(crate) enum CheckResult {
 }
 
 impl LoginCheck {
-    /// Checks for the login. `last` is true when the CLI has ended; the file then gets a moment to appear.
+    /// Checks for the login. `last` is true if the CLI has exited; the file then gets a moment to appear.
     pub(crate) async fn run(self, last: bool) -> CheckResult {
         if let Some(screen) = &self.screen {
             return screen.judge((self.clock)());
@@ -83,7 +83,7 @@ impl LoginCheck {
         let mut waited = Duration::ZERO;
         let credential = loop {
             let result = match self.look(&cli).await {
-                // The account's name may be in a file that is written later than the tokens.
+                // The account's name may be in a file that is written after the tokens.
                 Ok(credential) if credential.email.is_none() && names && waited < NAME => {
                     waited += AGAIN;
                     sleep(AGAIN).await;
@@ -109,7 +109,7 @@ impl LoginCheck {
         }
     }
 
-    /// Reads the login from the files, off the runtime's threads.
+    /// Reads the login from the files, on a blocking thread.
     async fn look(&self, cli: &Cli) -> Result<Credential, CheckResult> {
         let no = |reason: String| Err(CheckResult::NotConfirmed { reason });
         let (cli, dir) = (cli.clone(), self.dir.clone());
@@ -140,11 +140,11 @@ impl LoginCheck {
 }
 
 impl ShownCredential {
-    /// Judges a credential that the CLI has shown. No file and no check command knows of it, so its appearance is the
-    /// only proof.
+    /// Judges a credential that the CLI has shown. No file or check command can confirm it, so the fact that it was
+    /// shown is the only proof.
     fn judge(&self, now: i64) -> CheckResult {
         if self.token.is_none() {
-            return CheckResult::NotConfirmed { reason: "the CLI has shown no credential".to_owned() };
+            return CheckResult::NotConfirmed { reason: "the CLI has not shown a credential".to_owned() };
         }
         let end = now.checked_add(self.lifetime);
         let credential = Credential {

@@ -1,28 +1,28 @@
-//! Errors of the operations on logins, grouped by the caller's possible reactions.
+//! Errors of login operations, grouped by how the caller can react.
 
 use thiserror::Error;
 
-/// An error that prevents the start of a login. No process was created.
+/// An error that prevented a login from starting. No process was created.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum StartError {
-    /// A login of this provider already runs for this scope.
-    #[error("a login of this provider is already running: {session}")]
+    /// A login with this provider is already running for this scope.
+    #[error("a login with this provider is already running: {session}")]
     Running {
-        /// Id of the running session.
+        /// The id of the running session.
         session: String,
     },
-    /// Another session holds a callback port that the CLI needs.
+    /// A callback port that the CLI needs is in use by another session.
     #[error("port {port} is in use by login {session}")]
     PortLeased {
-        /// Number of the port.
+        /// The port number.
         port: u16,
-        /// The session that holds it.
+        /// The session that is using it.
         session: String,
     },
     /// A session with this id already exists.
-    #[error("a session with this id exists already")]
+    #[error("a session with this id already exists")]
     DuplicateId,
-    /// The limits of running and of waiting logins are both reached.
+    /// Both the limit of running logins and the limit of queued logins have been reached.
     #[error("too many logins are running")]
     Capacity,
     /// The provider has no recipe with this id.

@@ -1,4 +1,4 @@
-//! A login's course, decided without a clock and without I/O: state and input give a state and effects.
+//! The state machine of a login, without clock or I/O: a state and an input give a new state and effects.
 //!
 //! ```text
 //!             Url             Prompt asked, pasted,     Confirmed        Saved
@@ -6,7 +6,7 @@
 //!     |       Code    CodeEmitted ----+---> Confirming ----+       |
 //!     +------------------^   ^------ Prompt, Refused --+            +-- SaveFailed --> Failed
 //!
-//!  Cancel -> Cancelled, Deadline -> Expired, a last NotConfirmed -> Failed; none of them once Saving has begun.
+//!  Cancel -> Cancelled, Deadline -> Expired, a last NotConfirmed -> Failed; none of these apply once Saving has begun.
 //! ```
 
 use super::snapshot::{FailureKind, State};
@@ -15,37 +15,37 @@ use crate::process::Exit;
 /// An input of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// An address was printed.
+    /// The CLI printed a URL.
     Url {
-        /// True if the user enters a code at the address.
+        /// True if the user enters a code at the URL.
         device: bool,
-        /// True if an answer from the address can be pasted.
+        /// True if an answer from the URL can be pasted.
         paste: bool,
     },
-    /// A device code was printed.
+    /// The CLI printed a device code.
     Code,
-    /// The CLI waits for a paste, for the first time or again.
+    /// The CLI is waiting for a paste, for the first time or again.
     Prompt,
-    /// The CLI says that it is logged in.
+    /// The CLI reports that it is logged in.
     LoggedIn,
-    /// The CLI says that the login was refused.
+    /// The CLI reports that the login was denied.
     Denied,
-    /// The CLI says that the login failed for another reason.
+    /// The CLI reports that the login failed for another reason.
     Failed,
-    /// The CLI reported a refusal or a failure a while ago, has asked for nothing since, and still runs.
+    /// The CLI reported a denial or failure a while ago, has not prompted since, and is still running.
     GivenUp,
     /// The program reports that it is no longer the provider's CLI.
     Retired,
     /// A pasted answer is being delivered to the CLI.
     Delivering,
-    /// The answer did not reach the CLI.
+    /// The answer could not be delivered to the CLI.
     Undelivered {
-        /// True if the answer can be sent again.
+        /// True if the answer can be retried.
         again: bool,
     },
-    /// The credential file differs from the one before the login.
+    /// The credential file has changed since the login started.
     FileChanged,
-    /// The CLI ended and its output has been read.
+    /// The CLI has exited and its output has been read.
     Exited(Exit),
     /// The check found a login.
     Confirmed,
@@ -59,22 +59,22 @@ pub(crate) enum Input {
     SpawnFailed(FailureKind),
     /// The user cancelled the login.
     Cancel,
-    /// The login's time is over.
+    /// The login's time limit has passed.
     Deadline,
 }
 
-/// An effect of a step. Effects are applied in their order.
+/// An effect of a step. Effects are applied in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
     /// Publish the current state of the session.
     Announce,
-    /// Check whether the login exists; `last` when nothing more can arrive.
+    /// Check whether the login exists; `last` if nothing more can arrive.
     Check { last: bool },
     /// Commit the login that the check found.
     Save,
-    /// End the process tree, then publish the end.
+    /// End the process tree, then publish the final state.
     Finish(Option<FailureKind>),
-    /// Publish the success, give the CLI a moment to end, then end the process tree.
+    /// Publish the success, give the CLI a moment to exit, then end the process tree.
     Linger,
 }
 
@@ -88,12 +88,12 @@ enum CheckProgress {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Machine {
     state: State,
-    /// The state to return to when the CLI asks for another paste.
+    /// The state to return to when the CLI prompts for another paste.
     shown: State,
     check: CheckProgress,
-    /// The end of the CLI, once it has ended.
+    /// The exit of the CLI, once it has exited.
     exit: Option<Exit>,
-    /// The failure that the CLI has reported.
+    /// The failure reported by the CLI.
     reported: Option<FailureKind>,
     given_up: bool,
     prompt: bool,
@@ -118,7 +118,7 @@ impl Machine {
         self.state
     }
 
-    /// Returns whether the CLI has asked for an answer and one would be taken in this state.
+    /// Returns whether the CLI has prompted for an answer and one would be accepted in this state.
     pub(crate) fn prompt(&self) -> bool {
         self.prompt && self.takes_paste()
     }
@@ -128,13 +128,13 @@ impl Machine {
         self.check != CheckProgress::Idle
     }
 
-    /// Returns the exit code of the CLI, if it ended with one.
+    /// Returns the CLI's exit code, if it has one.
     pub(crate) fn exit_code(&self) -> Option<i32> {
         self.exit.and_then(|exit| exit.code)
     }
 
-    /// Returns whether a pasted answer can be used now: there is a request to answer, and no other answer is being
-    /// tried.
+    /// Returns whether a pasted answer would be accepted now: an answer is wanted, and no other answer is being
+    /// processed.
     pub(crate) fn takes_paste(&self) -> bool {
         matches!(self.state, State::UrlAvailable | State::CodeEmitted) && self.exit.is_none()
     }
@@ -174,7 +174,7 @@ impl Machine {
                 self.reported.get_or_insert(FailureKind::LoginFailed);
                 Vec::new()
             }
-            // The check that is running may still find a login.
+            // A running check may still find a login.
             Input::GivenUp if self.checking() => {
                 self.given_up = self.reported.is_some();
                 Vec::new()
@@ -204,7 +204,7 @@ impl Machine {
             Input::SpawnFailed(kind) => self.end(State::Failed, Some(kind)),
             Input::Cancel => self.end(State::Cancelled, Some(FailureKind::Cancelled)),
             Input::Deadline => self.end(State::Expired, Some(FailureKind::Expired)),
-            // The result of a check that was not started.
+            // The result of a check that was never started.
             Input::Confirmed | Input::Saved | Input::SaveFailed(_) | Input::GivenUp => Vec::new(),
         }
     }
@@ -226,7 +226,8 @@ impl Machine {
         }
     }
 
-    /// Publishes a new address or code. While the CLI runs, an answer can then be given, also a second time.
+    /// Publishes a new URL or code. While the CLI is running, the user can then paste an answer, more than once if
+    /// needed.
     fn show(&mut self, state: State) -> Vec<Effect> {
         self.shown = state;
         if self.exit.is_none() && !self.checking() {
@@ -243,7 +244,7 @@ impl Machine {
         vec![Effect::Announce]
     }
 
-    /// Starts a check, or records that another one must follow the current check.
+    /// Starts a check, or records that another one must follow the current one.
     fn start_check(&mut self) -> Option<Effect> {
         let last = self.exit.is_some();
         if let CheckProgress::Running { again, .. } = &mut self.check {
@@ -316,9 +317,9 @@ mod tests {
         Input::SaveFailed(FailureKind::IdentityMismatch),
     ];
 
-    /// Tests every reachable machine with every input.
+    /// Tests every reachable machine state with every input.
     #[test]
-    fn machine_holds_its_invariants_for_every_input_in_every_reachable_state() {
+    fn machine_keeps_its_invariants_for_every_input_in_every_reachable_state() {
         let mut known = HashSet::from([Machine::default()]);
         let mut open = VecDeque::from([Machine::default()]);
         while let Some(before) = open.pop_front() {
@@ -332,8 +333,8 @@ mod tests {
             }
         }
         let states: HashSet<State> = known.iter().map(|machine| machine.state).collect();
-        assert_eq!(states.len(), 9, "every state can be reached: {states:?}");
-        assert!(known.len() > 50, "the walk is real: {}", known.len());
+        assert_eq!(states.len(), 9, "not every state was reached: {states:?}");
+        assert!(known.len() > 50, "too few states were explored: {}", known.len());
     }
 
     fn holds(before: &Machine, input: Input, after: &Machine, effects: &[Effect]) {
@@ -344,23 +345,27 @@ mod tests {
         }
         let ends =
             effects.iter().filter(|effect| matches!(effect, Effect::Finish(_) | Effect::Linger)).count();
-        assert_eq!(ends, usize::from(after.state.is_terminal()), "an end is announced once: {case}");
+        assert_eq!(
+            ends,
+            usize::from(after.state.is_terminal()),
+            "the end must be announced exactly once: {case}"
+        );
         if after.state == State::Success {
             assert_eq!((before.state, input), (State::Saving, Input::Saved), "{case}");
         }
         let failed = matches!(after.state, State::Failed | State::Cancelled | State::Expired);
         let named = effects.iter().any(|effect| matches!(effect, Effect::Finish(Some(_))));
-        assert_eq!(failed, named, "a failure has a kind: {case}");
+        assert_eq!(failed, named, "every failure must have a kind: {case}");
         let asks = effects.iter().filter(|effect| matches!(effect, Effect::Check { .. })).count();
         assert!(asks == 0 || after.checking(), "{case}");
         if before.checking() && after.checking() && input != Input::NotConfirmed {
-            assert_eq!(asks, 0, "one check at a time: {case}");
+            assert_eq!(asks, 0, "only one check may run at a time: {case}");
         }
         if after.state == State::Saving && before.state != State::Saving {
             assert_eq!((input, effects), (Input::Confirmed, &[Effect::Announce, Effect::Save][..]), "{case}");
         }
         if before.exit.is_some() && !after.state.is_terminal() && after.state != State::Saving {
-            assert!(after.checking(), "an ended CLI leaves nothing to wait for: {case}");
+            assert!(after.checking(), "a check must be running once the CLI has exited: {case}");
         }
         if before.state == State::Saving && matches!(input, Input::Cancel | Input::Deadline) {
             assert_eq!(after, before, "{case}");
@@ -374,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn machine_reaches_the_expected_state_and_effect_for_each_input_sequence() {
+    fn machine_gives_the_expected_state_and_effects_for_each_input_sequence() {
         let exit = |code| Input::Exited(Exit { code });
         let check = |inputs: &[Input], state: State, end: Effect| {
             let (reached, effects) = course(inputs);
@@ -417,7 +422,7 @@ mod tests {
             State::Failed,
             failed(FailureKind::Denied),
         );
-        // A check that was running when the CLI ended does not count as the last one.
+        // A check that was already running when the CLI exited does not count as the last one.
         check(
             &[Input::LoggedIn, exit(Some(0)), Input::NotConfirmed],
             State::Confirming,

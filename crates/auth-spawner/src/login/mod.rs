@@ -1,9 +1,9 @@
-//! Logins: one task for each, and the table of all of them.
+//! Logins: one task per login, and the table of all logins.
 //!
-//! [`Spawner`] admits a login and starts its session. The session owns the child and asks the machine, which decides
-//! without a clock and without I/O; the sink receives every change and commits the proven login. This room may use the
-//! registry, processes, the findings in their output, pasted answers and proofs. Parsing of text or of files must not be
-//! in it.
+//! [`Spawner`] admits a login and starts its session. The session owns the child process and consults the machine,
+//! which makes decisions without a clock or I/O. The sink receives every change and commits the proven login. This room
+//! may use the registry, processes, the findings in their output, pasted answers and proofs. It must not parse text or
+//! files.
 
 mod check;
 mod error;

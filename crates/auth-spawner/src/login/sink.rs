@@ -1,4 +1,4 @@
-//! The receiver of a session's reports. The owner of the store implements it.
+//! The receiver of session reports, implemented by the owner of the store.
 
 use std::path::PathBuf;
 
@@ -8,52 +8,52 @@ use super::snapshot::{FailureKind, Snapshot};
 use crate::findings::Token;
 use crate::proof::Credential;
 
-/// Receives the reports of login sessions.
+/// Receives reports from login sessions.
 pub trait Sink: Send + Sync + 'static {
-    /// Records a change of the session. Calls for one session are made in order. Each is awaited, for at most five
-    /// seconds, before the new snapshot becomes visible.
+    /// Records a session change. Calls for one session are made in order. Each is awaited, for at most five seconds,
+    /// before the new snapshot becomes visible.
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()>;
 
     /// Announces a snapshot that has just become visible. Must not block.
     fn shown(&self, snapshot: &Snapshot);
 
-    /// Reports that no process of the session is left and that the session does nothing more. Called once, after its
+    /// Reports that no process of the session is left and that the session will do nothing more. Called once, after the
     /// last change. Must not block.
     fn gone(&self, session: &str) {
         let _ = session;
     }
 
-    /// Commits a proven login. Only `Ok` makes the session a success. The call is awaited for at most thirty seconds. A
-    /// longer one counts as `storage`, so the implementation should return earlier.
+    /// Commits a proven login. Only `Ok` makes the session a success. The call is awaited for at most thirty seconds
+    /// and then fails as `storage`, so the implementation should return earlier.
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>>;
 }
 
-/// A login that the CLI's own files prove.
+/// A login proven by the CLI's own files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfirmedLogin {
-    /// Id of the session.
+    /// The session id.
     pub session: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider: String,
     /// The scope that the session was started with.
     pub scope: String,
-    /// The directory that holds the login; the CLI owns its contents.
+    /// The directory that contains the login. Its contents belong to the CLI.
     pub config_dir: PathBuf,
-    /// The facts of the credential file. The email may come from the CLI's output if the file has none.
+    /// The facts from the credential file. The email address may come from the CLI's output if the file has none.
     pub credential: Credential,
-    /// True if a check command confirmed the login as well.
+    /// True if a check command has confirmed the login as well.
     pub evidence_check: bool,
-    /// The credential itself, if the CLI has shown it and stored nothing. The caller seals it. It proves the login
-    /// instead of a file.
+    /// The credential itself, if the CLI showed it and stored nothing. It proves the login instead of a file, and the
+    /// caller seals it.
     pub token: Option<Token>,
 }
 
-/// The place where a login was committed.
+/// The bundle and account in which a login was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
-    /// Bundle id.
+    /// The bundle id.
     pub bundle: String,
-    /// Account id.
+    /// The account id.
     pub account: String,
 }
 
@@ -62,6 +62,6 @@ pub struct Saved {
 pub struct SaveError {
     /// Machine-readable kind, such as [`FailureKind::Storage`] or [`FailureKind::IdentityMismatch`].
     pub kind: FailureKind,
-    /// Text for display, without secrets.
+    /// The text to display, without secrets.
     pub message: String,
 }

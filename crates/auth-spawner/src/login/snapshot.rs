@@ -5,50 +5,50 @@ use std::fmt;
 use super::sink::Saved;
 use crate::registry::PasteShape;
 
-/// The current state of a session. `Debug` shows neither addresses nor codes.
+/// The current state of a session. Its `Debug` output shows neither URLs nor codes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// Session id, as given to `start`.
+    /// The session id, as passed to `start`.
     pub id: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider: String,
-    /// Recipe id.
+    /// The recipe id.
     pub recipe: String,
-    /// Scope, as given to `start`.
+    /// The scope, as passed to `start`.
     pub scope: String,
-    /// Revision of the snapshot; it grows by one with every change.
+    /// The revision of the snapshot, which increases by one with every change.
     pub revision: u64,
-    /// State of the login.
+    /// The state of the login.
     pub state: State,
-    /// Address that a person opens to log in.
+    /// The URL that the user opens to log in.
     pub auth_url: Option<String>,
-    /// True if the address (either one) may be opened without asking: https and on the provider's host list.
+    /// True if the shown URL may be opened without asking: it uses https and its host is on the provider's list.
     pub url_openable: bool,
-    /// Code to enter at the verification address.
+    /// The code to enter at the verification URL.
     pub device_code: Option<String>,
-    /// Address at which the device code is entered.
+    /// The URL at which the device code is entered.
     pub verification_url: Option<String>,
-    /// True if a pasted answer would be taken now.
+    /// True if a pasted answer would be accepted now.
     pub prompt: bool,
-    /// True if the CLI has asked for an answer in the words of the recipe's `prompt` pattern.
+    /// True if the CLI has prompted for an answer, according to the recipe's `prompt` pattern.
     pub prompted: bool,
-    /// The shapes of a pasted answer that this login takes; empty if it takes none.
+    /// The shapes of pasted answer that this login accepts; empty if it accepts none.
     pub paste_shapes: Vec<PasteShape>,
-    /// Start of the session, in unix milliseconds.
+    /// The start time of the session, in Unix milliseconds.
     pub started_at: i64,
-    /// Deadline of the session, in unix milliseconds.
+    /// The deadline of the session, in Unix milliseconds.
     pub expires_at: i64,
-    /// End of the session, in unix milliseconds, once it has ended.
+    /// The end time of the session, in Unix milliseconds, once it has ended.
     pub ended_at: Option<i64>,
-    /// Process id, which is also the process group's id, once spawned.
+    /// The process id once the CLI has been started. It is also the process group id.
     pub pid: Option<u32>,
-    /// The process's start time in the kernel's count. Together with `pid` it identifies one process for good.
+    /// The start time of the process, in the kernel's units. Together with `pid`, it uniquely identifies a process.
     pub process_start: Option<String>,
-    /// The place where the login was committed; present exactly on success.
+    /// The bundle and account in which the login was committed; set only on success.
     pub saved: Option<Saved>,
-    /// Email address of the account, if known; only on success.
+    /// The account's email address, if known; set only on success.
     pub email: Option<String>,
-    /// The reason why the session did not succeed; present exactly on failure, cancellation and expiry.
+    /// The reason why the session did not succeed; set on failure, cancellation and expiry.
     pub failure: Option<Failure>,
 }
 
@@ -79,24 +79,24 @@ impl fmt::Debug for Snapshot {
 /// Pending -> UrlAvailable | CodeEmitted -> Confirming -> Saving -> Success
 ///    any live state -> Failed | Cancelled | Expired
 /// ```
-/// A refused paste leads from `Confirming` back to `UrlAvailable` or `CodeEmitted`.
+/// A rejected paste leads from `Confirming` back to `UrlAvailable` or `CodeEmitted`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// Started; nothing to show yet.
+    /// Started, with nothing to show yet.
     Pending,
-    /// There is an address to open.
+    /// There is a URL to open.
     UrlAvailable,
     /// There is a code to enter.
     CodeEmitted,
-    /// The CLI got an answer, says that it is logged in, or ended; the proof is being looked for.
+    /// The CLI was given an answer, reports that it is logged in, or has exited; the proof is being checked.
     Confirming,
     /// The login is proven and is being committed.
     Saving,
     /// The login was committed.
     Success,
-    /// Ended without a login.
+    /// Ended without a successful login.
     Failed,
-    /// Ended on request.
+    /// Ended by cancellation.
     Cancelled,
     /// Ended at its deadline.
     Expired,
@@ -125,16 +125,16 @@ impl State {
     }
 }
 
-/// The reason why a session did not succeed. Texts hold neither addresses nor pasted answers.
+/// The reason why a session did not succeed. Its texts contain neither URLs nor pasted answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Machine-readable kind.
+    /// The machine-readable kind.
     pub kind: FailureKind,
-    /// Text for display.
+    /// The text to display.
     pub message: String,
     /// The next step for the user.
     pub hint: Option<String>,
-    /// Exit code of the CLI, if it is known; only with [`FailureKind::CliExited`].
+    /// The CLI's exit code, if known; only with [`FailureKind::CliExited`].
     pub exit_code: Option<i32>,
 }
 
@@ -145,15 +145,15 @@ pub enum FailureKind {
     SpawnFailed,
     /// No pseudo-terminal was available.
     TtyUnavailable,
-    /// The CLI ended with an error.
+    /// The CLI exited with an error.
     CliExited,
-    /// The CLI ended without an error and without a login.
+    /// The CLI exited successfully but without logging in.
     NotAuthenticated,
-    /// The provider or the person refused the login.
+    /// The provider or the user denied the login.
     Denied,
-    /// The CLI reported a failure that is not a refusal, such as a network error.
+    /// The CLI reported a failure other than a denial, such as a network error.
     LoginFailed,
-    /// The program says that it is no longer the provider's CLI.
+    /// The program reports that it is no longer the provider's CLI.
     CliRetired,
     /// The deadline passed.
     Expired,
@@ -163,9 +163,9 @@ pub enum FailureKind {
     Storage,
     /// A callback port is in use.
     PortInUse,
-    /// The login belongs to another person than expected.
+    /// The login belongs to a different account than expected.
     IdentityMismatch,
-    /// The bundle or account of the login is gone.
+    /// The login's bundle or account no longer exists.
     NotFound,
     /// The login conflicts with existing data.
     Conflict,
@@ -173,14 +173,14 @@ pub enum FailureKind {
     AmbientDirectory,
     /// The daemon was restarted during the login.
     DaemonRestarted,
-    /// The store cannot be reached.
+    /// The store is unavailable.
     StoreUnavailable,
     /// An internal error of the daemon.
     Internal,
 }
 
 impl FailureKind {
-    /// Returns the word used in rows and on the wire.
+    /// Returns the name used in database rows and on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SpawnFailed => "spawn_failed",

@@ -1,4 +1,4 @@
-//! The table of logins, with operations to start, find and end them.
+//! The spawner: starts, finds and ends logins.
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
@@ -24,7 +24,7 @@ use crate::process::tree::{self, Tree};
 use crate::process::{ChildEnv, Guard, child_pid};
 use crate::registry::{Provider, Recipe, Terminal};
 
-/// Starts logins and keeps their state. Clones are cheap and share one spawner.
+/// Starts logins and tracks their state. Cheap to clone; clones share one spawner.
 #[derive(Clone)]
 pub struct Spawner(Arc<SpawnerState>);
 
@@ -35,7 +35,7 @@ impl fmt::Debug for Spawner {
     }
 }
 
-/// A source of unix milliseconds, supplied by the owner of the clock.
+/// A source of the current time in Unix milliseconds, supplied by the owner of the clock.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// The configuration of a spawner.
@@ -43,16 +43,16 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 pub struct SpawnerConfig {
     /// The child's environment, without the provider's variables.
     pub environment: ChildEnv,
-    /// The program that children get for opening addresses.
+    /// The program that children run to open URLs.
     pub browser: Option<PathBuf>,
-    /// Parent of the directories that all logins of a provider share, each named after its provider. They hold caches,
-    /// never credentials. They are created when they are needed.
+    /// The parent of the directories shared by all logins with a provider, each named after its provider. They contain
+    /// caches, never credentials, and are created on demand.
     pub shared: PathBuf,
-    /// Limits on all logins together and on each.
+    /// Limits for all logins together and for each login.
     pub limits: SpawnLimits,
-    /// Source of the current time.
+    /// The source of the current time.
     pub clock: Clock,
-    /// The guard that ends the logins' processes if this process no longer can.
+    /// The guard that ends the login processes if this process no longer can.
     pub guard: Option<Guard>,
 }
 
@@ -69,22 +69,23 @@ impl fmt::Debug for SpawnerConfig {
     }
 }
 
-/// Limits on all logins together and on each.
+/// Limits for all logins together and for each login.
 #[derive(Debug, Clone)]
 pub struct SpawnLimits {
-    /// Most logins that have processes at the same time.
+    /// The maximum number of logins with running processes.
     pub live: usize,
-    /// Most logins that wait for a running one to end. They are pending, and their deadline runs.
+    /// The maximum number of logins waiting for a running one to end. They are pending, and their deadlines are
+    /// running.
     pub queue: usize,
-    /// Most characters kept of one line of output; the rest is dropped.
+    /// The maximum number of characters stored from one line of output; the rest is dropped.
     pub line_bytes: usize,
-    /// Longest time that a check command may take.
+    /// The maximum duration of a check command.
     pub check_timeout: Duration,
-    /// Time between asking a process group to end and killing it.
+    /// The time between SIGTERM and SIGKILL for a process group.
     pub term_grace: Duration,
-    /// Time that a CLI has to end without a signal after a success.
+    /// The time that a CLI has to exit without a signal after a success.
     pub linger: Duration,
-    /// Most ended sessions that stay readable.
+    /// The maximum number of ended sessions that can still be read.
     pub ended_keep: usize,
 }
 
@@ -102,33 +103,33 @@ impl Default for SpawnLimits {
     }
 }
 
-/// One login to start. `Debug` shows no arguments and no variables, because they may hold secrets.
+/// A login to start. Its `Debug` output hides arguments and variables, because they may contain secrets.
 #[derive(Clone)]
 pub struct LoginRequest {
-    /// Unique id of the session. It also marks the processes of this login.
+    /// The unique session id. It also marks the processes of this login.
     pub id: String,
     /// The provider to log in to.
     pub provider: Arc<Provider>,
-    /// Recipe id; empty for the provider's default.
+    /// The recipe id; empty for the provider's default.
     pub recipe: String,
-    /// Absolute path of the CLI.
+    /// The absolute path of the CLI.
     pub program: PathBuf,
-    /// The version that the program reports. It selects the variant of the recipe.
+    /// The version reported by the program. It selects the recipe variant.
     pub version: Option<String>,
-    /// Arguments instead of the recipe's, already checked by the caller's policy.
+    /// Arguments to use instead of the recipe's, already checked against the caller's policy.
     pub args: Option<Vec<String>>,
-    /// Further variables, already checked by the caller's policy.
+    /// Additional variables, already checked against the caller's policy.
     pub extra_env: Vec<(String, String)>,
-    /// The directory that receives the login. It exists, and belongs to this scope only.
+    /// The directory in which the CLI stores the login. It must exist and belong to this scope only.
     pub config_dir: PathBuf,
-    /// The directory that the login is moved to when it is saved, if it is not `config_dir`. Two logins for the same
+    /// The directory to which the login is moved when it is saved, if it is not `config_dir`. Two logins for the same
     /// directory never run at the same time.
     pub destination: Option<PathBuf>,
-    /// The owner of the login. One login runs at a time for a scope and a provider.
+    /// The owner of the login. Only one login runs at a time for a scope and a provider.
     pub scope: String,
-    /// Deadline of the login, in unix milliseconds.
+    /// The deadline of the login, in Unix milliseconds.
     pub expires_at: i64,
-    /// Terminal to use instead of the recipe's.
+    /// The terminal to use instead of the recipe's.
     pub terminal: Option<Terminal>,
 }
 
@@ -151,7 +152,7 @@ impl fmt::Debug for LoginRequest {
 }
 
 impl LoginRequest {
-    /// Returns the directory that the login is for.
+    /// Returns the directory for which the login is made.
     pub(crate) fn directory(&self) -> &Path {
         self.destination.as_deref().unwrap_or(&self.config_dir)
     }
@@ -164,13 +165,14 @@ impl Spawner {
         Self(Arc::new(SpawnerState { config, sink, table, tracker: TaskTracker::new() }))
     }
 
-    /// Starts a login and returns before its process exists. A process that cannot be started is a session that ends
-    /// with `spawn_failed`. The login holds the scope and the callback ports from here on. Its process may have to wait
-    /// for other logins to end, in the order of the starts. Must be called inside a tokio runtime.
+    /// Starts a login and returns before its process exists. If the process cannot be started, the session ends with
+    /// `spawn_failed`. From this call on, the login holds its scope and its callback ports. Its process may have to
+    /// wait for other logins to end; waiting logins run in the order in which they were started. Must be called inside
+    /// a tokio runtime.
     ///
     /// # Errors
-    /// Returns an error if the login conflicts with a running one, if there are too many, or if the spawner is shutting
-    /// down. Nothing has been started then.
+    /// Returns an error if the login conflicts with a running one, if there are too many logins, or if the spawner is
+    /// shutting down. Nothing has been started in that case.
     pub fn start(&self, request: LoginRequest) -> Result<(), StartError> {
         let recipe = request
             .provider
@@ -213,8 +215,8 @@ impl Spawner {
         Ok(())
     }
 
-    /// Waits for logins that have succeeded, but whose CLI is still ending, if they block this one: the same provider
-    /// and scope, or the same callback port. The wait lasts at most as long as such a CLI may take to end.
+    /// Waits for logins that have succeeded but whose CLI is still exiting, if they block this one: same provider and
+    /// scope, or same callback port. The wait is no longer than such a CLI may take to exit.
     pub async fn settled(&self, provider: &Provider, recipe: &str, scope: &str) {
         let recipes = provider.cli.iter().flat_map(|cli| &cli.recipes).filter(|known| known.id == recipe);
         let ports: Vec<u16> = recipes.flat_map(|recipe| recipe.callback_ports.clone()).collect();
@@ -232,7 +234,7 @@ impl Spawner {
         }
     }
 
-    /// Returns a receiver that follows a session, for live and recently ended sessions.
+    /// Returns a receiver that follows a live or recently ended session.
     pub fn watch(&self, id: &str) -> Option<watch::Receiver<Snapshot>> {
         self.0.table().find(id)
     }
@@ -255,11 +257,11 @@ impl Spawner {
         snapshots
     }
 
-    /// Ends a login. Returns when its whole process tree is gone and the session has ended. A login that is being
-    /// committed can no longer be ended: if the commit wins, the result is `NotLive`.
+    /// Ends a login. Returns when its whole process tree is gone and the session has ended. A login that is already
+    /// being committed can no longer be cancelled: if the commit wins, the result is `NotLive`.
     ///
     /// # Errors
-    /// Returns [`NotLive`] if the session is unknown, has ended, or ended in another way.
+    /// Returns [`NotLive`] if the session is unknown, has already ended, or ends in another way.
     pub async fn cancel(&self, id: &str) -> Result<(), NotLive> {
         let (cancel, mut receiver) = {
             let table = self.0.table();
@@ -275,22 +277,22 @@ impl Spawner {
     }
 
     /// Delivers a pasted answer to the CLI. `Ok` means that it was written to the CLI, or that the CLI's own callback
-    /// took it. The session then shows whether the login succeeds.
+    /// accepted it. The session then shows whether the login succeeds.
     ///
     /// # Errors
-    /// Returns an error if the answer does not belong to this login, or did not reach the CLI.
+    /// Returns an error if the answer does not belong to this login or could not be delivered to the CLI.
     pub async fn submit(&self, id: &str, pasted: SecretString) -> Result<(), SubmitError> {
         let commands = self.0.table().live.get(id).ok_or(SubmitError::NotLive)?.commands.clone();
         let (reply, answer) = oneshot::channel();
         match commands.try_send(Submit { pasted, reply }) {
             Ok(()) => answer.await.unwrap_or(Err(SubmitError::NotLive)),
-            // Other answers are being tried.
+            // Other answers are being processed.
             Err(mpsc::error::TrySendError::Full(_)) => Err(SubmitError::NotExpected),
             Err(mpsc::error::TrySendError::Closed(_)) => Err(SubmitError::NotLive),
         }
     }
 
-    /// Accepts no more logins, ends every login and waits for that, at most `grace`.
+    /// Stops accepting logins, ends every login and waits for them to end, for at most `grace`.
     pub async fn shutdown(&self, grace: Duration) {
         {
             let mut table = self.0.table();
@@ -299,12 +301,12 @@ impl Spawner {
         }
         self.0.tracker.close();
         if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {
-            tracing::warn!("logins did not end before the shutdown's time limit");
+            tracing::warn!("some logins did not end within the shutdown grace period");
         }
     }
 }
 
-/// The data that the sessions share with the spawner.
+/// The state shared by the sessions and the spawner.
 pub(crate) struct SpawnerState {
     pub(crate) config: SpawnerConfig,
     pub(crate) sink: Arc<dyn Sink>,
@@ -317,7 +319,7 @@ impl SpawnerState {
         (self.config.clock)()
     }
 
-    /// Frees the session's resources: its place, its ports and its scope. The session stays readable.
+    /// Frees the session's resources: its slot, its ports and its scope. The session can still be read.
     pub(crate) fn release(&self, id: &str) {
         if let Some(guard) = &self.config.guard {
             guard.forget(id);
@@ -325,20 +327,20 @@ impl SpawnerState {
         self.table().release(id);
     }
 
-    /// Ends the processes of a session whose task is gone.
+    /// Ends the processes of a session whose task has died.
     async fn end_abandoned(&self, snapshot: &Snapshot) {
         let Some(pid) = snapshot.pid else { return };
         let tree = Tree { pid, start: snapshot.process_start.as_deref(), session: &snapshot.id };
         let reaped: Option<&mut std::future::Ready<()>> = None;
         tree::end(tree, reaped, self.config.limits.term_grace).await;
         if let Some(leader) = child_pid(pid) {
-            // The task that waited for the child is gone. The child may have been reaped already.
+            // The task that waited for the child has died. The child may have been reaped already.
             let _ = rustix::process::waitpid(Some(leader), WaitOptions::NOHANG);
         }
     }
 
     fn table(&self) -> MutexGuard<'_, Table> {
-        // Every change of the table is one step, so it is consistent even after a panic elsewhere.
+        // Every change to the table is a single step, so the table is consistent even after a panic elsewhere.
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -368,7 +370,7 @@ impl SpawnerState {
         }
     }
 
-    /// Ends a session whose task panicked, so that no caller waits for it for ever. The panic is a bug of this crate.
+    /// Ends a session whose task panicked, so that no caller waits for it forever. The panic is a bug in this crate.
     async fn report_fault(&self, sender: &watch::Sender<Snapshot>) {
         let mut snapshot = sender.borrow().clone();
         if snapshot.state.is_terminal() {

@@ -1,4 +1,4 @@
-//! The existing logins, their permission to have processes, and the order of those that wait.
+//! The table of logins: which may run processes, and the queue of those that wait.
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
@@ -12,19 +12,19 @@ use super::snapshot::Snapshot;
 use super::spawner::{LoginRequest, SpawnLimits};
 use crate::registry::Recipe;
 
-/// All logins that are live or have ended recently.
+/// All live and recently ended logins.
 pub(crate) struct Table {
     pub(crate) live: HashMap<String, LiveLogin>,
     pub(crate) ended: VecDeque<(String, watch::Receiver<Snapshot>)>,
     pub(crate) closed: bool,
-    /// Ids of the sessions that wait for their turn, the first one first.
+    /// The ids of the sessions waiting for their turn, in order.
     waiting: VecDeque<String>,
     most_running: usize,
     most_waiting: usize,
     ended_keep: usize,
 }
 
-/// A live login: its resources, and the channels to it.
+/// A live login: its resources, and the channels to its session.
 pub(crate) struct LiveLogin {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) commands: mpsc::Sender<Submit>,
@@ -32,11 +32,11 @@ pub(crate) struct LiveLogin {
     pub(crate) provider: String,
     pub(crate) scope: String,
     pub(crate) ports: Vec<u16>,
-    /// The directory that the login is for.
+    /// The directory for which the login is made.
     pub(crate) directory: PathBuf,
     /// Cancelled when the session's processes are gone.
     pub(crate) gone: CancellationToken,
-    /// Channel that allows the session to have processes; taken once it has been used.
+    /// The channel that allows the session to start processes; taken once used.
     pub(crate) turn: Option<oneshot::Sender<()>>,
 }
 
@@ -59,7 +59,7 @@ impl Table {
         live.or_else(ended).cloned()
     }
 
-    /// Checks that this login may begin, or wait for its turn.
+    /// Checks whether this login may start, or wait for its turn.
     pub(crate) fn admit(&self, request: &LoginRequest, recipe: &Recipe) -> Result<(), StartError> {
         if self.closed {
             return Err(StartError::ShuttingDown);
@@ -83,14 +83,14 @@ impl Table {
         if full { Err(StartError::Capacity) } else { Ok(()) }
     }
 
-    /// Adds a login that was admitted. It gets its turn at once, or when those before it have ended.
+    /// Adds an admitted login. It gets its turn immediately, or when those ahead of it have ended.
     pub(crate) fn insert(&mut self, id: String, handle: LiveLogin) {
         self.waiting.push_back(id.clone());
         self.live.insert(id, handle);
         self.advance();
     }
 
-    /// Frees a session's resources: its place, its ports and its scope. The session stays readable for a while.
+    /// Frees a session's resources: its slot, its ports and its scope. The session can still be read for a while.
     pub(crate) fn release(&mut self, id: &str) {
         if let Some(handle) = self.live.remove(id) {
             handle.gone.cancel();
@@ -110,7 +110,8 @@ impl Table {
             && let Some(next) = self.waiting.pop_front()
         {
             let turn = self.live.get_mut(&next).and_then(|handle| handle.turn.take());
-            // A session that has ended meanwhile does not receive the message. Its place is freed when it is released.
+            // A session that has ended in the meantime does not receive the message. Its slot is freed when it is
+            // released.
             let _ = turn.map(|turn| turn.send(()));
         }
     }

@@ -1,4 +1,4 @@
-//! Runs a command to its end, with limits on its time and on its output.
+//! Runs a command to completion, with limits on its run time and its output.
 
 use std::io;
 use std::path::Path;
@@ -14,27 +14,27 @@ use tokio::time::timeout;
 use super::KillOnDrop;
 use super::environment::ChildEnv;
 
-/// Longest wait for output after the command has ended, if a process that left its group holds it open. The command's
-/// own output has been written by then.
+/// The maximum wait for output after the command has exited, if a process that left its group holds the output open.
+/// The command's own output has been written by then.
 const LATE: Duration = Duration::from_millis(200);
 
-/// A command to run. Its standard input is empty. It leads a process group of its own, which ends with it.
+/// A command to run. Its standard input is empty. It leads a new process group, which is killed when the command exits.
 pub(crate) struct BoundedCommand<'a> {
     pub(crate) program: &'a Path,
     pub(crate) args: &'a [String],
     pub(crate) env: &'a ChildEnv,
     pub(crate) dir: &'a Path,
-    /// Longest run time. After it the group is killed.
+    /// The maximum run time. After that, the group is killed.
     pub(crate) limit: Duration,
-    /// Most bytes of standard output; 0 discards it.
+    /// The maximum number of bytes of standard output; 0 discards it.
     pub(crate) out: usize,
-    /// Most bytes of standard error; 0 discards it.
+    /// The maximum number of bytes of standard error; 0 discards it.
     pub(crate) err: usize,
 }
 
-/// The result of a command that was not killed for a limit.
+/// The output of a command that was not killed for exceeding a limit.
 pub(crate) struct CommandOutput {
-    /// Exit code of the command; `None` if a signal ended it.
+    /// The exit code, or `None` if the command was killed by a signal.
     pub(crate) code: Option<i32>,
     pub(crate) out: Zeroizing<Vec<u8>>,
     pub(crate) err: Zeroizing<Vec<u8>>,
@@ -43,11 +43,11 @@ pub(crate) struct CommandOutput {
 /// The reason why a command has no result.
 #[derive(Debug)]
 pub(crate) enum CommandError {
-    /// The command cannot be started, or its output cannot be read.
+    /// The command could not be started, or its output could not be read.
     Io(io::Error),
-    /// The command printed more than its limit, and was killed.
+    /// The command printed more than its limit and was killed.
     TooLong,
-    /// The command ran longer than its limit, and was killed.
+    /// The command ran longer than its limit and was killed.
     TimedOut,
 }
 
@@ -63,12 +63,12 @@ impl<'a> BoundedCommand<'a> {
         Self { program, args, env, dir, limit, out: 0, err: 0 }
     }
 
-    /// Runs the command for its exit code; `None` if it cannot be run, is ended by a signal or takes too long.
+    /// Runs the command for its exit code; `None` if it cannot be run, is killed by a signal or takes too long.
     pub(crate) async fn code(self) -> Option<i32> {
         self.run().await.ok()?.code
     }
 
-    /// Runs the command to its end.
+    /// Runs the command to completion.
     pub(crate) async fn run(self) -> Result<CommandOutput, CommandError> {
         let piped = |most: usize| if most == 0 { Stdio::null() } else { Stdio::piped() };
         let mut child = Command::new(self.program)
@@ -85,7 +85,7 @@ impl<'a> BoundedCommand<'a> {
             .map_err(CommandError::Io)?;
         let group = KillOnDrop::new(child.id());
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-        // The buffers get their full size at once, so that growing leaves no copies of secrets behind.
+        // The buffers are allocated at full size, because growing them would leave copies of secrets behind.
         let [mut out, mut err] = [self.out, self.err].map(|most| Zeroizing::new(Vec::with_capacity(most)));
         let work = async {
             let mut reading = pin!(async {
@@ -98,7 +98,7 @@ impl<'a> BoundedCommand<'a> {
                     status = child.wait() => break status.map_err(CommandError::Io)?,
                 }
             };
-            // The processes that the command started end with it, and close the output.
+            // Processes started by the command are killed with it, which closes the output.
             drop(group);
             if !read && let Ok(done) = timeout(LATE, &mut reading).await {
                 done?;
@@ -110,7 +110,7 @@ impl<'a> BoundedCommand<'a> {
     }
 }
 
-/// Reads a stream to its end into at most `most` bytes.
+/// Reads a stream to its end, up to `most` bytes.
 async fn fill(
     stream: Option<impl AsyncRead + Unpin>,
     bytes: &mut Vec<u8>,

@@ -1,4 +1,4 @@
-//! Child processes: opened on pipes or on a pseudo-terminal, with one interface for both, and ended as a whole tree.
+//! Child processes: started on pipes or on a pseudo-terminal behind one interface, and ended as a whole tree.
 
 use std::path::PathBuf;
 
@@ -13,20 +13,20 @@ use crate::registry::Terminal;
 
 /// A started child, on a pseudo-terminal or on pipes.
 pub(crate) struct StartedChild {
-    /// One stream for a pseudo-terminal, two (standard output, standard error) for pipes.
+    /// One stream for a pseudo-terminal; two (standard output and standard error) for pipes.
     pub(crate) streams: Vec<Box<dyn AsyncRead + Send + Unpin>>,
     pub(crate) stdin: Box<dyn AsyncWrite + Send + Unpin>,
-    /// Resolves when the child itself has ended and has been reaped.
+    /// Resolves when the child itself has exited and has been reaped.
     pub(crate) exit: BoxFuture<'static, Exit>,
-    /// Process id. It is also the group's id, because every child leads a group of its own.
+    /// The process id. It is also the group id, because every child leads a new process group.
     pub(crate) pid: u32,
     pub(crate) kill_on_drop: KillOnDrop,
 }
 
-/// The end of a child.
+/// The exit of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Exit {
-    /// Exit code; `None` if a signal ended the child.
+    /// The exit code, or `None` if the child was killed by a signal.
     pub(crate) code: Option<i32>,
 }
 
@@ -59,8 +59,7 @@ pub(crate) async fn open(command: ChildCommand) -> Result<StartedChild, OpenErro
     }
 }
 
-/// A handle that kills a process group when it is dropped, so that no exit from the code that holds it leaves a child
-/// behind.
+/// A handle that kills a process group when dropped, so that no exit path can leave a child behind.
 pub(crate) struct KillOnDrop(Option<Pid>);
 
 impl KillOnDrop {
@@ -68,7 +67,7 @@ impl KillOnDrop {
         Self(pid.and_then(inspect::child_pid))
     }
 
-    /// Releases the group, which is known to be gone. Its number may belong to another group from now on.
+    /// Releases the group, which is known to be gone. Its id may be reused by another group from now on.
     pub(crate) fn release(&mut self) {
         self.0 = None;
     }
@@ -77,7 +76,7 @@ impl KillOnDrop {
 impl Drop for KillOnDrop {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
-            // The group may be gone already, which is fine.
+            // The group may already be gone, which is fine.
             let _ = rustix::process::kill_process_group(group, Signal::KILL);
         }
     }

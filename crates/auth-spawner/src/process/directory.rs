@@ -7,8 +7,8 @@ use std::path::Path;
 
 use crate::registry::{Cli, PreparedFile};
 
-/// Creates a directory and its missing parents, each with mode 0700. An existing directory stays as it is. A link or a
-/// file in its place is an error, because a link could lead anywhere.
+/// Creates a directory and any missing parents, each with mode 0700. An existing directory is left unchanged. A
+/// symbolic link or a file at that path is an error, because a link could lead anywhere.
 pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     if std::fs::symlink_metadata(path)?.is_dir() {
@@ -17,11 +17,11 @@ pub(crate) fn private_directory(path: &Path) -> io::Result<()> {
     Err(io::Error::other(format!("{} is not a directory", path.display())))
 }
 
-/// Writes the files that the CLI expects, and never changes an existing one. `dir` is the directory that the CLI's
-/// variable names. Blocks.
+/// Writes the files that the CLI expects, without changing existing files. `dir` is the directory that the CLI's
+/// variable points to. Blocks.
 ///
 /// # Errors
-/// Returns an I/O error if a directory or a file cannot be written.
+/// Returns an I/O error if a directory or file cannot be written.
 pub fn prepare(cli: &Cli, dir: &Path) -> io::Result<()> {
     let dir = cli.config_dir.inside(dir);
     if !cli.config_dir.inner.is_empty() {
@@ -32,7 +32,7 @@ pub fn prepare(cli: &Cli, dir: &Path) -> io::Result<()> {
         if let Some(folder) = path.parent() {
             private_directory(folder)?;
         }
-        // `create_new` does not follow a link either.
+        // `create_new` also does not follow symbolic links.
         match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
             Ok(mut file) => file.write_all(text.as_bytes())?,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directory_is_private_and_follows_no_link() {
+    fn directory_is_private_and_not_created_through_a_link() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b");
         private_directory(&path).unwrap();

@@ -1,4 +1,4 @@
-//! The environment of a child: an explicit list, independent of this process's own environment.
+//! The environment of a child: an explicit list, independent of this process's environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -6,43 +6,43 @@ use std::path::Path;
 
 use crate::registry::{Cli, Reach, Recipe, Terminal};
 
-/// Name of the variable that marks every process of a login with its session id.
+/// The variable that marks every process of a login with its session id.
 pub(crate) const SESSION_VAR: &str = "SRVD_SESSION";
 
-/// The variable by which a desktop program finds the keyring. Several programs look for the session bus on their own
-/// when the variable is not set.
+/// The variable through which a desktop program finds the keyring. Several programs search for the session bus
+/// themselves if it is not set.
 const SESSION_BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
-/// An address that every D-Bus library refuses.
+/// An address that every D-Bus library rejects.
 const NO_BUS: &str = "disabled:";
 
-/// The whole environment of a child, from name to value.
+/// The complete environment of a child, from name to value.
 ///
-/// `Debug` shows names only, because values may be secrets.
+/// `Debug` shows only names, because values may be secrets.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct ChildEnv(BTreeMap<String, String>);
 
 impl ChildEnv {
-    /// Sets one variable, replacing an earlier value.
+    /// Sets a variable, replacing any earlier value.
     pub fn set(&mut self, name: impl Into<String>, value: impl Into<String>) {
         self.0.insert(name.into(), value.into());
     }
 
-    /// Marks every process that gets this environment, and every process that it starts, as belonging to `session`.
+    /// Marks every process with this environment, and all of its descendants, as belonging to `session`.
     pub fn mark(&mut self, session: &str) {
         self.set(SESSION_VAR, session);
     }
 
-    /// Removes one variable.
+    /// Removes a variable.
     pub fn remove(&mut self, name: &str) {
         self.0.remove(name);
     }
 
-    /// Returns the value of one variable.
+    /// Returns the value of a variable.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
-    /// Returns names and values in order of name.
+    /// Returns names and values, sorted by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -60,20 +60,20 @@ impl std::fmt::Debug for ChildEnv {
     }
 }
 
-/// The parts of a child's environment besides the base list.
+/// The inputs for a child's environment, apart from the base list.
 pub(crate) struct ChildEnvSources<'a> {
     pub(crate) cli: &'a Cli,
     pub(crate) recipe: &'a Recipe,
     pub(crate) terminal: Terminal,
     pub(crate) extra: &'a [(String, String)],
     pub(crate) config_dir: &'a Path,
-    /// Directory that all bundles share for this provider.
+    /// The directory shared by all bundles for this provider.
     pub(crate) shared: &'a Path,
     pub(crate) browser: Option<&'a Path>,
     pub(crate) session: &'a str,
 }
 
-/// Builds a child's environment. Later steps win, so the config directory can never be redirected.
+/// Builds a child's environment. Later steps take precedence, so the config directory can never be redirected.
 pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvSources<'_>) -> ChildEnv {
     let mut env = base.clone();
     for (name, value) in parts.extra {
@@ -86,8 +86,8 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvSources<'_>) -> ChildEn
     }
     env.set("TERM", if parts.terminal == Terminal::Pipe { "dumb" } else { "xterm-256color" });
     if env.value("SHELL").is_none() {
-        // The pseudo-terminal library always sets SHELL from the user database. An explicit value keeps both kinds of
-        // child equal and independent of the machine.
+        // The pseudo-terminal library always sets SHELL from the user database. An explicit value makes both kinds of
+        // child behave the same on every machine.
         env.set("SHELL", "/bin/sh");
     }
     env.remove("BROWSER");
@@ -100,7 +100,7 @@ pub(crate) fn child_env(base: &ChildEnv, parts: &ChildEnvSources<'_>) -> ChildEn
     env
 }
 
-/// Builds the environment for a question to a CLI that does not concern a login, such as its version.
+/// Builds the environment for a CLI query that is not about a login, such as its version.
 pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) -> ChildEnv {
     let mut env = base.clone();
     scrub(&mut env, cli);
@@ -114,7 +114,7 @@ pub(crate) fn asking_env(base: &ChildEnv, cli: &Cli, dir: &Path, shared: &Path) 
     env
 }
 
-/// Builds the environment in which a CLI uses a directory of the user's own, with everything that belongs to it.
+/// Builds the environment in which a CLI uses one of the user's own directories and everything that belongs to it.
 pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, dir: &Path, reach: Reach) -> ChildEnv {
     let mut env = asking_env(base, cli, Path::new(""), Path::new(""));
     for name in cli.config_dir.extra_vars.keys().chain([&cli.config_dir.var]) {
@@ -129,8 +129,8 @@ pub(crate) fn own_env(base: &ChildEnv, cli: &Cli, dir: &Path, reach: Reach) -> C
     env
 }
 
-/// Keeps a CLI that runs for a bundle away from the user's keyring. gh has one entry per host there, whatever its
-/// directory, so its login and its logout would change the user's own. macOS has no variable for this.
+/// Prevents a CLI that runs for a bundle from using the user's keyring. In the keyring, gh has a single entry per host
+/// regardless of its directory, so logging in or out would change the user's own login. macOS has no variable for this.
 fn keep_from_keyring(env: &mut ChildEnv) {
     if env.value(SESSION_BUS).is_none() {
         env.set(SESSION_BUS, NO_BUS);
@@ -159,7 +159,7 @@ mod tests {
     use crate::Registry;
 
     #[test]
-    fn child_env_holds_exactly_the_listed_variables() {
+    fn child_env_contains_exactly_the_listed_variables() {
         let registry = Registry::builtin().unwrap();
         let provider = registry.provider("codex").unwrap();
         let base: ChildEnv =
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn asking_env_fills_dir_and_shared_placeholders_once() {
+    fn asking_env_replaces_dir_and_shared_placeholders_once() {
         let text = "[providers.codex.cli]\nenv = { A = \"1\" }\n[providers.codex.cli.config-dir.extra-vars]\n\
             CACHE = \"{shared}/c\"\nBOTH = \"{dir}:{shared}:{dir}\"";
         let overlay = crate::Overlay { source: "own.toml".to_owned(), text: text.to_owned() };
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn env_disables_keyring_bus_when_config_dir_belongs_to_a_bundle() {
+    fn env_disables_the_keyring_bus_for_a_bundle_directory() {
         let registry = Registry::builtin().unwrap();
         let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
         let dir = Path::new("/work/codex");
@@ -231,7 +231,7 @@ mod tests {
             assert_eq!(bus(&own_env(base, cli, dir, Reach::Usual)).as_deref(), own);
         };
         check(&ChildEnv::default(), Some("disabled:"), None);
-        // A value from the operator's `[spawn.environment]`.
+        // A value set in the operator's `[spawn.environment]`.
         let told = [("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/bus")].into_iter().collect();
         check(&told, Some("unix:path=/run/bus"), Some("unix:path=/run/bus"));
         let named = own_env(&ChildEnv::default(), cli, dir, Reach::Variable);

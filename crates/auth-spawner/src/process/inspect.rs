@@ -1,10 +1,10 @@
-//! Information about processes from `/proc`. On a system without it, no process is known.
+//! Information about processes from `/proc`. On a system without it, no process is found.
 
 use std::collections::{HashMap, HashSet};
 
 use rustix::process::Pid;
 
-/// The unique identity of a process: its number together with its start time.
+/// The unique identity of a process: its id together with its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Identity {
     pub(crate) pid: Pid,
@@ -18,23 +18,23 @@ pub(crate) struct Stat {
     pub(crate) parent: i32,
     pub(crate) group: i32,
     pub(crate) start: u64,
-    /// True if the process has ended and only waits to be reaped.
+    /// True if the process has exited and is only waiting to be reaped.
     pub(crate) ended: bool,
 }
 
-/// Converts a process number that a child can have. 1 is refused: as a group it would mean every process.
+/// Converts a process id that a child can have. 1 is rejected: as a group, it would mean every process.
 pub(crate) fn child_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().filter(|pid| *pid > 1).and_then(Pid::from_raw)
 }
 
-/// Returns the facts of the process with this number, if it exists and can be read.
+/// Returns the facts about the process with this id, if it exists and can be read.
 pub(crate) fn stat(pid: Pid) -> Option<Stat> {
     parse(&std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?)
 }
 
 /// Reads `/proc/<pid>/stat` (proc(5)).
 fn parse(text: &str) -> Option<Stat> {
-    // The command name may contain spaces and parentheses. The last parenthesis ends it, and field 3 follows.
+    // The command name may contain spaces and parentheses. It ends at the last parenthesis, followed by field 3.
     let (_, rest) = text.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace();
     let ended = matches!(fields.next()?, "Z" | "X");
@@ -44,19 +44,19 @@ fn parse(text: &str) -> Option<Stat> {
     Some(Stat { parent, group, start, ended })
 }
 
-/// Returns the numbers of all visible processes.
+/// Returns the ids of all visible processes.
 pub(crate) fn pids() -> impl Iterator<Item = Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
 }
 
-/// Returns whether the system has information about processes.
+/// Returns whether the system provides information about processes.
 pub(crate) fn available() -> bool {
     stat(rustix::process::getpid()).is_some()
 }
 
-/// Returns the members of these groups and all their descendants, in any group. A process that has left a group is
-/// found only while its parents live; after that only its mark shows its session.
+/// Returns the members of these groups and all their descendants, in any group. A process that has left its group is
+/// found only while its parents are alive; after that, only its mark identifies its session.
 pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
     if groups.is_empty() {
         return Vec::new();
@@ -65,7 +65,7 @@ pub(crate) fn families(groups: &[Pid]) -> Vec<Identity> {
     descend(&all_processes(), |_, stat| wanted.contains(&stat.group))
 }
 
-/// Returns those of these processes that live, and all their descendants.
+/// Returns the processes in this list that are still running, and all their descendants.
 pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
     if !processes.iter().any(|process| lives(*process)) {
         return Vec::new();
@@ -74,13 +74,13 @@ pub(crate) fn with_descendants(processes: &[Identity]) -> Vec<Identity> {
     descend(&all_processes(), |pid, stat| wanted.contains(&Identity { pid, start: stat.start }))
 }
 
-/// Returns whether a member of the group is more than a zombie; true if that cannot be determined.
+/// Returns whether the group has a member other than zombies; true if that cannot be determined.
 pub(crate) fn has_running_member(group: Pid) -> bool {
     let member = |stat: Stat| stat.group == number(group) && !stat.ended;
     !available() || pids().filter_map(stat).any(member)
 }
 
-/// Returns whether this same process still exists.
+/// Returns whether exactly this process still exists.
 pub(crate) fn lives(process: Identity) -> bool {
     stat(process.pid).is_some_and(|stat| stat.start == process.start)
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn stat_fields_stay_in_place_when_the_command_name_has_brackets() {
+    fn stat_fields_are_parsed_when_the_command_name_contains_brackets() {
         let text = "4242 (a ) b (c) S 17 4240 4240 0 -1 4194304 1 0 0 0 1 2 3 4 20 0 1 0 98765 1 2 3";
         assert_eq!(parse(text), Some(Stat { parent: 17, group: 4240, start: 98765, ended: false }));
         for broken in ["", "1 (x", "1 (x) S 1", "1 (x) S a b c 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 9"] {
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn child_pid_refuses_numbers_that_mean_more_than_one_group() {
+    fn child_pid_rejects_ids_that_stand_for_more_than_one_group() {
         assert_eq!((child_pid(0), child_pid(1), child_pid(u32::MAX)), (None, None, None));
         assert_eq!(child_pid(2), Some(pid(2)));
     }
@@ -138,7 +138,7 @@ mod tests {
             process(1, 0, 1),
             process(10, 1, 10),
             process(11, 10, 10),
-            // This process left the group, and so did its child.
+            // This process left the group, as did its child.
             process(12, 11, 12),
             process(13, 12, 13),
             // An orphan of the group, with a child in another group.

@@ -1,25 +1,24 @@
-//! Recognises and ends processes of an earlier daemon.
+//! Identifies and ends processes left behind by an earlier daemon.
 
 use rustix::process::Signal;
 
 use super::inspect::{child_pid, families, stat};
 use super::tree::{kill_each, sweep};
 
-/// The identity of a process for as long as the system runs: a process id can be used again, together with a start time
-/// it cannot.
+/// The identity of a process until the next boot: a process id can be reused, but not together with its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessIdentity<'a> {
-    /// Process id.
+    /// The process id.
     pub pid: u32,
-    /// Start time, as from [`start_ticks`].
+    /// The start time, as returned by [`start_ticks`].
     pub start: &'a str,
 }
 
-/// Ends the processes that a session of an earlier daemon left running. These are the process group of its CLI and its
-/// descendants, when process id AND start time match, and every process that carries the session's mark. The mark also
-/// finds a CLI whose process id was not recorded yet. The mark `a` covers `a.b` as well. Returns whether any process
-/// was ended; always `false` without `/proc`. Blocks until the processes are gone, a few seconds at most. Another
-/// program may be ending the same processes at the same time.
+/// Ends the processes that a session of an earlier daemon left running: the process group of its CLI and its
+/// descendants, if both process id and start time match, and every process that carries the session's mark. The mark
+/// also finds a CLI whose process id had not been recorded yet. The mark `a` also covers `a.b`. Returns whether any
+/// process was ended; always `false` without `/proc`. Blocks until the processes are gone, at most a few seconds.
+/// Another program may safely end the same processes at the same time.
 pub fn end_leftover(session: &str, process: Option<ProcessIdentity<'_>>) -> bool {
     let group = process
         .filter(|process| start_ticks(process.pid).as_deref() == Some(process.start))
@@ -33,8 +32,8 @@ pub fn end_leftover(session: &str, process: Option<ProcessIdentity<'_>>) -> bool
     sweep(&[session]) || ended
 }
 
-/// Returns the start time of a process in kernel clock ticks since boot, field 22 of `/proc/<pid>/stat`. Returns `None`
-/// if there is no such process or no such file.
+/// Returns the start time of a process in kernel clock ticks since boot, which is field 22 of `/proc/<pid>/stat`.
+/// Returns `None` if there is no such process or file.
 pub fn start_ticks(pid: u32) -> Option<String> {
     child_pid(pid).and_then(stat).map(|stat| stat.start.to_string())
 }

@@ -1,4 +1,4 @@
-//! Finds a CLI and reads its version.
+//! Locates a CLI and reads its version.
 
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
@@ -12,12 +12,12 @@ use super::directory::private_directory;
 use super::environment::{ChildEnv, asking_env};
 use crate::registry::{Cli, Provider};
 
-/// Returns the first of the [`programs`].
+/// Returns the first of [`programs`].
 pub fn locate(cli: &Cli, search_path: &[PathBuf]) -> Option<PathBuf> {
     programs(cli, search_path).next()
 }
 
-/// Returns every executable regular file with one of the CLI's names, in the order of `search_path`, then of the names.
+/// Returns every executable regular file that has one of the CLI's names, ordered by `search_path` and then by name.
 /// Relative directories are skipped, because their meaning depends on the daemon's working directory.
 pub fn programs(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     search_path
@@ -27,13 +27,13 @@ pub fn programs(cli: &Cli, search_path: &[PathBuf]) -> impl Iterator<Item = Path
         .filter(|path| is_program(path))
 }
 
-/// First bytes of a shim: a script with a CLI's name that finds the CLI itself and starts it. A shim never counts as a
-/// CLI here, because running it would lead back to its caller.
+/// The first bytes of a shim: a script named like a CLI that locates the real CLI and starts it. A shim never counts as
+/// a CLI here, because running it would lead back to its caller.
 pub const SHIM_HEAD: &str = "#!/bin/sh\n# srvd shim: ";
 
-/// Returns whether there is a regular file at the path that begins like a shim, whatever its name.
+/// Returns whether the path is a regular file that starts like a shim, whatever its name.
 pub fn is_shim(path: &Path) -> bool {
-    // Opening any other file, such as a FIFO, could block.
+    // Opening any other kind of file, such as a FIFO, could block.
     if !std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) {
         return false;
     }
@@ -42,51 +42,54 @@ pub fn is_shim(path: &Path) -> bool {
         && head == *SHIM_HEAD.as_bytes()
 }
 
-/// Returns whether the path leads to an executable regular file that is not a shim.
+/// Returns whether the path points to an executable regular file that is not a shim.
 pub fn is_program(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
         && !is_shim(path)
 }
 
-/// The answer of a program to the question for its version.
+/// A program's answer when asked for its version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// The program is the CLI. Holds the version that it prints, or its first line if nothing in it looks like one.
+    /// The program is the CLI. Contains the version it prints, or its first line of output if nothing in it looks like
+    /// a version.
     Is(String),
-    /// The program answers, but not as this CLI does: it is another program of the same name. Holds its first line.
+    /// The program answers, but not like this CLI: it is a different program with the same name. Contains its first
+    /// line of output.
     Other(String),
     /// The program cannot be run, fails, prints nothing, or takes too long.
     Silent,
 }
 
-/// A question to a program for its version.
+/// A version query to a program.
 #[derive(Debug)]
 pub struct VersionQuestion<'a> {
-    /// The provider whose CLI the program should be.
+    /// The provider whose CLI the program is expected to be.
     pub provider: &'a Provider,
-    /// Path of the program.
+    /// The path of the program.
     pub program: &'a Path,
     /// The child's environment, without the provider's variables.
     pub environment: &'a ChildEnv,
-    /// Parent of the directories that all logins of a provider share, as in [`SpawnerConfig`](crate::SpawnerConfig).
+    /// The parent of the directories shared by all logins with a provider, as in
+    /// [`SpawnerConfig`](crate::SpawnerConfig).
     pub shared: &'a Path,
-    /// Longest run time. After it the process group is ended.
+    /// The maximum run time. After that, the process group is ended.
     pub timeout: Duration,
 }
 
 impl VersionQuestion<'_> {
-    /// Runs the program. Output of more than 16 KiB counts as no answer.
+    /// Runs the program. Output larger than 16 KiB counts as no answer.
     pub async fn ask(self) -> Version {
         let Some(cli) = &self.provider.cli else { return Version::Silent };
         let Some([out, err]) = self.run(cli).await else { return Version::Silent };
-        // Some CLIs print their version on standard error.
+        // Some CLIs print their version to standard error.
         let texts = [&out, &err].map(|bytes| String::from_utf8_lossy(bytes));
         judge(cli, &[&texts[0], &texts[1]])
     }
 
     async fn run(&self, cli: &Cli) -> Option<[Zeroizing<Vec<u8>>; 2]> {
         let shared = self.shared.join(&self.provider.id);
-        // The question concerns no login, and must not touch the user's own directory.
+        // The query is not about a login and must not touch the user's own directory.
         let dir = shared.join(NO_LOGIN);
         let made = dir.clone();
         tokio::task::spawn_blocking(move || private_directory(&made)).await.ok()?.ok()?;
@@ -100,15 +103,15 @@ impl VersionQuestion<'_> {
             out: MOST_BYTES,
             err: MOST_BYTES,
         };
-        // The output of a program that fails is not a version.
+        // The output of a failed program is not a version.
         let ended = command.run().await.ok().filter(|ended| ended.code == Some(0))?;
         Some([ended.out, ended.err])
     }
 }
 
-/// Most bytes that a program may print about its version.
+/// The maximum number of bytes that a program may print when asked for its version.
 const MOST_BYTES: usize = 16 * 1024;
-/// Name of the directory in which a CLI runs that must not see any login.
+/// The name of the directory for running a CLI that must not see any login.
 const NO_LOGIN: &str = "no-login";
 
 fn judge(cli: &Cli, texts: &[&str]) -> Version {
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn version_output_identifies_another_program_when_pattern_does_not_match() {
+    fn version_output_identifies_a_different_program_when_the_pattern_does_not_match() {
         let provider = provider("version-pattern = '^(?:codex-cli |v)(?P<version>[0-9]\\S+)$'");
         let cli = provider.cli.as_ref().unwrap();
         let check = |out: &str, err: &str, expect: Version| {
@@ -179,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn version_question_is_silent_on_failure_and_passes_only_listed_variables() {
+    async fn version_query_is_silent_on_failure_and_passes_only_listed_variables() {
         let shared = tempfile::tempdir().unwrap();
         let asked = async |script: &str| {
             let args = format!(
@@ -205,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn locate_finds_only_executable_regular_files_that_are_no_shims() {
+    fn locate_finds_only_executable_regular_files_other_than_shims() {
         let registry = crate::Registry::builtin().unwrap();
         let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
         let home = tempfile::tempdir().unwrap();

@@ -1,8 +1,8 @@
-//! The processes of CLIs: found, given an environment, started, and ended as a whole tree.
+//! CLI processes: locating them, building their environment, starting them, and ending them as a whole tree.
 //!
-//! Every child leads a process group of its own, carries its session's mark in its environment, and is ended together
-//! with everything that it started; the guard does so after the daemon has ended. This room may use the registry. It
-//! knows nothing of logins: text, proofs and sessions must not be in it.
+//! Every child leads a new process group, carries its session's mark in its environment, and is ended together with
+//! everything it started; after the daemon has died, the guard does this. This room may use the registry. It knows
+//! nothing about logins: text, proofs and sessions must not be in it.
 
 mod bounded;
 mod child;

@@ -7,7 +7,7 @@ use tokio::process::Command;
 
 use super::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild};
 
-/// Starts the child in a process group of its own. There is no `pre_exec`, so that the cheap way to spawn is used.
+/// Starts the child in a new process group. Without `pre_exec`, the standard library can use its cheaper way to spawn.
 pub(super) fn open(command: &ChildCommand) -> Result<StartedChild, OpenError> {
     let mut child = Command::new(&command.program)
         .args(&command.args)

@@ -1,4 +1,4 @@
-//! Checks whether the fixed callback ports of a CLI are free on this machine, and finds the process that holds one.
+//! Checks whether a CLI's fixed callback ports are free on this machine, and finds the process using a port.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -7,30 +7,30 @@ use std::time::Duration;
 
 use super::inspect::pids;
 
-/// Addresses on which a browser looks for a callback. On Linux a listener on all addresses blocks both. On other
-/// systems it blocks neither, because the more specific address wins.
+/// The addresses at which a browser looks for a callback. On Linux, a listener on all addresses blocks both. On other
+/// systems it blocks neither, because the more specific address takes precedence.
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
-/// Number of checks of a port whose holder is unknown, and the pause between two.
+/// The number of checks of a port with an unknown holder, and the pause between checks.
 const LOOKS: u32 = 20;
 const BETWEEN: Duration = Duration::from_millis(50);
-/// The state of a listening socket in `/proc/net/tcp`.
+/// The listening state of a socket in `/proc/net/tcp`.
 const LISTENS: &str = "0A";
 
-/// A port that another program listens on.
+/// A port on which another program is listening.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldPort {
-    /// The port.
+    /// The port number.
     pub port: u16,
-    /// The program, if it can be determined.
+    /// The program, if known.
     pub holder: Option<PortHolder>,
 }
 
 /// A process that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortHolder {
-    /// Command name of the process.
+    /// The command name of the process.
     pub name: String,
-    /// Process id.
+    /// The process id.
     pub pid: i32,
 }
 
@@ -45,22 +45,22 @@ impl fmt::Display for HeldPort {
     }
 }
 
-/// Returns the first of these ports that another program holds on a loopback address. Blocks while it looks through the
-/// user's processes, and a second longer if the holder cannot be named.
+/// Returns the first of these ports that another program holds on a loopback address. Blocks while searching the user's
+/// processes, and for another second if the holder cannot be identified.
 ///
-/// A program may take the port between this check and the CLI's start; the CLI then reports the error.
+/// A program may still take the port between this check and the start of the CLI, which then reports the error.
 pub(crate) fn first_held(ports: &[u16]) -> Option<HeldPort> {
     ports.iter().find_map(|port| held(*port))
 }
 
-/// Returns each of these ports that another program holds on a loopback address. Blocks for a second for each one whose
-/// holder cannot be named.
+/// Returns each of these ports that another program holds on a loopback address. Blocks for a second for each port
+/// whose holder cannot be identified.
 pub fn held_ports(ports: &[u16]) -> Vec<HeldPort> {
     ports.iter().filter_map(|port| held(*port)).collect()
 }
 
-/// Checks one port, several times if the holder is unknown. Such a holder may be a short-lived outgoing connection that
-/// was given this port as its own end.
+/// Checks a port, several times if the holder is unknown. Such a holder may be a short-lived outgoing connection that
+/// was assigned this port as its local port.
 fn held(port: u16) -> Option<HeldPort> {
     for _ in 0..LOOKS {
         if !is_held(port) {
@@ -75,13 +75,13 @@ fn held(port: u16) -> Option<HeldPort> {
 }
 
 fn is_held(port: u16) -> bool {
-    // A machine without one of the address families has no listener there.
+    // A machine without one of the address families has no listener on it.
     let refused = |address| TcpListener::bind((address, port)).err();
     LOOPBACK.into_iter().filter_map(refused).any(|error| error.kind() == ErrorKind::AddrInUse)
 }
 
-/// Returns the process that listens on a port of this machine. It is found from the socket table through the processes'
-/// descriptors, for processes of the same user only.
+/// Returns the process that is listening on a port of this machine. It is found through the socket table and the
+/// processes' descriptors, which works only for processes of the same user.
 fn holder(port: u16) -> Option<PortHolder> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(std::fs::read_to_string);
     let sockets: Vec<String> = tables
@@ -106,8 +106,7 @@ fn holder(port: u16) -> Option<PortHolder> {
     Some(PortHolder { name: plain(&name), pid })
 }
 
-/// Returns the inode of the socket if this line of the table listens on the port, on an address that matters for a
-/// callback.
+/// Returns the socket's inode if this table line is a listener on the port, at an address that matters for a callback.
 fn listener(line: &str, port: u16) -> Option<&str> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     let (address, found) = fields.get(1)?.split_once(':')?;
@@ -116,8 +115,8 @@ fn listener(line: &str, port: u16) -> Option<&str> {
     concerns.then(|| fields.get(9).copied()).flatten()
 }
 
-/// Returns whether an address of the socket table is a loopback one or the unspecified one. The table holds it in words
-/// of four bytes, each in the machine's own byte order.
+/// Returns whether an address in the socket table is a loopback address or the unspecified address. The table stores
+/// addresses as four-byte words in the machine's byte order.
 fn is_near(address: &str) -> bool {
     let words: Option<Vec<u32>> = (0..address.len() / 8)
         .map(|word| u32::from_str_radix(address.get(word * 8..word * 8 + 8)?, 16).ok())
@@ -133,7 +132,7 @@ fn is_near(address: &str) -> bool {
     address.is_loopback() || address.is_unspecified()
 }
 
-/// Returns a command name that is safe to display; a process may give itself any bytes.
+/// Returns a command name that is safe to display, because a process can choose any bytes as its name.
 fn plain(name: &[u8]) -> String {
     let name = String::from_utf8_lossy(name.trim_ascii());
     name.chars()
@@ -147,9 +146,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn taken_port_is_reported_with_its_holder() {
+    fn port_in_use_is_reported_with_its_holder() {
         for address in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0", "[::]:0"] {
-            // A machine without IPv6 has no listener there.
+            // A machine without IPv6 has no listener on it.
             let Ok(socket) = TcpListener::bind(address) else { continue };
             let port = socket.local_addr().unwrap().port();
             let held = first_held(&[port]).unwrap();
@@ -178,7 +177,7 @@ mod tests {
             let line = line(address, state);
             assert_eq!(listener(&line, port), expect.then_some("43210"), "{line}");
         };
-        // The format of a little-endian machine.
+        // The format on little-endian machines.
         if cfg!(target_endian = "little") {
             check("0100007F:05AF", "0A", 1455, true);
             check("0500007F:05AF", "0A", 1455, true);
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn command_name_is_shown_with_special_characters_replaced() {
+    fn special_characters_in_a_command_name_are_replaced() {
         assert_eq!(plain(b"node\n"), "node");
         assert_eq!(plain("a\u{202e}\x1b[31m\u{e9}".as_bytes()), "a??[31m\u{e9}".replace('[', "?"));
     }

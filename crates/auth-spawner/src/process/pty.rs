@@ -1,4 +1,4 @@
-//! A child on a pseudo-terminal, without a thread of its own.
+//! A child on a pseudo-terminal, without a dedicated thread.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -15,10 +15,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild};
 
-/// Starts the child as the leader of a session on a new terminal. The library forks, so this runs off the runtime's own
-/// threads.
+/// Starts the child as the leader of a session on a new terminal. The library forks, so this runs on a blocking thread.
 pub(super) async fn open(command: ChildCommand, columns: u16, rows: u16) -> Result<StartedChild, OpenError> {
-    // The signal handler is installed before the child can end, so its end cannot be missed.
+    // The signal handler is installed before the child can exit, so its exit cannot be missed.
     let ended =
         signal(SignalKind::child()).map_err(|error| OpenError::Terminal(format!("SIGCHLD: {error}")))?;
     let size = PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 };
@@ -53,7 +52,7 @@ fn spawn(command: &ChildCommand, size: PtySize) -> Result<Spawned, OpenError> {
     silence(&writer).map_err(|error| terminal(&error))?;
     let mut builder = CommandBuilder::new(&command.program);
     builder.args(&command.args);
-    // The builder starts with this process's environment, which includes the daemon's key.
+    // The builder starts with this process's environment, which includes the daemon's encryption key.
     builder.env_clear();
     for (name, value) in command.env.iter() {
         builder.env(name, value);
@@ -63,7 +62,7 @@ fn spawn(command: &ChildCommand, size: PtySize) -> Result<Spawned, OpenError> {
     Ok((child, reader, writer))
 }
 
-/// A descriptor that the library lends only as a number. The wrapper lets it be duplicated without `unsafe`.
+/// A descriptor that the library exposes only as a number. The wrapper allows duplicating it without `unsafe`.
 struct BorrowedDescriptor(RawFd);
 
 impl AsRawFd for BorrowedDescriptor {
@@ -81,7 +80,7 @@ fn duplicate(master: &dyn MasterPty) -> io::Result<File> {
     descriptor.as_file().map_err(io::Error::other)
 }
 
-/// Turns off the terminal's echo, so that a pasted answer does not come back as output.
+/// Turns off the terminal's echo, so that a pasted answer is not printed back as output.
 fn silence(terminal: &File) -> io::Result<()> {
     let mut modes = rustix::termios::tcgetattr(terminal)?;
     let echo = LocalModes::ECHO | LocalModes::ECHONL;
@@ -104,7 +103,7 @@ async fn wait(mut child: Box<dyn Child + Send + Sync>, mut ended: Signal) -> Exi
     }
 }
 
-/// One direction of a terminal's master side.
+/// One direction of the master side of a terminal.
 struct Terminal(AsyncFd<File>);
 
 impl AsyncRead for Terminal {
@@ -135,7 +134,7 @@ impl AsyncRead for Terminal {
 
 impl AsyncWrite for Terminal {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // A CLI may have turned the echo on again since its start.
+        // The CLI may have turned the echo back on.
         silence(self.0.get_ref())?;
         loop {
             let mut ready = ready!(self.0.poll_write_ready(context))?;
@@ -167,7 +166,7 @@ mod tests {
     use crate::process::environment::ChildEnv;
 
     #[tokio::test]
-    async fn pty_does_not_echo_input_and_reports_exit_code() {
+    async fn pty_does_not_echo_input_and_reports_the_exit_code() {
         let command = ChildCommand {
             program: "/bin/cat".into(),
             args: Vec::new(),
@@ -176,7 +175,7 @@ mod tests {
             terminal: crate::registry::Terminal::WIDE,
         };
         let mut child = open(command, 1000, 24).await.unwrap();
-        // The last byte ends the input, like Control-D at the beginning of a line.
+        // The last byte ends the input, like Control-D at the start of a line.
         child.stdin.write_all(b"secret\rend\r\x04").await.unwrap();
         let mut output = Vec::new();
         let patience = Duration::from_secs(30);

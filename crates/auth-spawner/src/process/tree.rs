@@ -1,9 +1,9 @@
-//! Ends a child with everything that it started.
+//! Ends a child together with everything that it started.
 //!
-//! Processes are found in three ways: by the process group; as descendants of it when the end begins, in any group or
-//! session; and by the session's mark in their environment, whatever their parents were. A process escapes all three
-//! only if it has left the group, its parents have ended before the login does, AND it has wiped its environment:
-//! nothing connects it with the login any more. Without `/proc`, only the process group is used.
+//! Processes are found in three ways: by process group; as descendants of the group, in any group or session, at the
+//! moment when ending begins; and by the session's mark in their environment, whatever their parents were. A process
+//! escapes all three only if it has left the group, its parents exited before the login ended, and it has cleared its
+//! environment: nothing connects it with the login any more. Without `/proc`, only the process group is used.
 
 use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
@@ -25,41 +25,41 @@ use super::environment::SESSION_VAR;
 use super::inspect;
 use super::inspect::{Identity, child_pid, families, with_descendants};
 
-/// Pause between two checks of a group that was asked to end.
+/// The pause between checks of a group that was sent SIGTERM.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
-/// Most searches for new processes while the descendants of a login are being stopped.
+/// The maximum number of searches for new processes while the descendants of a login are being stopped.
 const STOPS: u32 = 8;
-/// Longest time that one sweep goes on while it finds new processes.
+/// The maximum duration of a sweep that keeps finding new processes.
 const SWEEP: Duration = Duration::from_secs(3);
-/// Longest wait for the end of killed processes.
+/// The maximum wait for killed processes to exit.
 #[cfg(target_os = "linux")]
 const GONE: Duration = Duration::from_secs(1);
-/// Most checks of a process that shows no environment.
+/// The maximum number of checks of a process that shows no environment.
 #[cfg(target_os = "linux")]
 const ENVIRON_READS: u32 = 500;
-/// Pause between two such checks.
+/// The pause between two of these checks.
 #[cfg(target_os = "linux")]
 const ENVIRON_PAUSE: Duration = Duration::from_micros(200);
-/// Number of checks after which a process that has a program is known to have an empty environment.
+/// The number of checks after which a process with a program is considered to have an empty environment.
 #[cfg(target_os = "linux")]
 const EMPTY: u32 = 10;
-/// Most processes that are held at the same time; each needs a descriptor.
+/// The maximum number of processes held at the same time; each needs a descriptor.
 #[cfg(target_os = "linux")]
 const HELD: usize = 64;
 
 /// The processes of a session.
 pub(crate) struct Tree<'a> {
-    /// The leader's process id, which is the group's id as well.
+    /// The leader's process id, which is also the group id.
     pub(crate) pid: u32,
-    /// The leader's start time, if it is known.
+    /// The leader's start time, if known.
     pub(crate) start: Option<&'a str>,
-    /// Id of the session.
+    /// The session id.
     pub(crate) session: &'a str,
 }
 
-/// Asks a process group to end, and after `grace` kills the rest of it. Then kills its descendants and every process
-/// that carries this session's mark. `leader` resolves when the child is reaped; it is `None` if the child has been
-/// reaped already.
+/// Sends SIGTERM to a process group and, after `grace`, kills whatever is left of it. Then kills its descendants and
+/// every process that carries this session's mark. `leader` resolves when the child is reaped; it is `None` if the
+/// child has already been reaped.
 pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F>, grace: Duration) {
     let start = tree.start.map(str::to_owned);
     let group = child_pid(tree.pid);
@@ -67,7 +67,7 @@ pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F
         let group = group.filter(|group| exists(*group) && is_ours(*group, start.as_deref()))?;
         Some((group, families(&[group])))
     });
-    // A leader that has not been reaped keeps its number.
+    // A leader that has not been reaped keeps its process id.
     let unreaped = leader.is_some();
     let unchecked = || group.filter(|_| unreaped).map(|group| (group, Vec::new()));
     let (group, mut family) = found.await.unwrap_or_else(unchecked).unzip();
@@ -86,14 +86,14 @@ pub(crate) async fn end<F: Future + Unpin>(tree: Tree<'_>, leader: Option<&mut F
             sleep(LOOK).await;
         }
         if has_members(group).await {
-            // A process that received TERM may have started others before its end.
+            // A process that received SIGTERM may have started others before it exited.
             let late = off_runtime(move || families(&[group])).await;
             family.get_or_insert_default().extend(late.unwrap_or_default());
             kill(group);
         }
     }
     if let Some(exit) = leader {
-        // Only a process stuck in the kernel survives KILL; it is not worth an endless wait.
+        // Only a process stuck in the kernel survives SIGKILL, which does not justify an endless wait.
         let _ = timeout(grace, exit).await;
     }
     let session = tree.session.to_owned();
@@ -108,13 +108,13 @@ async fn has_members(group: Pid) -> bool {
     off_runtime(move || exists(group)).await.unwrap_or(true)
 }
 
-/// Runs work on `/proc` outside the runtime's threads; `None` if it panicked or the runtime is shutting down.
+/// Runs work on `/proc` on a blocking thread; `None` if it panicked or the runtime is shutting down.
 async fn off_runtime<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }
 
-/// Returns whether a group's number still means the group of the leader that was started. The system does not reuse a
-/// number while its group has members, so a missing leader does not disprove it.
+/// Returns whether a group id still refers to the group of the leader that was started. The system does not reuse the
+/// id while the group has members, so a missing leader does not disprove it.
 pub(crate) fn is_ours(group: Pid, start: Option<&str>) -> bool {
     match (inspect::stat(group), start) {
         (Some(found), Some(start)) => found.start.to_string() == start,
@@ -122,29 +122,29 @@ pub(crate) fn is_ours(group: Pid, start: Option<&str>) -> bool {
     }
 }
 
-/// Asks a group to end with TERM.
+/// Sends SIGTERM to a group.
 pub(crate) fn ask(group: Pid) {
-    // The group may be gone already, which is fine.
+    // The group may already be gone, which is fine.
     let _ = rustix::process::kill_process_group(group, Signal::TERM);
-    // A stopped process would not handle the signal.
+    // A stopped process would not handle the signal, so wake it.
     let _ = rustix::process::kill_process_group(group, Signal::CONT);
 }
 
-/// Sends KILL to a group.
+/// Sends SIGKILL to a group.
 pub(crate) fn kill(group: Pid) {
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
 }
 
-/// Returns whether the group has a member that has not ended. The system does not reuse a group's number while it has
+/// Returns whether the group has a member that has not exited. The system does not reuse a group id while the group has
 /// members.
 pub(crate) fn exists(group: Pid) -> bool {
-    // Orphans are reaped by the system's first process. In a container it may take seconds, or never do so; the end of
-    // a login does not wait for it.
+    // Orphans are reaped by the system's first process. In a container, this may take seconds or never happen, so
+    // ending a login does not wait for it.
     rustix::process::test_kill_process_group(group).is_ok() && inspect::has_running_member(group)
 }
 
-/// Kills those of these processes that still exist, and all their descendants. They are first stopped, until there are
-/// no new ones: a child that is created while its parent is killed would no longer be a descendant.
+/// Kills the processes in this list that still exist, and all their descendants. The processes are first stopped until
+/// no new ones appear: a child created while its parent is being killed would no longer be a descendant.
 pub(crate) fn kill_each(processes: &[Identity]) {
     let mut stopped: Vec<Identity> = Vec::new();
     for _ in 0..STOPS {
@@ -163,25 +163,25 @@ pub(crate) fn kill_each(processes: &[Identity]) {
     }
 }
 
-/// Kills every process of this user whose environment carries one of these session ids as its mark: children that left
-/// their group. `a` covers `a.b` as well. Each is held by a descriptor while it is examined, so its number cannot pass
-/// to another process in between. Returns whether there was one.
+/// Kills every process of this user whose environment contains one of these session ids as its mark, such as children
+/// that left their group. `a` also covers `a.b`. Each process is held by a descriptor while it is examined, so its id
+/// cannot pass to another process in the meantime. Returns whether any process was killed.
 pub(crate) fn sweep(sessions: &[&str]) -> bool {
     let marks: Vec<String> = sessions.iter().map(|session| format!("{SESSION_VAR}={session}")).collect();
     let until = Instant::now() + SWEEP;
     let mut any = false;
-    // A process may be forking while the list is read; a pass that finds no process ends the sweep.
+    // A process may be forking while the list is read, so sweep until a pass finds no process.
     while kill_marked(&marks) {
         any = true;
         if Instant::now() >= until {
-            tracing::warn!("new processes of a login keep appearing; the search for them is given up");
+            tracing::warn!("new processes of a login keep appearing; giving up the search for them");
             break;
         }
     }
     any
 }
 
-/// Makes one pass over all processes: kills those with a mark, then waits until they are gone.
+/// Makes one pass over all processes: kills those with a mark, then waits until they have exited.
 #[cfg(target_os = "linux")]
 fn kill_marked(marks: &[String]) -> bool {
     let mut any = false;
@@ -200,7 +200,7 @@ fn kill_marked(marks: &[String]) -> bool {
     any
 }
 
-/// Returns whether a variable of a process is this mark, or one below it.
+/// Returns whether an environment entry is this mark, or one below it.
 #[cfg(target_os = "linux")]
 fn covers(mark: &str, variable: &[u8]) -> bool {
     variable.strip_prefix(mark.as_bytes()).is_some_and(|rest| rest.is_empty() || rest[0] == b'.')
@@ -214,17 +214,17 @@ fn kill_if_marked(pid: Pid, marks: &[String]) -> Option<OwnedFd> {
     (marked && rustix::process::pidfd_send_signal(&held, Signal::KILL).is_ok()).then_some(held)
 }
 
-/// Returns the environment of a process. It cannot be read for another user's processes and is empty for zombies;
-/// neither belongs to a session.
+/// Returns the environment of a process. It is unreadable for other users' processes and empty for zombies; neither
+/// belongs to a session.
 ///
-/// While a process replaces its program it shows none for a moment, so an empty one is read again.
+/// A process that is replacing its program briefly shows no environment, so an empty one is read again.
 #[cfg(target_os = "linux")]
 fn environ(pid: Pid) -> Option<Vec<u8>> {
     let path = |name| format!("/proc/{}/{name}", pid.as_raw_nonzero());
     let mut empty = 0;
     for _ in 0..ENVIRON_READS {
         let environ = read_at_once(&path("environ")).ok()?;
-        // A zombie or a kernel thread, which has no program, has no `exe` either.
+        // A zombie has no program and neither does a kernel thread, so both also lack `exe`.
         if !environ.is_empty() || empty == EMPTY || std::fs::read_link(path("exe")).is_err() {
             return Some(environ);
         }
@@ -235,8 +235,8 @@ fn environ(pid: Pid) -> Option<Vec<u8>> {
     None
 }
 
-/// Reads a file, nearly always in one call because it fits into the buffer. If the process replaces its program between
-/// two calls, the second finds nothing more.
+/// Reads a file, nearly always with one call because it fits into the buffer. If the process replaces its program
+/// between two calls, the second call returns nothing.
 #[cfg(target_os = "linux")]
 fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
@@ -255,8 +255,8 @@ fn read_at_once(path: &str) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Waits until the killed processes have ended. KILL only begins the end; a descriptor becomes readable when it is
-/// complete.
+/// Waits until the killed processes have exited. SIGKILL only starts the exit; the descriptor becomes readable when it
+/// is complete.
 #[cfg(target_os = "linux")]
 fn wait_gone(processes: &[OwnedFd]) {
     let until = Instant::now() + GONE;
@@ -267,7 +267,7 @@ fn wait_gone(processes: &[OwnedFd]) {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
                 tv_nsec: i64::from(left.subsec_nanos()),
             };
-            // The end of a child sends a signal to this process, and a signal interrupts the wait.
+            // A child's exit sends a signal to this process, which interrupts the wait.
             let interrupted = Err(rustix::io::Errno::INTR);
             if rustix::event::poll(&mut [PollFd::new(process, PollFlags::IN)], Some(&left)) != interrupted {
                 break;
@@ -276,7 +276,7 @@ fn wait_gone(processes: &[OwnedFd]) {
     }
 }
 
-/// Signals this same process. It is held by a descriptor while it is identified.
+/// Sends a signal to exactly this process, which is held by a descriptor while it is identified.
 #[cfg(target_os = "linux")]
 fn signal(process: Identity, signal: Signal) {
     let Ok(held) = rustix::process::pidfd_open(process.pid, PidfdFlags::empty()) else { return };
@@ -305,7 +305,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sweep_kills_process_that_keeps_calling_exec() {
+    fn sweep_kills_a_process_that_keeps_calling_exec() {
         let script = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(script.path(), "exec /bin/sh \"$0\"\n").unwrap();
         for round in 0..20 {
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn process_group_does_not_exist_when_only_zombies_are_left() {
+    fn process_group_with_only_zombies_does_not_exist() {
         let mut child =
             Command::new("/bin/cat").stdin(std::process::Stdio::piped()).process_group(0).spawn().unwrap();
         let group = Pid::from_raw(child.id().cast_signed()).unwrap();
@@ -336,7 +336,10 @@ mod tests {
         while exists(group) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(rustix::process::test_kill_process_group(group).is_ok(), "it has not been reaped yet");
+        assert!(
+            rustix::process::test_kill_process_group(group).is_ok(),
+            "the child must not have been reaped yet"
+        );
         child.wait().unwrap();
         assert!(!exists(group));
     }

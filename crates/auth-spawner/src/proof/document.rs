@@ -1,4 +1,4 @@
-//! Reads a credential file as a document, in any format.
+//! Reads a credential file of any format as a document.
 
 use std::fmt;
 use std::io::{BufReader, Read as _};
@@ -11,28 +11,27 @@ use super::files::{MAX_BYTES, Root, Trouble};
 use super::{files, jsonc, sqlite};
 use crate::registry::{CredentialFile, Format};
 
-/// Largest settings file in which a name is looked for, in bytes.
+/// The maximum size of a settings file in which a name is looked up, in bytes.
 const MAX_SETTINGS: u64 = 64 * 1024 * 1024;
 
-/// A credential file that exists.
+/// An existing credential file.
 pub(super) struct Found<V> {
     pub(super) path: PathBuf,
-    /// Name of the file, for display.
+    /// The file name, for display.
     pub(super) name: String,
-    /// The unparsed content. Of a database it is only the one value.
+    /// The unparsed content. For a database, this is only the one value.
     pub(super) bytes: Vec<u8>,
     pub(super) value: V,
 }
 
-/// Reads the document; `Ok(None)` if there is no file.
+/// Reads the document; `Ok(None)` if the file does not exist.
 pub(super) fn read(file: &CredentialFile, root: &Root<'_>) -> Result<Option<Found<Value>>, Trouble> {
     let Some(Found { path, name, bytes, value }) = read_any(file, root)? else { return Ok(None) };
     let value = value.map_err(|reason| cannot_be_read(&name, &reason))?;
     Ok(Some(Found { path, name, bytes, value }))
 }
 
-/// Reads the document like [`read`], but also accepts bytes that are no document. The value is then the problem with
-/// them.
+/// Like [`read`], but also accepts bytes that are not a valid document. The value is then the problem with them.
 pub(super) fn read_any(
     file: &CredentialFile,
     root: &Root<'_>,
@@ -53,16 +52,16 @@ fn cannot_be_read(name: &str, reason: &str) -> Trouble {
     Trouble::Unreadable(format!("{name} cannot be read: {reason}"))
 }
 
-/// Reads another file of the directory, JSON with or without comments; `None` also if it cannot be read.
+/// Reads another file of the directory, which is JSON with or without comments; `None` if it cannot be read.
 pub(super) fn read_other(root: &Root<'_>, below: &str) -> Option<Value> {
     let path = root.find(below).ok()??;
     let bytes = files::read_trusted(&path, MAX_BYTES, root.trust).ok()??;
     parse(Format::Jsonc, &bytes).ok()
 }
 
-/// Reads one member of another file of the directory, always JSON: an object with the member that the pointer goes
-/// into. The file may be large, because CLIs keep their settings in it. It is read as a stream and its other members
-/// are skipped.
+/// Reads one member of another file of the directory, which is always JSON: an object with the member into which the
+/// pointer points. The file may be large, because CLIs store their settings in it. It is read as a stream, and its
+/// other members are skipped.
 pub(super) fn read_member(root: &Root<'_>, below: &str, pointer: &str) -> Option<Value> {
     let name = pointer.strip_prefix('/')?.split('/').next()?.replace("~1", "/").replace("~0", "~");
     let file = files::open(&root.find(below).ok()??, root.trust).ok()??;
@@ -74,7 +73,7 @@ pub(super) fn read_member(root: &Root<'_>, below: &str, pointer: &str) -> Option
     Some(Value::Object(Map::from_iter([(name, value)])))
 }
 
-/// A visitor that takes one member of an object and skips the others.
+/// A visitor that reads one member of an object and skips the others.
 struct Member<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {

@@ -1,4 +1,4 @@
-//! Reads the facts of a credential document: whether it is a login, its account, and its end.
+//! Reads the facts of a credential document: whether it contains a login, its account, and its expiry.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -14,21 +14,21 @@ use crate::registry::{CredentialFile, Expiry, Mode, SlotFallback, Template, Text
 pub(super) struct Facts {
     pub(super) credential: Credential,
     pub(super) mark: u64,
-    /// The member that holds the login, if the file has room for several.
+    /// The member that contains the login, if the file can contain several.
     pub(super) member: Option<String>,
 }
 
-/// A document that may be a login, with the data needed to judge it.
+/// A document that may contain a login, and the data needed to judge it.
 pub(super) struct Source<'a> {
     pub(super) file: &'a CredentialFile,
-    /// The name of the file, for display.
+    /// The file name, for display.
     pub(super) name: &'a str,
     pub(super) document: &'a Value,
     pub(super) root: &'a Root<'a>,
 }
 
 impl Source<'_> {
-    /// Reads the login; `Err` holds the reason why there is none.
+    /// Reads the login; `Err` contains the reason why there is none.
     pub(super) fn read(&self) -> Result<Facts, String> {
         let Self { file, root, .. } = *self;
         if let Some(mode) = &file.mode {
@@ -49,7 +49,7 @@ impl Source<'_> {
         Ok(Facts { mark: seen.mark(file), credential, member: seen.member })
     }
 
-    /// Checks that the CLI uses the login and not another credential; `Err` names the other one.
+    /// Checks that the CLI uses the login rather than another credential; `Err` names the other one.
     fn uses_the_login(&self, mode: &Mode) -> Result<(), String> {
         let Self { name, document, .. } = self;
         let other = mode.file.as_deref().map(|file| read_other(self.root, file));
@@ -60,7 +60,7 @@ impl Source<'_> {
             None | Some(Value::Null) => {
                 let held = |key: &&String| document.pointer(key).is_some_and(|value| !value.is_null());
                 mode.keys.iter().find(held).map_or(Ok(()), |key| {
-                    Err(format!("the CLI would use the key in {name} ({key}) and not this login"))
+                    Err(format!("the CLI would use the key in {name} ({key}) instead of this login"))
                 })
             }
             Some(Value::String(value)) if mode.accepts.contains(value) => Ok(()),
@@ -71,7 +71,7 @@ impl Source<'_> {
         }
     }
 
-    /// Returns the name of the member that `*` matches, escaped as in a pointer; `Ok(None)` if no pointer has a `*`.
+    /// Returns the name of the member that `*` matches, escaped as in a pointer; `Ok(None)` if no pointer contains `*`.
     fn member(&self) -> Result<Option<String>, String> {
         let Self { file, document, .. } = *self;
         let open = file.requires.iter().find_map(|pointer| Some((pointer, split(pointer)?.0)));
@@ -87,7 +87,7 @@ impl Source<'_> {
         let falls_back = file.slot.as_ref().is_some_and(|slot| slot.otherwise == SlotFallback::First);
         if let Some(selected) = named.last().filter(|_| !falls_back) {
             let selected = printable(selected).unwrap_or("another login");
-            return Err(format!("{} selects {selected} and holds no login of that name", self.name));
+            return Err(format!("{} selects {selected} but contains no login with that name", self.name));
         }
         names(document.pointer(above))
             .into_iter()
@@ -96,7 +96,7 @@ impl Source<'_> {
             .ok_or_else(|| self.incomplete(pointer))
     }
 
-    /// Returns the name of a member, as given by the CLI's configuration.
+    /// Returns a member name according to the CLI's configuration.
     fn fill(&self, name: &Template) -> Option<String> {
         name.fill(|file, pointer| match file {
             None => self.document.pointer(pointer).and_then(text).map(str::to_owned),
@@ -105,14 +105,14 @@ impl Source<'_> {
     }
 
     fn incomplete(&self, pointer: &str) -> String {
-        format!("{} holds no login: the file has no {} ({pointer})", self.name, meaning(pointer))
+        format!("{} contains no login: the file has no {} ({pointer})", self.name, meaning(pointer))
     }
 }
 
-/// Returns a name for the text at a pointer, by the last member that the pointer names.
+/// Returns a description of the text at a pointer, based on the last member that the pointer names.
 fn meaning(pointer: &str) -> &'static str {
     let member = pointer.rsplit('/').find(|segment| *segment != "*").unwrap_or_default();
-    // Amp adds the address to the member: `apiKey@https:~1~1ampcode.com~1`.
+    // Amp appends a URL to the member name: `apiKey@https:~1~1ampcode.com~1`.
     let member = member.split('@').next().unwrap_or_default();
     let letters: String = member.chars().filter(char::is_ascii_alphanumeric).collect();
     match letters.to_ascii_lowercase().as_str() {
@@ -126,7 +126,7 @@ fn meaning(pointer: &str) -> &'static str {
     }
 }
 
-/// Returns the names of the members, in order and escaped as in a pointer.
+/// Returns the member names in order, escaped as in a pointer.
 fn names(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::Object(members)) => {
@@ -139,7 +139,7 @@ fn names(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Returns the parts of a pointer before and after the segment `*`.
+/// Returns the parts of a pointer before and after its `*` segment.
 fn split(pointer: &str) -> Option<(&str, &str)> {
     let at = pointer.find("/*/").or_else(|| pointer.ends_with("/*").then(|| pointer.len() - 2))?;
     Some((&pointer[..at], &pointer[at + 2..]))
@@ -149,12 +149,12 @@ fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Returns the text if it is safe to display, because a CLI's file could hold any text.
+/// Returns the text if it is safe to display, because a CLI's file could contain any text.
 fn printable(text: &str) -> Option<&str> {
     (text.len() <= 100 && !text.chars().any(char::is_control)).then_some(text)
 }
 
-/// A document with a fixed member for `*`.
+/// A document with a fixed member in place of `*`.
 struct View<'a> {
     document: &'a Value,
     /// The member that `*` matches, escaped as in a pointer.
@@ -193,16 +193,16 @@ impl View<'_> {
             Some(claim) => text(claims(found)?.pointer(claim)?)?.to_owned(),
             None => found.to_owned(),
         };
-        // The text is displayed and stored, and a CLI's file could hold any text.
+        // The text is displayed and stored, and a CLI's file could contain any text.
         (found.len() <= 320 && !found.chars().any(char::is_control)).then_some(found)
     }
 
-    /// Returns the end time; `None` if the document has none.
+    /// Returns the expiry time; `None` if the document has none.
     fn time(&self, expiry: &Expiry) -> Option<i64> {
         time::read(self.at(&expiry.pointer)?, expiry.unit)
     }
 
-    /// Returns a hash that changes when one of the login's values changes.
+    /// Returns a hash that changes whenever one of the login's values changes.
     fn mark(&self, file: &CredentialFile) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.member.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Finds and reads a CLI's files. The directory is the CLI's, so its contents are not trusted.
+//! Locates and reads a CLI's files. The directory belongs to the CLI, so its contents are not trusted.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
@@ -11,45 +11,45 @@ use rustix::io::Errno;
 
 use crate::registry::{ConfigDir, Reach};
 
-/// Largest credential file that is read, in bytes.
+/// The maximum size of a credential file, in bytes.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Most links that one file may lead through, as on Linux.
+/// The maximum number of links that a file may lead through, as on Linux.
 const MAX_LINKS: usize = 40;
 
-/// The place in which a CLI's files are looked for.
+/// The location of a CLI's files.
 pub(super) struct Root<'a> {
     dir: PathBuf,
-    /// The user's home, and the files that are elsewhere in it while the CLI's variable is not set.
+    /// The user's home directory, and the files that are elsewhere in it when the CLI's variable is not set.
     own: Option<(PathBuf, &'a BTreeMap<String, String>)>,
     pub(super) trust: Trust,
 }
 
-/// The rule that decides which files of a directory count as the CLI's.
+/// The rule for which files in a directory are accepted as the CLI's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// Files of this user. A symbolic link is refused, because the CLI would write through it.
+    /// Files of this user. A symbolic link is rejected, because the CLI would write through it.
     Strict,
-    /// The user's own directory. A symbolic link there was made by the user, and may lead to a file of root.
+    /// The user's own directory. The user created any symbolic link there, and it may point to a file owned by root.
     Own,
 }
 
-/// The reason why a file gives no document.
+/// The reason why a file yields no document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The file is certainly no login.
+    /// The file definitely contains no login.
     NoLogin(String),
     /// The file cannot be judged.
     Unreadable(String),
 }
 
 impl<'a> Root<'a> {
-    /// Returns the root for a CLI whose variable names `dir`.
+    /// Returns the root for a CLI whose variable is set to `dir`.
     pub(super) fn named(config: &ConfigDir, dir: &Path) -> Self {
         Self { dir: config.inside(dir), own: None, trust: Trust::Strict }
     }
 
-    /// Returns the root for a CLI that finds `dir` in this way.
+    /// Returns the root for a CLI that locates `dir` in this way.
     pub(super) fn reached(config: &'a ConfigDir, dir: &Path, reach: Reach) -> Self {
         match reach {
             Reach::Bundle => Self::named(config, dir),
@@ -58,7 +58,8 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Returns the root for a CLI whose variable is not set. The home is the part of `dir` before the CLI's own path.
+    /// Returns the root for a CLI whose variable is not set. The home directory is the part of `dir` before the CLI's
+    /// own path.
     fn unnamed(config: &'a ConfigDir, dir: &Path) -> Self {
         let dir = config.inside(dir);
         let below = config.ambient_below();
@@ -67,14 +68,14 @@ impl<'a> Root<'a> {
         Self { dir, own, trust: Trust::Own }
     }
 
-    /// Returns the file that the registry calls `below`, with its links resolved; `Ok(None)` if there is none.
+    /// Returns the file that the registry calls `below`, with its links resolved; `Ok(None)` if it does not exist.
     pub(super) fn find(&self, below: &str) -> Result<Option<PathBuf>, Trouble> {
         let (dir, below) = self.split(below);
         let Some(path) = locate(dir, below, self.trust)? else { return Ok(None) };
         if self.trust == Trust::Strict { Ok(Some(path)) } else { behind_links(&path) }
     }
 
-    /// Returns the name of a found file, for display. A link is named together with its target.
+    /// Returns the name of a file, for display. A link is shown with its target.
     pub(super) fn shown(&self, below: &str, found: &Path) -> String {
         let place = self.place(below);
         match self.trust {
@@ -83,7 +84,7 @@ impl<'a> Root<'a> {
         }
     }
 
-    /// Returns the path that the file would have; its name may be a pattern.
+    /// Returns the path that the file would have. Its name may be a pattern.
     pub(super) fn place(&self, below: &str) -> PathBuf {
         let (dir, below) = self.split(below);
         dir.join(below)
@@ -98,12 +99,12 @@ impl<'a> Root<'a> {
     }
 }
 
-/// Returns a file below `dir` with no link on the way to it; `None` also if there is a link.
+/// Returns a file below `dir` if there is no link on the path to it; otherwise `None`.
 pub(crate) fn find(dir: &Path, below: &str) -> Option<PathBuf> {
     locate(dir, below, Trust::Strict).ok().flatten()
 }
 
-/// Returns a file below `dir`: the path itself, or the newest match of the one `*` in its last segment.
+/// Returns a file below `dir`: the path itself, or the newest match for the `*` in its last segment.
 fn locate(dir: &Path, below: &str, trust: Trust) -> Result<Option<PathBuf>, Trouble> {
     let (folders, name) = below.rsplit_once('/').unwrap_or(("", below));
     let mut folder = dir.to_owned();
@@ -131,7 +132,7 @@ fn locate(dir: &Path, below: &str, trust: Trust) -> Result<Option<PathBuf>, Trou
     Ok(newest.map(|(_, path)| path))
 }
 
-/// Returns the metadata of a path: of a link itself, or in the user's own directory of the link's target.
+/// Returns the metadata of a path: of a link itself or, in the user's own directory, of the link's target.
 fn kind(path: &Path, trust: Trust) -> Option<Metadata> {
     match trust {
         Trust::Strict => std::fs::symlink_metadata(path),
@@ -143,11 +144,11 @@ fn kind(path: &Path, trust: Trust) -> Option<Metadata> {
 /// Returns the error for a link in a bundle's directory.
 pub(super) fn linked(name: &str) -> Trouble {
     Trouble::Unreadable(format!(
-        "{name} is a symbolic link, through which the CLI would write into another login; remove it and log in again"
+        "{name} is a symbolic link through which the CLI would overwrite another login; remove it and log in again"
     ))
 }
 
-/// Returns the file that a path leads to; `Ok(None)` if the path itself does not exist.
+/// Returns the file to which a path leads; `Ok(None)` if the path itself does not exist.
 fn behind_links(path: &Path) -> Result<Option<PathBuf>, Trouble> {
     let name = name(path);
     match (std::fs::symlink_metadata(path), std::fs::canonicalize(path)) {
@@ -157,14 +158,14 @@ fn behind_links(path: &Path) -> Result<Option<PathBuf>, Trouble> {
             Err(Trouble::NoLogin(format!("{name} is a symbolic link to a file that does not exist")))
         }
         (_, Err(error)) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            Err(Trouble::NoLogin(format!("{name} is a symbolic link in a loop")))
+            Err(Trouble::NoLogin(format!("{name} is part of a loop of symbolic links")))
         }
         (_, Err(error)) => Err(Trouble::Unreadable(format!("{name} cannot be read: {error}"))),
     }
 }
 
-/// Returns the links that a path leads through and the file at their end, beginning with the path itself. Without a
-/// link it is the path alone.
+/// Returns the links through which a path leads and the file at their end, starting with the path itself. If the path
+/// is not a link, returns only the path.
 pub(super) fn hops(path: PathBuf) -> Vec<PathBuf> {
     let mut hops = vec![path];
     while hops.len() <= MAX_LINKS {
@@ -189,7 +190,7 @@ pub(super) fn is_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())
 }
 
-/// Opens a regular file without following a link; `Ok(None)` if there is none.
+/// Opens a regular file without following a link; `Ok(None)` if it does not exist.
 pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
     // NONBLOCK prevents a FIFO at this path from blocking the reader.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -203,7 +204,7 @@ pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
     if !meta.is_file() {
         return Err("it is not a regular file".to_owned());
     }
-    // The owner of a file can put any login there. The CLI's own files belong to the user that it runs as.
+    // The owner of a file can put any login into it. The CLI's own files belong to the user who runs the CLI.
     let owned = meta.uid() == rustix::process::geteuid().as_raw();
     if !(owned || (trust == Trust::Own && meta.uid() == 0)) {
         return Err(format!("it belongs to another user (uid {})", meta.uid()));
@@ -211,16 +212,16 @@ pub(super) fn open(path: &Path, trust: Trust) -> Result<Option<File>, String> {
     Ok(Some(file))
 }
 
-/// Reads a regular file of at most `limit` bytes; `Ok(None)` if there is none.
+/// Reads a regular file of at most `limit` bytes; `Ok(None)` if it does not exist.
 pub(crate) fn read(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, String> {
     read_trusted(path, limit, Trust::Strict)
 }
 
-/// Reads a file like [`read`], with its owner judged by `trust`.
+/// Like [`read`], but `trust` decides which owners are accepted.
 pub(super) fn read_trusted(path: &Path, limit: u64, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let Some(file) = open(path, trust)? else { return Ok(None) };
     let too_large = || format!("it is larger than {} MiB", limit / 1024 / 1024);
-    // The size is checked first, so that a huge file is not read at all. The file may still grow.
+    // The size is checked first to avoid reading a huge file. The file may still grow.
     if file.metadata().map_err(|error| error.to_string())?.len() > limit {
         return Err(too_large());
     }

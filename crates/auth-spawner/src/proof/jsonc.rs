@@ -1,11 +1,12 @@
-//! Converts JSON with comments and trailing commas into JSON.
+//! Converts JSON with comments and trailing commas to plain JSON.
 
-/// Returns the same bytes with comments and trailing commas blanked out, so that lines keep their numbers. Invalid text
-/// stays invalid.
+/// Returns the same bytes with comments and trailing commas blanked out, so that line numbers stay the same. Invalid
+/// text stays invalid.
 pub(super) fn to_json(text: &[u8]) -> Vec<u8> {
     let mut json = text.to_vec();
     let mut at = if text.starts_with(b"\xef\xbb\xbf") { blank(&mut json, 0, 3) } else { 0 };
-    // The last byte that is neither space nor comment, and its position if it is a comma that may be a trailing one.
+    // The last byte that is neither white space nor part of a comment, and its position if it is a possible trailing
+    // comma.
     let (mut last, mut comma) = (b',', None);
     while let Some(&byte) = text.get(at) {
         let next = text.get(at + 1).copied();
@@ -17,7 +18,7 @@ pub(super) fn to_json(text: &[u8]) -> Vec<u8> {
             }
             (b'/', Some(b'*')) => match text[at + 2..].windows(2).position(|two| two == b"*/") {
                 Some(length) => blank(&mut json, at, at + 2 + length + 2),
-                // An unfinished comment stays, and is not valid JSON.
+                // An unterminated comment stays, which makes the JSON invalid.
                 None => text.len(),
             },
             _ if byte.is_ascii_whitespace() => at + 1,
@@ -34,7 +35,7 @@ pub(super) fn to_json(text: &[u8]) -> Vec<u8> {
     json
 }
 
-/// Returns the position after the string's closing quote.
+/// Returns the position after the closing quote of the string.
 fn end_of_string(text: &[u8], from: usize) -> usize {
     let mut at = from;
     while let Some(byte) = text.get(at) {

@@ -1,11 +1,11 @@
-//! Checks whether a CLI's own files show that its login is in the system's keyring.
+//! Checks whether a CLI's own files show that its login is in the system keyring.
 
 use super::document::parse;
 use super::files::{MAX_BYTES, Root, read_trusted};
 use super::{Proof, facts};
 use crate::registry::{Cli, KeyringMark};
 
-/// Returns the proof, or [`Proof::InKeyring`] instead of a missing login.
+/// Returns the proof, replacing a missing login with [`Proof::InKeyring`] where that applies.
 pub(super) fn or_in_keyring(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {
     if !matches!(proof, Proof::Absent | Proof::Incomplete { .. }) {
         return proof;
@@ -16,7 +16,7 @@ pub(super) fn or_in_keyring(proof: Proof, cli: &Cli, root: &Root<'_>) -> Proof {
     }
 }
 
-/// Returns whether the file has the mark. A file that cannot be read or parsed has none.
+/// Returns whether the file contains the mark. A file that cannot be read or parsed does not.
 fn is_set(mark: &KeyringMark, root: &Root<'_>) -> bool {
     let path = root.find(&mark.path).ok().flatten();
     let bytes = path.and_then(|path| read_trusted(&path, MAX_BYTES, root.trust).ok().flatten());

@@ -1,14 +1,14 @@
-//! The proof of a login: what a CLI's own files say.
+//! The proof of a login from a CLI's own files.
 //!
-//! The registry names the files and the places of the facts in them. This room finds the files, parses their formats,
-//! and decides whether they hold a login; the files are only read, never written, and their contents are not trusted.
-//! It may use the registry. Every function blocks on files, so its callers leave the runtime's threads first. Processes,
-//! sessions and text from a CLI's output must not be in it.
+//! The registry names the files and the locations of facts in them. This room locates the files, parses their formats,
+//! and decides whether they contain a login. The files are only read, never written, and their contents are not
+//! trusted. The room may use the registry. Every function blocks on file access, so callers run it on a blocking
+//! thread. Processes, sessions and text from a CLI's output must not be in it.
 //!
-//! A proof is about the login that the CLI would use. That is the member that the CLI's configuration selects, and none
-//! if a setting selects another credential. Links are followed in the user's own directory only
+//! A proof is about the login that the CLI would use. That is the member selected by the CLI's configuration, or none
+//! if a setting selects another credential. Links are followed only in the user's own directory
 //! (`docs/decisions/0002-which-login-a-file-holds.md`). A login that only the CLI can read, such as one in a keyring,
-//! is `Proof::InKeyring`, which is neither a login nor its absence.
+//! is `Proof::InKeyring`: neither a login nor the absence of one.
 
 mod document;
 mod facts;

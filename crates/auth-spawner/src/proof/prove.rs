@@ -1,4 +1,4 @@
-//! Checks whether a CLI's own files prove a login. They are only read, never written.
+//! Checks whether a CLI's own files prove a login. The files are only read, never written.
 
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
@@ -9,26 +9,26 @@ use super::files::{Root, Trouble};
 use super::{document, files, keyring};
 use crate::registry::{Cli, Format, Reach};
 
-/// The state of a login, as shown by a config directory's files.
+/// The state of a login, as shown by the files of a config directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Proof {
-    /// The files hold everything that the registry requires of a login.
+    /// The files contain everything that the registry requires of a login.
     LoggedIn(Credential),
     /// There is no credential file.
     Absent,
-    /// There is a credential file, but it is no login.
+    /// There is a credential file, but it contains no login.
     Incomplete {
         /// The part that is missing.
         reason: String,
     },
-    /// The state cannot be determined: not a regular file, too large, no permission, or not valid in its format.
+    /// The state cannot be determined: the file is not regular, too large, not readable or not valid in its format.
     Unreadable {
-        /// The reason of the problem.
+        /// The reason for the problem.
         reason: String,
     },
-    /// The CLI's files show that it keeps the login in the system's keyring, where only the CLI can read it.
+    /// The CLI's files show that it stores the login in the system keyring, where only the CLI can read it.
     InKeyring {
-        /// The place of the login, as a sentence without a full stop.
+        /// The location of the login, as a sentence without a full stop.
         reason: String,
         /// The next step for the user.
         hint: String,
@@ -36,8 +36,8 @@ pub enum Proof {
 }
 
 impl Proof {
-    /// Returns the proof as it is at a moment (unix milliseconds). An access token that has ended is no longer a login
-    /// if it cannot be refreshed, or if its refresh token has ended too.
+    /// Returns the proof as of a given time (Unix milliseconds). An expired access token no longer counts as a login if
+    /// it cannot be refreshed, or if its refresh token has also expired.
     #[must_use]
     pub fn at(self, now: i64) -> Self {
         let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
@@ -53,42 +53,42 @@ impl Proof {
     }
 }
 
-/// The facts of a credential file, without any of its secrets.
+/// The facts from a credential file, without any of its secrets.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Credential {
-    /// Email address of the account.
+    /// The email address of the account.
     pub email: Option<String>,
-    /// The provider's own id of the account.
+    /// The provider's own id for the account.
     pub subject: Option<String>,
-    /// End of the access token, unix milliseconds.
+    /// The expiry time of the access token, in Unix milliseconds.
     pub expires_at: Option<i64>,
-    /// End of the refresh token, unix milliseconds. After it only a person can renew the login.
+    /// The expiry time of the refresh token, in Unix milliseconds. After that, the user must log in again.
     pub login_deadline_at: Option<i64>,
     /// True if the CLI can renew the access token without the user.
     pub refreshable: bool,
 }
 
-/// Reads the state of a login from the directory's files. `dir` is the directory that the CLI's variable names. Blocks,
-/// but not for long: files have at most 1 MiB (a database, and a settings file that names the account, 64 MiB).
-/// Symbolic links are not followed. End times are not checked; see [`Proof::at`].
+/// Reads the state of a login from the directory's files. `dir` is the directory that the CLI's variable points to.
+/// Blocks, but not for long: files are at most 1 MiB (64 MiB for a database, or for a settings file that names the
+/// account). Symbolic links are not followed. Expiry times are not checked; see [`Proof::at`].
 ///
-/// Of several credential files the first that proves a login is used. If none does, the first existing one gives the
-/// reason.
+/// If there are several credential files, the first one that proves a login is used. If none does, the reason comes
+/// from the first existing one.
 pub fn prove(cli: &Cli, dir: &Path) -> Proof {
     cli.prove(dir, Reach::Bundle)
 }
 
-/// Reads the state of a login like [`prove`], but in the user's own directory, which the CLI finds without its variable
-/// and which keeps some of its files elsewhere. Symbolic links are followed there, to files of the user or of root.
-/// `dir` is the directory that the variable would name, as in [`ConfigDir::own`](crate::ConfigDir::own).
+/// Like [`prove`], but for the user's own directory, which the CLI finds without its variable and some of whose files
+/// may be elsewhere. There, symbolic links to files owned by the user or by root are followed. `dir` is the directory
+/// to which the variable would point, as in [`ConfigDir::own`](crate::ConfigDir::own).
 pub fn prove_own(cli: &Cli, dir: &Path) -> Proof {
     cli.prove(dir, Reach::Usual)
 }
 
-/// The login that a proof is about: its place in the registry's list, and the member of the file.
+/// The login that a proof is about: its position in the registry's list, and the member in the file.
 pub(crate) type Slot = Option<(usize, Option<String>)>;
 
-/// Reads the files, and returns the proof with the login that it is about.
+/// Reads the files and returns the proof together with the login that it is about.
 pub(crate) fn prove_slot(cli: &Cli, dir: &Path, reach: Reach) -> (Proof, Slot) {
     prove_at(cli, &Root::reached(&cli.config_dir, dir, reach))
 }
@@ -100,9 +100,9 @@ impl Cli {
         prove_slot(self, dir, reach).0
     }
 
-    /// Returns the files that decide whether there is a login and name its account. The last segment may have a `*`.
-    /// `dir` is the directory that the CLI's variable names, or would name. In the user's own directory, a file that is
-    /// a symbolic link is followed by the files that it leads to. Blocks.
+    /// Returns the files that decide whether there is a login and that name its account. The last segment may contain
+    /// `*`. `dir` is the directory to which the CLI's variable points, or would point. In the user's own directory, a
+    /// file that is a symbolic link is followed in the list by the files to which it leads. Blocks.
     #[must_use]
     pub fn login_files(&self, dir: &Path, reach: Reach) -> Vec<(PathBuf, Format)> {
         let root = Root::reached(&self.config_dir, dir, reach);
@@ -141,15 +141,15 @@ fn prove_at(cli: &Cli, root: &Root<'_>) -> (Proof, Slot) {
     (keyring::or_in_keyring(why, cli, root), None)
 }
 
-/// The state of a directory's credentials at one moment. Two fingerprints are equal when no credential changed, so a
-/// login that existed before never confirms a new one.
+/// The state of a directory's credentials at one point in time. Two fingerprints are equal if no credential has
+/// changed, so a login that existed before never confirms a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Fingerprint(Vec<(PathBuf, u64)>);
 
-/// Takes the fingerprint of the directory's credentials. `dir` is the directory that the CLI's variable names.
+/// Takes the fingerprint of the directory's credentials. `dir` is the directory that the CLI's variable points to.
 ///
-/// If a file proves a login, the fingerprint covers that login only: CLIs keep counters and settings in the same file,
-/// and a change of those is no new login. Otherwise it covers every existing file as a whole.
+/// If a file proves a login, the fingerprint covers only that login: CLIs store counters and settings in the same file,
+/// and changes to those do not mean a new login. Otherwise it covers every existing file completely.
 pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
     let root = Root::named(&cli.config_dir, dir);
     let mut whole = Vec::new();

@@ -1,8 +1,8 @@
-//! Reads one value of a `SQLite` database that another program owns and may be writing to.
+//! Reads one value from a `SQLite` database that belongs to another program, which may be writing to it.
 //!
-//! The database is never opened in place. `SQLite` would create a shared-memory file beside it and map it, and a
-//! program that shortens a mapped file crashes every process that reads it. It would also take locks, and open any file
-//! that is at the path by then. So the bytes are read once, up to a limit, the write-ahead log is applied to them, and
+//! The database is never opened in place. `SQLite` would create and map a shared-memory file next to it, and a program
+//! that truncates a mapped file crashes every process reading it. It would also take locks, and open whatever file is
+//! at the path by then. Instead, the bytes are read once, up to a limit, the write-ahead log is applied to them, and
 //! `SQLite` opens the result in memory, read-only.
 
 use std::path::{Path, PathBuf};
@@ -16,23 +16,23 @@ use super::files::{MAX_BYTES, Trust};
 use super::{files, wal};
 use crate::registry::SqliteValue;
 
-/// Largest database that is read, and largest log, in bytes.
+/// The maximum size of the database and of its log, in bytes.
 const MAX_DATABASE: u64 = 64 * 1024 * 1024;
-/// Most attempts to read a database that changes during the read.
+/// The maximum number of attempts to read a database that changes during the read.
 const ATTEMPTS: usize = 3;
-/// Steps of `SQLite`'s virtual machine between two checks of the budget, and the budget as a number of checks.
+/// The number of `SQLite` virtual machine steps between budget checks, and the budget as a number of checks.
 const STEPS: i32 = 10_000;
 const LOOKS: u32 = 200;
-/// Position of the two bytes that say how a database is written to. One means without a log.
+/// The position of the two bytes that say how the database is written to. The value one means without a log.
 const FORMAT_VERSIONS: std::ops::Range<usize> = 18..20;
-/// First bytes of a rollback journal that has not been played back.
+/// The first bytes of a rollback journal that has not been rolled back.
 const JOURNAL: [u8; 8] = [0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
 
-/// Lock that allows one read at a time. Databases are large, and many logins may read theirs at once; the lock limits
+/// A lock that allows one read at a time. Databases are large, and many logins may read theirs at once; the lock limits
 /// their total cost.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Returns the value's bytes; `Ok(None)` if there is no database, no such table, or no such row.
+/// Returns the bytes of the value; `Ok(None)` if the database, table or row does not exist.
 pub(super) fn read(path: &Path, cell: &SqliteValue, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     match snapshot(path, trust)? {
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, cell: &SqliteValue, trust: Trust) -> Result<Opti
     }
 }
 
-/// Returns the database as of one moment, with the transactions that are only in its log.
+/// Returns a consistent copy of the database, including transactions that are only in its log.
 fn snapshot(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, String> {
     let (log, journal) = (beside(path, "-wal"), beside(path, "-journal"));
     for _ in 0..ATTEMPTS {
@@ -54,7 +54,7 @@ fn snapshot(path: &Path, trust: Trust) -> Result<Option<Vec<u8>>, String> {
         let Some(mut bytes) = files::read_trusted(path, MAX_DATABASE, trust)? else { return Ok(None) };
         let frames = files::read_trusted(&log, MAX_DATABASE, trust)?.unwrap_or_default();
         let torn = head(&journal, trust)?.starts_with(&JOURNAL);
-        // As long as the log is the same one, it holds every page that a checkpoint may have been writing.
+        // As long as the log has not been replaced, it contains every page that a checkpoint may have been writing.
         if torn || head(&log, trust)? != before.1 || (before.1.is_empty() && stamp(path, trust)? != before.0)
         {
             continue;
@@ -75,7 +75,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Returns the beginning of a file, which is new for each new log; empty if there is none.
+/// Returns the start of a file, which differs for each new log; empty if the file does not exist.
 fn head(path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
@@ -85,7 +85,7 @@ fn head(path: &Path, trust: Trust) -> Result<Vec<u8>, String> {
     Ok(bytes)
 }
 
-/// Returns the size and the modification time of a file.
+/// Returns the size and modification time of a file.
 fn stamp(path: &Path, trust: Trust) -> Result<Option<(u64, Option<std::time::SystemTime>)>, String> {
     let Some(file) = files::open(path, trust)? else { return Ok(None) };
     let meta = file.metadata().map_err(|error| error.to_string())?;
@@ -114,9 +114,9 @@ fn look_up(bytes: &[u8], cell: &SqliteValue) -> Result<Option<Vec<u8>>, Trouble>
         .optional()?;
     match kind {
         None => return Ok(None),
-        // A virtual table has no page of its own. Virtual tables and views run code chosen by the file's author.
+        // A virtual table has no root page. Virtual tables and views run code chosen by the file's author.
         Some((kind, page)) if kind != "table" || page <= 0 => {
-            return Err(Trouble::Named(format!("{} is not a plain table", cell.table)));
+            return Err(Trouble::Named(format!("{} is not an ordinary table", cell.table)));
         }
         Some(_) => {}
     }
@@ -128,9 +128,9 @@ fn look_up(bytes: &[u8], cell: &SqliteValue) -> Result<Option<Vec<u8>>, Trouble>
                 |row| row.get(0),
             )
             .optional()?;
-        // A column that is not plainly stored is computed, with any amount of work.
+        // Any other column is computed, which can take any amount of work.
         if hidden != Some(0) {
-            return Err(Trouble::Named(format!("{} has no plain column {column}", cell.table)));
+            return Err(Trouble::Named(format!("{} has no ordinary column {column}", cell.table)));
         }
     }
     let SqliteValue { table, key_column, key, value_column } = cell;
@@ -150,7 +150,7 @@ fn look_up(bytes: &[u8], cell: &SqliteValue) -> Result<Option<Vec<u8>>, Trouble>
     }
 }
 
-/// Limits the work that a hostile file can make `SQLite` do.
+/// Limits the work that a malicious file can make `SQLite` do.
 fn restrain(database: &Connection) -> rusqlite::Result<()> {
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
     database.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -171,7 +171,7 @@ fn restrain(database: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Returns an error text of our own, because `SQLite`'s messages could quote the file.
+/// Returns our own error text, because `SQLite`'s messages could quote the file.
 fn wording(error: &rusqlite::Error) -> String {
     use rusqlite::ErrorCode;
     match error.sqlite_error_code() {

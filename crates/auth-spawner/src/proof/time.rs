@@ -1,15 +1,16 @@
-//! Reads end times as CLIs write them.
+//! Reads expiry times in the formats that CLIs use.
 
 use base64::Engine;
 use serde_json::Value;
 
 use crate::registry::ExpiryUnit;
 
-/// The largest distance from 1970 that counts as a time, in milliseconds. A double holds every whole number up to it.
+/// The largest distance from 1970 that counts as a time, in milliseconds. A double can represent every whole number up
+/// to it.
 const FURTHEST: f64 = 9e15;
 
-/// Returns the end in unix milliseconds. Returns `None` (an unknown end) for a value that is no time, and for zero, by
-/// which several CLIs mean "never".
+/// Returns the expiry in Unix milliseconds. Returns `None` (unknown) for a value that is not a time, and for zero,
+/// which several CLIs use to mean "never".
 pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
     let time = match unit {
         ExpiryUnit::Ms => number(value, 1),
@@ -22,7 +23,7 @@ pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
     time.filter(|time| *time != 0)
 }
 
-/// Returns a number, or a number written as text, times `scale`.
+/// Returns a number, or a number written as text, multiplied by `scale`.
 fn number(value: &Value, scale: i32) -> Option<i64> {
     let whole = value.as_i64().or_else(|| value.as_str()?.parse().ok());
     if let Some(whole) = whole {
@@ -32,12 +33,12 @@ fn number(value: &Value, scale: i32) -> Option<i64> {
     rounded(fraction * f64::from(scale))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked in front of the cast")]
+#[expect(clippy::cast_possible_truncation, reason = "the range is checked before the cast")]
 fn rounded(milliseconds: f64) -> Option<i64> {
     (milliseconds.abs() <= FURTHEST).then(|| milliseconds.round() as i64)
 }
 
-/// Returns the claims of a JSON Web Token. Its signature is not checked; that is left to the provider.
+/// Returns the claims of a JSON Web Token. Its signature is not checked; that is the provider's job.
 pub(super) fn claims(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn end_is_read_from_integer_float_text_and_date() {
+    fn expiry_is_read_from_integer_float_text_and_date() {
         let end = 1_893_456_000_000;
         for (value, unit, expected) in [
             (json!(1_893_456_000_000_i64), ExpiryUnit::Ms, Some(end)),
@@ -74,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn end_is_unknown_when_the_value_is_no_time() {
+    fn expiry_is_unknown_when_the_value_is_not_a_time() {
         let numbers = [ExpiryUnit::Ms, ExpiryUnit::S, ExpiryUnit::FloatS];
         for value in [
             json!(0),
@@ -99,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn end_never_panics(text in ".{0,40}", float in proptest::num::f64::ANY, whole: i64) {
+        fn expiry_parsing_never_panics(text in ".{0,40}", float in proptest::num::f64::ANY, whole: i64) {
             for unit in [ExpiryUnit::Ms, ExpiryUnit::S, ExpiryUnit::FloatS, ExpiryUnit::Rfc3339, ExpiryUnit::JwtExp] {
                 for value in [json!(text), json!(float), json!(whole), json!([whole])] {
                     read(&value, unit);
@@ -108,7 +109,7 @@ mod tests {
         }
 
         #[test]
-        fn end_is_the_same_as_text_and_as_number(time in 1..4_000_000_000_000_i64) {
+        fn expiry_is_the_same_for_text_and_number(time in 1..4_000_000_000_000_i64) {
             prop_assert_eq!(read(&json!(time), ExpiryUnit::Ms), Some(time));
             prop_assert_eq!(read(&json!(time.to_string()), ExpiryUnit::Ms), Some(time));
         }

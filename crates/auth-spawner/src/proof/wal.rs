@@ -1,15 +1,15 @@
-//! Applies the write-ahead log of a `SQLite` database to the database's pages.
+//! Applies the write-ahead log of a `SQLite` database to its pages.
 //!
 //! The format is documented at <https://www.sqlite.org/fileformat2.html#walformat> and has been the same since 2010.
 
-/// Length of the log's header, in bytes.
+/// The length of the log header, in bytes.
 pub(super) const HEADER: usize = 32;
-/// Length of the header before each page, in bytes.
+/// The length of the header before each page, in bytes.
 const FRAME: usize = 24;
 
-/// Writes the pages of every whole transaction in the log over the database. A log that is damaged or belongs to
+/// Writes the pages of every complete transaction in the log into the database. A log that is damaged or belongs to
 /// another checkpoint is used up to its first invalid frame, as `SQLite` does. Returns `Err` if the database would grow
-/// over `limit`.
+/// beyond `limit`.
 pub(super) fn replay(database: &mut Vec<u8>, log: &[u8], limit: usize) -> Result<(), String> {
     let Some(frames) = Frames::of(log) else { return Ok(()) };
     let size = frames.page;
@@ -22,7 +22,7 @@ pub(super) fn replay(database: &mut Vec<u8>, log: &[u8], limit: usize) -> Result
         database.resize(length, 0);
         for (number, page) in waiting.drain(..) {
             let place = number.checked_sub(1).and_then(|before| before.checked_mul(size));
-            // A page after the end was cut off by the same transaction.
+            // A page beyond the end was truncated by the same transaction.
             if let Some(place) = place.and_then(|from| database.get_mut(from..from.checked_add(size)?)) {
                 place.copy_from_slice(page);
             }
@@ -34,7 +34,7 @@ pub(super) fn replay(database: &mut Vec<u8>, log: &[u8], limit: usize) -> Result
 struct Frame<'a> {
     number: usize,
     page: &'a [u8],
-    /// The database's length in pages, if this frame ends a transaction.
+    /// The length of the database in pages, if this frame ends a transaction.
     commit: Option<usize>,
 }
 
@@ -83,7 +83,7 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
-/// The running checksum over everything from the log's beginning.
+/// The running checksum of everything since the beginning of the log.
 struct Sum {
     big_endian: bool,
     parts: (u32, u32),

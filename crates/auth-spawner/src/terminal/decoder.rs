@@ -1,45 +1,45 @@
 //! Decodes the bytes of a terminal into text and control functions, in bounded memory.
 //!
-//! Plain text is read here, in runs. Only escape sequences go through the state machine of `vte`, which would take text
-//! one character at a time. Sequences that are not text (titles, colours, clipboards, device control strings) are
-//! dropped here: a [`Page`] receives only text, cursor moves and hyperlinks.
+//! Plain text is read here, in runs. Only escape sequences go through the state machine of `vte`, which would process
+//! text one character at a time. Sequences that are not text (titles, colours, clipboard access, device control
+//! strings) are dropped here: a [`Page`] receives only text, cursor moves and hyperlinks.
 
 use memchr::memchr3;
 use vte::{Params, Parser, Perform};
 
-/// Longest operating system command that is kept. An address longer than this is dropped, not cut.
+/// The maximum length of an operating system command. A longer URL is dropped, not truncated.
 pub(crate) const OSC_BYTES: usize = 8192;
-/// Longest beginning of an unfinished character, in bytes.
+/// The maximum length of the start of an incomplete character, in bytes.
 const CUT: usize = 3;
-/// Longest run of plain text that is passed on at once.
+/// The maximum length of plain text that is passed on at once.
 const RUN: usize = 4096;
 
-/// The surface that text is written on.
+/// The surface on which text is written.
 pub(crate) trait Page {
     /// Writes printable ASCII.
     fn ascii(&mut self, text: &[u8]);
-    /// Writes a visible character outside of ASCII.
+    /// Writes a visible non-ASCII character.
     fn character(&mut self, character: char);
     /// Applies a control character, such as a line feed or a carriage return.
     fn control(&mut self, byte: u8);
-    /// Applies a control sequence without intermediate bytes. `private` is its marker, such as `?`, or zero.
+    /// Applies a control sequence without intermediate bytes. `private` is its prefix character, such as `?`, or zero.
     fn sequence(&mut self, private: u8, action: char, params: &Params);
-    /// Applies an escape sequence of one byte.
+    /// Applies a one-byte escape sequence.
     fn escape(&mut self, byte: u8);
-    /// Begins a hyperlink, or ends it when there is no target.
+    /// Starts a hyperlink, or ends it if there is no target.
     fn link(&mut self, target: Option<&str>);
     /// Returns whether text is dropped until the next control character.
     fn is_full(&self) -> bool;
 }
 
-/// A reader of a byte stream. It keeps its state when the stream is cut at any place.
+/// A reader of a byte stream. It keeps its state wherever the stream is split.
 #[derive(Default)]
 pub(crate) struct Decoder {
     parser: Parser<OSC_BYTES>,
-    /// True after an escape sequence has begun, until its end.
+    /// True from the start of an escape sequence to its end.
     escaped: bool,
-    /// The beginning of a character that the last chunk has cut. The parser loses the bytes after a cut character when
-    /// they are not UTF-8, so it is only given whole characters.
+    /// The start of a character that was split at the end of the last chunk. The parser loses the bytes after a split
+    /// character if they are not UTF-8, so it is given only complete characters.
     held: Vec<u8>,
 }
 
@@ -106,8 +106,8 @@ fn plain(page: &mut impl Page, bytes: &[u8]) -> usize {
     at
 }
 
-/// Returns the number of bytes to skip while text is dropped: up to the next byte that moves the cursor or begins a
-/// sequence.
+/// Returns the number of bytes to skip while text is being dropped: up to the next byte that moves the cursor or starts
+/// a sequence.
 fn unread(bytes: &[u8]) -> usize {
     let end = memchr3(0x1b, b'\n', b'\r', bytes).unwrap_or(bytes.len());
     memchr3(0x08, 0x0b, 0x0c, &bytes[..end]).unwrap_or(end)
@@ -117,17 +117,17 @@ fn beyond_ascii(page: &mut impl Page, bytes: &[u8]) {
     for chunk in bytes.utf8_chunks() {
         chunk.valid().chars().filter(|character| !hidden(*character)).for_each(|each| page.character(each));
         match chunk.invalid() {
-            // A control character of eight bits, or the end.
+            // An 8-bit control character, or the end of the input.
             [] | [0x80..=0x9f] => {}
             _ => page.character(char::REPLACEMENT_CHARACTER),
         }
     }
 }
 
-/// Passes the meaning of an escape sequence to the page and records its end.
+/// Passes the effect of an escape sequence to the page, and records its end.
 struct Sequence<'a, P> {
     page: &'a mut P,
-    /// True if the parser reported a result at the very byte that ends a sequence. A broken sequence ends without a
+    /// True if the parser reported a result at the very byte that ends a sequence. A malformed sequence ends without a
     /// report; the parser then also reads the text after it, until the next sequence.
     ended: bool,
 }
@@ -163,12 +163,12 @@ impl<P: Page> Perform for Sequence<'_, P> {
     }
 
     fn osc_dispatch(&mut self, params: &[&[u8]], bell: bool) {
-        // Without a bell, an escape sequence of its own ends it.
+        // Without a bell, a separate escape sequence ends it.
         self.ended = bell;
         let [b"8", _, uri @ ..] = params else { return };
         let uri = uri.join(&b';');
         let head: usize = params[..2].iter().map(|part| part.len() + 1).sum();
-        // A full buffer may have lost the end. The parser tells at most sixteen parts apart.
+        // A full buffer may have lost the end. The parser distinguishes at most sixteen parts.
         let whole = head + uri.len() < OSC_BYTES - params.len() && params.len() < 16;
         let plain = !uri.is_empty() && uri.iter().all(u8::is_ascii_graphic);
         self.page.link(std::str::from_utf8(&uri).ok().filter(|_| whole && plain));
@@ -184,7 +184,7 @@ pub(crate) fn number(params: &Params, position: usize) -> usize {
     params.iter().nth(position).and_then(|param| param.first()).map_or(0, |value| usize::from(*value))
 }
 
-/// Returns the number of bytes at the end that begin a character whose rest has not been received.
+/// Returns the number of bytes at the end that start a character whose remaining bytes have not arrived.
 fn cut_character(bytes: &[u8]) -> usize {
     let is_cut = |count: &usize| {
         let tail = &bytes[bytes.len() - count..];
@@ -193,7 +193,7 @@ fn cut_character(bytes: &[u8]) -> usize {
     (1..=CUT.min(bytes.len())).find(is_cut).unwrap_or(0)
 }
 
-/// Returns whether a character is a control character or a mark that is invisible, or that changes or reorders the text
+/// Returns whether a character is a control character, or a mark that is invisible or that changes or reorders the text
 /// around it.
 pub(crate) fn hidden(character: char) -> bool {
     character.is_control()

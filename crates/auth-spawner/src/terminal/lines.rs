@@ -1,36 +1,36 @@
 //! Splits the bytes of a pipe into lines of text, in bounded memory.
 //!
-//! Colours and cursor moves are removed. A carriage return and a backspace overwrite, as on a screen. The target of an
-//! OSC 8 hyperlink is kept, because it is whole where the visible text may be wrapped. This is not a screen: a program
-//! on a pipe has no cursor to draw with. The output of a program on a terminal is read by [`super::screen`].
+//! Colours and cursor moves are removed. A carriage return and a backspace overwrite text, as on a screen. The target
+//! of an OSC 8 hyperlink is kept, because it is complete even if the visible text is wrapped. This is not a screen: a
+//! program on a pipe has no cursor for drawing. [`super::screen`] reads the output of a program on a terminal.
 
 use vte::Params;
 
 use super::decoder::{Decoder, Page, number};
 use super::row::{Line, Row};
 
-/// Farthest column that a cursor move reaches. Only text makes a line longer: a few bytes must not create thousands of
-/// cells.
+/// The farthest column that a cursor move can reach. Only text makes a line longer than this, so a few bytes cannot
+/// create thousands of cells.
 const COLUMNS: usize = 1000;
 
-/// A splitter of a byte stream into lines. It keeps its state when the stream is cut at any place.
+/// A splitter of a byte stream into lines. It keeps its state wherever the stream is split.
 pub(crate) struct Lines {
     decoder: Decoder,
     sheet: Sheet,
 }
 
 impl Lines {
-    /// Creates a splitter. `limit` is the most characters kept of one line; the rest is dropped.
+    /// Creates a splitter. `limit` is the maximum number of characters per line; the rest is dropped.
     pub(crate) fn new(limit: usize) -> Self {
         Self { decoder: Decoder::default(), sheet: Sheet { limit, ..Sheet::default() } }
     }
 
-    /// Takes a chunk and passes every line that it finishes to `done`. Empty lines are left out.
+    /// Processes a chunk and passes every completed line to `done`. Empty lines are omitted.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         self.decoder.feed(&mut Writing { sheet: &mut self.sheet, done }, chunk);
     }
 
-    /// Returns the unfinished line, if it has any text or link.
+    /// Returns the unfinished line if it contains any text or link.
     pub(crate) fn partial(&self) -> Option<Line> {
         let mut line = Line::default();
         self.sheet.row.read(0, &mut line);
@@ -47,7 +47,7 @@ impl Lines {
         std::mem::take(&mut self.sheet.touched)
     }
 
-    /// Ends the stream or the current line, which then counts as finished.
+    /// Ends the stream or the current line, which then counts as complete.
     pub(crate) fn finish(&mut self, done: &mut dyn FnMut(&Line)) {
         Writing { sheet: &mut self.sheet, done }.end_line();
     }
@@ -60,11 +60,11 @@ struct Sheet {
     row: Row,
     cursor: usize,
     touched: bool,
-    /// Buffer kept from line to line to reuse its memory.
+    /// A buffer reused for each line.
     line: Line,
 }
 
-/// A sheet while it is written on.
+/// The current line while it is being written.
 struct Writing<'a> {
     sheet: &'a mut Sheet,
     done: &'a mut dyn FnMut(&Line),
@@ -81,7 +81,7 @@ impl Writing<'_> {
         sheet.cursor = 0;
     }
 
-    /// Moves the cursor to a column, but never back from a place that only text can have reached.
+    /// Moves the cursor to a column, but never back from a position that only text can have reached.
     fn right(&mut self, column: usize) {
         self.sheet.cursor = column.min(self.sheet.limit).min(COLUMNS.max(self.sheet.cursor));
     }
@@ -123,7 +123,7 @@ impl Page for Writing<'_> {
             'D' => self.sheet.cursor = self.sheet.cursor.saturating_sub(count),
             'K' if first == 0 => self.sheet.row.truncate(self.sheet.cursor),
             'K' if first == 2 => self.sheet.row.truncate(0),
-            // Another row begins. Words of two rows must not run together.
+            // A new row starts. Words of two rows must not run together.
             'A' | 'B' | 'E' | 'F' | 'H' | 'J' | 'd' | 'f' => self.end_line(),
             _ => {}
         }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn line_text_matches_the_terminal_display() {
+    fn line_text_matches_what_a_terminal_displays() {
         let check = |bytes: &[u8], expected: &[&str]| {
             let texts: Vec<String> = read(&[bytes]).into_iter().map(|(text, _)| text).collect();
             assert_eq!(texts, expected, "{:?}", String::from_utf8_lossy(bytes));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn link_is_kept_whole_or_dropped_when_too_long_or_with_hidden_characters() {
+    fn link_is_dropped_when_too_long_or_with_hidden_characters() {
         let check = |bytes: Vec<u8>, expected: &[&str]| {
             let links: Vec<String> = read(&[&bytes]).into_iter().flat_map(|(_, links)| links).collect();
             assert_eq!(links, expected);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn line_is_cut_at_its_limit() {
+    fn line_is_truncated_at_its_limit() {
         let mut lines = Lines::new(10);
         for _ in 0..1000 {
             lines.feed(&[b'x'; 1000], &mut |_| {});
@@ -220,19 +220,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_are_the_same_when_the_stream_is_split_anywhere(bytes in stream(), cut in any::<prop::sample::Index>()) {
+        fn lines_are_the_same_wherever_the_stream_is_split(bytes in stream(), cut in any::<prop::sample::Index>()) {
             let cut = cut.index(bytes.len() + 1);
             prop_assert_eq!(read(&[&bytes]), read(&[&bytes[..cut], &bytes[cut..]]));
         }
 
         #[test]
-        fn lines_are_the_same_when_bytes_arrive_singly(bytes in stream(), limit in 1_usize..40) {
+        fn lines_are_the_same_when_bytes_arrive_one_at_a_time(bytes in stream(), limit in 1_usize..40) {
             let single: Vec<&[u8]> = bytes.chunks(1).collect();
             prop_assert_eq!(read_within(limit, &[&bytes]), read_within(limit, &single));
         }
 
         #[test]
-        fn line_text_holds_no_control_character(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        fn line_text_contains_no_control_character(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             for (text, _) in read(&[&bytes]) {
                 prop_assert!(!text.chars().any(hidden), "{text:?}");
             }

@@ -1,7 +1,7 @@
-//! The text of a CLI's output: lines from a pipe, rows from the screen of a terminal.
+//! The text of a CLI's output: lines from a pipe, rows from a terminal screen.
 //!
-//! The room turns bytes into [`Line`]s in bounded memory, wherever the stream is cut. It may use the registry for the
-//! kind of a terminal, and nothing else. The meaning of a line must not be in it.
+//! The room turns bytes into [`Line`]s, in bounded memory and wherever the stream is split. It may use the registry
+//! only for the kind of terminal. The meaning of a line must not be in it.
 
 mod decoder;
 mod lines;

@@ -2,17 +2,17 @@
 
 use unicode_width::UnicodeWidthChar;
 
-/// Most hyperlinks kept of one row.
+/// The maximum number of hyperlinks stored per row.
 const LINKS: usize = 8;
-/// Content of the second cell of a character that is two columns wide.
+/// The content of the second cell of a character that is two columns wide.
 const WIDE: char = '\0';
 
-/// A line of text, or the part of an unfinished line that has been received.
+/// A line of text, or the part of an unfinished line received so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
 pub(crate) struct Line {
-    /// Printable text, without control characters and without marks that change its direction.
+    /// The printable text, without control characters and direction marks.
     pub(crate) text: String,
-    /// Targets of the hyperlinks in the line.
+    /// The targets of the hyperlinks in the line.
     pub(crate) links: Vec<String>,
 }
 
@@ -22,7 +22,7 @@ impl Line {
     }
 }
 
-/// The cells up to the last one that was written, and the hyperlinks among them.
+/// The cells up to the last one written, and the hyperlinks among them.
 #[derive(Debug, Default)]
 pub(crate) struct Row {
     cells: Vec<char>,
@@ -39,7 +39,7 @@ impl Row {
         self.links.clear();
     }
 
-    /// Writes printable ASCII and returns the new column of the cursor. Text beyond `limit` is dropped.
+    /// Writes printable ASCII and returns the new cursor column. Text beyond `limit` is dropped.
     pub(crate) fn ascii(&mut self, column: usize, text: &[u8], limit: usize) -> usize {
         let text = &text[..text.len().min(limit.saturating_sub(column))];
         if text.is_empty() {
@@ -55,8 +55,8 @@ impl Row {
         end
     }
 
-    /// Writes one character and returns the new column of the cursor. A character without a width is dropped: it would
-    /// push the characters after it out of their columns.
+    /// Writes one character and returns the new cursor column. A zero-width character is dropped, because it would push
+    /// the characters after it out of their columns.
     pub(crate) fn character(&mut self, column: usize, character: char, limit: usize) -> usize {
         let width = character.width().unwrap_or(0);
         if width == 0 || column + width > limit {
@@ -79,14 +79,14 @@ impl Row {
         }
     }
 
-    /// Blanks both cells of a wide character that would be cut at `column`.
+    /// Blanks both cells of a wide character that would be split at `column`.
     fn split(&mut self, column: usize) {
         if column > 0 && self.cells.get(column) == Some(&WIDE) {
             self.cells[column - 1..=column].fill(' ');
         }
     }
 
-    /// Clears the cells from `column` on.
+    /// Clears the cells from `column` onwards.
     pub(crate) fn truncate(&mut self, column: usize) {
         self.split(column);
         self.cells.truncate(column);
@@ -95,7 +95,7 @@ impl Row {
         }
     }
 
-    /// Clears cells. The cells after them stay in place.
+    /// Clears cells. The cells after them stay where they are.
     pub(crate) fn erase(&mut self, column: usize, count: usize) {
         let end = column.saturating_add(count);
         if end >= self.cells.len() {
@@ -106,7 +106,7 @@ impl Row {
         self.cells[column..end].fill(' ');
     }
 
-    /// Removes cells. The cells after them move to the left.
+    /// Removes cells. The cells after them move left.
     pub(crate) fn delete(&mut self, column: usize, count: usize) {
         let end = column.saturating_add(count);
         if end >= self.cells.len() {
@@ -117,7 +117,7 @@ impl Row {
         self.cells.drain(column..end);
     }
 
-    /// Inserts empty cells. The cells after them move to the right, and are lost beyond `limit`.
+    /// Inserts empty cells. The cells after them move right, and are lost beyond `limit`.
     pub(crate) fn insert(&mut self, column: usize, count: usize, limit: usize) {
         if column < self.cells.len() {
             self.split(column);
@@ -128,7 +128,7 @@ impl Row {
         }
     }
 
-    /// Records a hyperlink's target. The newest ones are kept: a row that is drawn again gets its links again.
+    /// Records a hyperlink's target. Only the newest ones are kept: a row that is redrawn gets its links again.
     pub(crate) fn link(&mut self, target: &str) {
         if self.links.iter().any(|known| known == target) {
             return;
@@ -139,7 +139,7 @@ impl Row {
         self.links.push(target.to_owned());
     }
 
-    /// Reads the row from a column on, without the spaces at its end.
+    /// Reads the row from a column onwards, without trailing spaces.
     pub(crate) fn read(&self, from: usize, line: &mut Line) {
         let cells = self.cells.get(from..).unwrap_or_default();
         let end =

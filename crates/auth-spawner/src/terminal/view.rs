@@ -1,4 +1,4 @@
-//! The two ways to read the output of a child: as lines from a pipe, as a screen from a terminal.
+//! The two ways to read a child's output: as lines from a pipe, or as a terminal screen.
 
 use super::lines::Lines;
 use super::row::Line;
@@ -11,7 +11,7 @@ pub(crate) enum View {
 }
 
 impl View {
-    /// Creates a view. `limit` is the most characters of a line.
+    /// Creates a view. `limit` is the maximum number of characters per line.
     pub(crate) fn new(terminal: Terminal, limit: usize) -> Self {
         match terminal {
             Terminal::Pipe => Self::Lines(Box::new(Lines::new(limit))),
@@ -19,7 +19,7 @@ impl View {
         }
     }
 
-    /// Takes a chunk and passes to `done` the lines that it finishes.
+    /// Processes a chunk and passes every completed line to `done`.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         match self {
             Self::Lines(lines) => lines.feed(chunk, done),
@@ -27,7 +27,7 @@ impl View {
         }
     }
 
-    /// Ends the stream. All unread text counts as whole.
+    /// Ends the stream. All unread text then counts as complete.
     pub(crate) fn finish(&mut self, done: &mut dyn FnMut(&Line)) {
         match self {
             Self::Lines(lines) => lines.finish(done),
@@ -64,7 +64,7 @@ impl View {
         }
     }
 
-    /// Makes the text that follows a line of its own.
+    /// Makes the text that follows a separate line.
     pub(crate) fn break_line(&mut self) {
         match self {
             Self::Lines(lines) => lines.finish(&mut |_| {}),
@@ -72,7 +72,7 @@ impl View {
         }
     }
 
-    /// Takes the next answer to a question of the child to its terminal. A pipe gets no questions.
+    /// Takes the next reply to a query that the child has sent to its terminal. A pipe receives no queries.
     pub(crate) fn reply(&mut self) -> Option<String> {
         match self {
             Self::Lines(_) => None,

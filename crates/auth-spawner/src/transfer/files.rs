@@ -1,4 +1,4 @@
-//! Single steps on files. After a crash each is either complete or not done.
+//! Individual file operations. After a crash, each one is either complete or has not happened.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write as _};
@@ -10,16 +10,16 @@ use rustix::io::Errno;
 
 use crate::proof;
 
-/// The largest file that is moved or merged, in bytes. Claude Code keeps its settings and the list of its projects in
-/// one file.
+/// The maximum size of a file that is moved or merged, in bytes. Claude Code stores its settings and its list of
+/// projects in a single file.
 const MOST: u64 = 64 * 1024 * 1024;
 
-/// Reads a regular file; `Ok(None)` if there is none.
+/// Reads a regular file; `Ok(None)` if it does not exist.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>, String> {
     proof::read(path, MOST)
 }
 
-/// Writes a new file with mode 0600, through to the disk. A file of an earlier attempt is replaced.
+/// Writes a new file with mode 0600 and flushes it to disk. A file left by an earlier attempt is replaced.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
@@ -30,17 +30,17 @@ pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Keeps any file at `place` under a second name. Returns whether there is one.
+/// Keeps any file at `place` under a second name. Returns whether there was one.
 pub(super) fn keep(place: &Path, second: &Path) -> io::Result<bool> {
     match std::fs::remove_file(second) {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    // A link is not followed.
+    // Links are not followed.
     match linkat(CWD, place, CWD, second, AtFlags::empty()) {
         Ok(()) => Ok(true),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
-        // Some file systems have no hard links.
+        // Some file systems do not support hard links.
         Err(_) if std::fs::symlink_metadata(place)?.is_file() => {
             std::fs::copy(place, second)?;
             File::open(second)?.sync_all()?;
@@ -50,13 +50,13 @@ pub(super) fn keep(place: &Path, second: &Path) -> io::Result<bool> {
     }
 }
 
-/// Renames a file over any existing file, through to the disk.
+/// Renames a file, replacing any existing file, and flushes the change to disk.
 pub(super) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)?;
     to.parent().map_or(Ok(()), sync)
 }
 
-/// Writes a directory's names through to the disk.
+/// Flushes a directory's entries to disk.
 pub(super) fn sync(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }

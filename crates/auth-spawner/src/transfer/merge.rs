@@ -1,4 +1,4 @@
-//! Computes the contents of a login's files after its move. Files are only read.
+//! Computes the contents of a login's files after it has been moved. Files are only read.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,13 +10,13 @@ use super::files::read;
 use crate::proof;
 use crate::registry::{Cli, CredentialFile, Format};
 
-/// A file that the registry names, and the parts of it that belong to the login.
+/// A file listed in the registry, and the parts of it that belong to the login.
 struct LoginFile {
     path: String,
     format: Format,
-    /// The top-level members that the registry points into.
+    /// The top-level members to which the registry points.
     members: BTreeSet<String>,
-    /// True if only those members belong to the login, because the CLI keeps its settings in the same file.
+    /// True if only those members belong to the login, because the CLI stores its settings in the same file.
     settings: bool,
 }
 
@@ -27,7 +27,7 @@ impl LoginFile {
     }
 }
 
-/// Returns the files that change, by their path below the CLI's own directory, and their new contents.
+/// Returns the files that change, with their paths below the CLI's own directory and their new contents.
 pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String, Vec<u8>)>, TransferError> {
     let mut found = Vec::new();
     for file in files(cli) {
@@ -39,7 +39,7 @@ pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String,
             continue;
         };
         if file.path.contains('*') {
-            // The name identifies the service, so the file holds no other data.
+            // The name identifies the service, so the file contains no other data.
             let name = source.as_deref().and_then(|path| path.strip_prefix(from).ok()).and_then(Path::to_str);
             found.extend(name.map(|name| (name.to_owned(), bytes)));
             continue;
@@ -58,7 +58,7 @@ pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String,
     Ok(found)
 }
 
-/// Returns the settings file that makes the CLI use another credential, changed so that it uses the login.
+/// Returns the settings file that makes the CLI use another credential, modified so that the CLI uses the login.
 fn chosen(file: &CredentialFile, to: &Path) -> Option<(String, Vec<u8>)> {
     let mode = file.mode.as_ref()?;
     let path = mode.file.as_ref()?;
@@ -72,7 +72,7 @@ fn chosen(file: &CredentialFile, to: &Path) -> Option<(String, Vec<u8>)> {
     Some((path.clone(), format!("{settings:#}\n").into_bytes()))
 }
 
-/// Returns the rest of a file that the new login does not have; `None` if nothing in it belongs to the old login.
+/// Returns what remains of a file that the new login does not have; `None` if nothing in it belongs to the old login.
 fn without(file: &LoginFile, to: &Path) -> Result<Option<Vec<u8>>, TransferError> {
     if file.path.contains('*') {
         return Ok(None);
@@ -82,8 +82,8 @@ fn without(file: &LoginFile, to: &Path) -> Result<Option<Vec<u8>>, TransferError
     Ok((shall != former).then(|| text(shall)))
 }
 
-/// Merges the members of a file. The login's members are taken from the new login only. Other members stay. Other
-/// members of the new login's file are added if the file holds no settings.
+/// Merges the members of a file. The login's members come only from the new login. Other existing members stay. Other
+/// members of the new login's file are added if the file contains no settings.
 fn merge(file: &LoginFile, former: Map<String, Value>, made: &Map<String, Value>) -> Map<String, Value> {
     let mut shall = former;
     for member in &file.members {
@@ -94,7 +94,7 @@ fn merge(file: &LoginFile, former: Map<String, Value>, made: &Map<String, Value>
     shall
 }
 
-/// Returns the registry's files, each once.
+/// Returns the registry's files, each only once.
 fn files(cli: &Cli) -> Vec<LoginFile> {
     let mut files: Vec<LoginFile> = Vec::new();
     for credential in &cli.credential {
@@ -120,7 +120,7 @@ fn own_pointers(file: &CredentialFile) -> Vec<&str> {
     requires.chain(ends).chain(own.map(|place| place.pointer.as_str())).chain(choices).collect()
 }
 
-/// Adds a file, or the parts of it to the file of the same path.
+/// Adds a file, or adds its parts to an existing entry with the same path.
 fn add(files: &mut Vec<LoginFile>, file: LoginFile) {
     match files.iter_mut().find(|known| known.path == file.path) {
         Some(known) => {
@@ -131,13 +131,13 @@ fn add(files: &mut Vec<LoginFile>, file: LoginFile) {
     }
 }
 
-/// Returns the top-level member that a pointer goes into; `None` if it is `*`.
+/// Returns the top-level member to which a pointer leads; `None` if it is `*`.
 fn first(pointer: &str) -> Option<String> {
     let segment = pointer.strip_prefix('/')?.split('/').next()?;
     (segment != "*").then(|| segment.replace("~1", "/").replace("~0", "~"))
 }
 
-/// Returns the current content, if it can be merged with. A file that is no document, or not the CLI's own, is
+/// Returns the current content, if it can be merged. A file that is not a valid document, or not the CLI's own, is
 /// replaced.
 fn former(file: &LoginFile, to: &Path) -> Result<Option<Map<String, Value>>, TransferError> {
     let path = to.join(&file.path);
@@ -161,7 +161,7 @@ fn read_at(path: &Path) -> Result<Option<Vec<u8>>, TransferError> {
     read(path).map_err(|reason| TransferError::Unusable { path: path.to_owned(), reason })
 }
 
-/// Writes JSON, which is valid JSON with comments and valid YAML as well.
+/// Writes JSON, which is also valid JSON with comments and valid YAML.
 fn text(members: Map<String, Value>) -> Vec<u8> {
     format!("{:#}\n", Value::Object(members)).into_bytes()
 }

@@ -1,10 +1,11 @@
-//! Moves a login from the directory that it was made in to the one that it is for, so that a failed login never changes
-//! the existing one.
+//! Moves a login from the directory in which it was made to its destination, so that a failed login never changes the
+//! existing one.
 //!
-//! [`Transfer::prepare`] computes the new content of each of the login's files and keeps the existing files; nothing
-//! changes. [`Transfer::place`] renames the files into place, one by one; [`Transfer::undo`] restores the old ones.
-//! Between the two a plan on disk names the files, so that a later process can undo an unfinished transfer.
+//! [`Transfer::prepare`] computes the new content of each of the login's files and backs up the existing files; nothing
+//! changes yet. [`Transfer::place`] renames the files into place, one by one; [`Transfer::undo`] restores the old ones.
+//! Between the two, a plan on disk lists the files, so that a later process can undo an unfinished transfer.
 //!
+//! The room uses `registry`, `process` and `proof`. It must not decide whether a login is committed; its caller does.
 //! It uses `registry`, `process` and `proof`. It must not decide whether a login is committed; its caller does.
 
 mod files;
@@ -20,37 +21,37 @@ use crate::proof::{Proof, prove};
 use crate::registry::{Cli, Format};
 use files::{keep, read, rename, sync, write};
 
-/// Name of the file that holds the plan.
+/// The name of the plan file.
 const PLAN: &str = "plan.json";
-/// Directories of the new files and of the old ones. Each file is named by its number.
+/// The directories of the new files and of the old ones. Each file is named by its number.
 const NEW: &str = "new";
 const OLD: &str = "old";
 
-/// An error of a move. The text is for display and holds no secret.
+/// An error while moving a login. The text is for display and contains no secret.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
     /// The file system returned an error.
     #[error("{path}: {source}")]
     Io {
-        /// Path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The I/O error.
         source: io::Error,
     },
-    /// A file cannot be parsed, or is too large to be kept.
+    /// A file cannot be parsed or is too large to be stored.
     #[error("{path}: {reason}")]
     Unusable {
-        /// Path of the file.
+        /// The path of the file.
         path: PathBuf,
         /// The problem with the file.
         reason: String,
     },
-    /// The moved files do not prove the same login in their new place.
+    /// The moved files do not prove the same login at their destination.
     #[error("the moved files do not prove the login in {0}")]
     Unproven(PathBuf),
 }
 
-/// A login that is being moved. Its work directory holds all data needed to finish or to undo the move.
+/// A login that is being moved. Its work directory contains all the data needed to finish or undo the move.
 #[derive(Debug)]
 pub struct Transfer {
     work: PathBuf,
@@ -59,7 +60,7 @@ pub struct Transfer {
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Plan {
-    /// The CLI's own directory that the files go to.
+    /// The CLI's own directory, which is the destination of the files.
     to: PathBuf,
     files: Vec<PlannedFile>,
 }
@@ -67,17 +68,17 @@ struct Plan {
 /// One file. Its number is its position in the plan.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct PlannedFile {
-    /// Path below the CLI's own directory.
+    /// The path below the CLI's own directory.
     path: String,
-    /// True if there was a file before.
+    /// True if the file existed before.
     #[serde(rename = "was")]
     existed: bool,
 }
 
 impl Cli {
-    /// Returns whether a login of this CLI can be made in another directory and moved. It must consist of files, none
-    /// of them a database that holds more than the login. It must not be in this system's keychain, where the entry
-    /// depends on the directory's name.
+    /// Returns whether a login of this CLI can be made in another directory and then moved. It must consist of files,
+    /// none of which may be a database that contains more than the login. It must not be in this system's keychain,
+    /// where the entry depends on the directory's name.
     #[must_use]
     pub fn can_move(&self) -> bool {
         let files =
@@ -87,11 +88,11 @@ impl Cli {
 }
 
 impl Transfer {
-    /// Prepares the move of the login in `from` to `to`; both are directories that the CLI's variable names. Members of
-    /// `to`'s files that do not belong to the login stay: settings, and logins at other services. Blocks.
+    /// Prepares moving the login from `from` to `to`; both are directories to which the CLI's variable can point.
+    /// Members of `to`'s files that do not belong to the login stay: settings, and logins at other services. Blocks.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be read, parsed or written. `to` is unchanged then.
+    /// Returns an error if a file cannot be read, parsed or written. In that case `to` is unchanged.
     pub fn prepare(cli: &Cli, from: &Path, to: &Path, work: &Path) -> Result<Self, TransferError> {
         let (from, to) = (cli.config_dir.inside(from), cli.config_dir.inside(to));
         for part in [NEW, OLD] {
@@ -111,8 +112,8 @@ impl Transfer {
         Ok(transfer)
     }
 
-    /// Returns the transfer that was prepared in this work directory; `Ok(None)` if there was none, or it is over.
-    /// Blocks.
+    /// Returns the transfer that was prepared in this work directory; `Ok(None)` if there was none or it has been
+    /// closed. Blocks.
     ///
     /// # Errors
     /// Returns an error if the plan cannot be read.
@@ -124,17 +125,17 @@ impl Transfer {
         Ok(Some(Self { work: work.to_owned(), plan }))
     }
 
-    /// Returns the directory that the login goes to: the CLI's own.
+    /// Returns the destination directory of the login, which is the CLI's own.
     #[must_use]
     pub fn destination(&self) -> &Path {
         &self.plan.to
     }
 
-    /// Puts the files into place and checks that they prove the same there as in `from`. Blocks.
+    /// Moves the files into place and checks that they prove the same login there as in `from`. Blocks.
     ///
     /// # Errors
-    /// Returns an error if a file cannot be placed, or if it is another login than the one that was made. The caller
-    /// must then undo the transfer.
+    /// Returns an error if a file cannot be moved, or if the result is not the login that was made. The caller must
+    /// then undo the transfer.
     pub fn place(&self, cli: &Cli, from: &Path, to: &Path) -> Result<(), TransferError> {
         for (number, file) in self.plan.files.iter().enumerate() {
             let place = self.plan.to.join(&file.path);
@@ -147,10 +148,10 @@ impl Transfer {
         }
     }
 
-    /// Restores the previous files, in reverse order. It can be repeated. Blocks.
+    /// Restores the previous files, in reverse order. Can be repeated. Blocks.
     ///
     /// # Errors
-    /// Returns the first file that could not be restored; the others are restored.
+    /// Returns the first error from restoring a file; the other files are still restored.
     pub fn undo(&self) -> Result<(), TransferError> {
         let mut done = Ok(());
         for (number, file) in self.plan.files.iter().enumerate().rev() {
@@ -161,7 +162,7 @@ impl Transfer {
         done
     }
 
-    /// Closes the transfer, whatever its result: a later process finds nothing to undo. Blocks.
+    /// Closes the transfer, whatever its result, so that a later process finds nothing to undo. Blocks.
     ///
     /// # Errors
     /// Returns an error if the plan cannot be removed.
@@ -176,7 +177,7 @@ impl Transfer {
         let (new, old) = (self.work.join(NEW).join(number), self.work.join(OLD).join(number));
         if file.existed {
             return match rename(&old, place) {
-                // The file has been restored already.
+                // The file has already been restored.
                 Err(error) if error.kind() == ErrorKind::NotFound && !old.exists() => Ok(()),
                 done => done,
             };
@@ -190,7 +191,7 @@ impl Transfer {
         }
     }
 
-    /// Creates the folders on the way to a file. A link among them is an error, because it could lead anywhere.
+    /// Creates the parent directories of a file. A link among them is an error, because it could lead anywhere.
     fn folder_of(&self, file: &PlannedFile) -> io::Result<()> {
         private_directory(&self.plan.to)?;
         let mut folder = self.plan.to.clone();

@@ -47,8 +47,8 @@ impl Two {
     }
 }
 
-/// The contents of the directory, the files of the new login, and the expected contents after the move. All other files
-/// must be absent.
+/// The contents of the directory, the files of the new login, and the expected contents after the move. No other file
+/// may exist.
 struct Case<'a> {
     provider: &'a str,
     old: &'a [(&'a str, &'a str)],
@@ -67,14 +67,14 @@ fn check(case: &Case<'_>) {
     let transfer = two.prepare().unwrap();
     let before: Vec<_> = case.old.iter().map(|(path, text)| (*path, Some((*text).to_owned()))).collect();
     let now = || case.old.iter().map(|(path, _)| (*path, two.text(path))).collect::<Vec<_>>();
-    assert_eq!(now(), before, "{}: preparing changes nothing", case.provider);
+    assert_eq!(now(), before, "{}: preparing must not change anything", case.provider);
     two.place(&transfer).unwrap();
     for (path, value) in case.shall {
         let text = two.text(path).unwrap_or_else(|| panic!("{}: no {path}", case.provider));
         let found = proof_of(&two, path, &text);
         assert_eq!(found, *value, "{} {path}", case.provider);
     }
-    // Another process that finds the plan has the same result.
+    // Another process that finds the plan gets the same result.
     Transfer::open(&two.dir("work")).unwrap().unwrap().undo().unwrap();
     assert_eq!(now(), before, "{}: undone", case.provider);
     for (path, _) in case.shall.iter().filter(|(path, _)| !case.old.iter().any(|(old, _)| old == path)) {
@@ -92,7 +92,7 @@ fn proof_of(two: &Two, path: &str, text: &str) -> Value {
 }
 
 #[test]
-fn transfer_replaces_the_logins_and_keeps_the_other_members() {
+fn transfer_replaces_the_login_and_keeps_other_members() {
     let claude = r#"{"claudeAiOauth":{"accessToken":"new","refreshToken":"r"}}"#;
     check(&Case {
         provider: "claude",
@@ -118,7 +118,7 @@ fn transfer_replaces_the_logins_and_keeps_the_other_members() {
             ),
         ],
     });
-    // A login of the other kind. The old one must not be left, because it would be found first.
+    // A login of the other kind. The old one must be removed, because it would be found first.
     check(&Case {
         provider: "claude",
         old: &[(".credentials.json", claude)],
@@ -185,7 +185,7 @@ fn transfer_replaces_the_logins_and_keeps_the_other_members() {
 }
 
 #[test]
-fn replaced_file_keeps_its_bytes_and_is_private() {
+fn replacement_file_is_copied_byte_for_byte_and_private() {
     let two = Two::new("codex");
     let text = "{ \"tokens\": {\"id_token\": \"x.e30.x\",\n \"access_token\": \"x.e30.x\"} }";
     two.write("from", "auth.json", text);
@@ -201,7 +201,7 @@ fn replaced_file_keeps_its_bytes_and_is_private() {
 }
 
 #[test]
-fn transfer_is_undone_and_follows_no_link_when_it_cannot_be_placed() {
+fn failed_transfer_is_undone_without_following_links() {
     let made = r#"{"access_token":"a"}"#;
     let two = Two::new("kimi-code");
     two.write("from", "credentials/kimi-code.json", made);
@@ -213,7 +213,7 @@ fn transfer_is_undone_and_follows_no_link_when_it_cannot_be_placed() {
     transfer.undo().unwrap();
     assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 0);
 
-    // A login that does not hold in its new place, because an older one of another name is found first there.
+    // A login that is not proven at its destination, because an older one with another name is found first there.
     let two = Two::new("codex");
     two.write("from", "auth.json", "{}");
     two.write("to", "auth.json", "{\"keep\":1}");
@@ -224,7 +224,7 @@ fn transfer_is_undone_and_follows_no_link_when_it_cannot_be_placed() {
 }
 
 #[test]
-fn transfer_is_undone_from_every_point_when_it_ends_half_way() {
+fn interrupted_transfer_is_undone_from_every_point() {
     let files = [".credentials.json", ".claude.json"];
     for (stop, was) in [(0, true), (1, true), (2, true), (0, false), (1, false), (2, false)] {
         let two = Two::new("claude");
@@ -247,7 +247,7 @@ fn transfer_is_undone_from_every_point_when_it_ends_half_way() {
 }
 
 #[test]
-fn undo_restores_every_file_when_an_earlier_undo_stopped_half_way() {
+fn undo_restores_every_file_after_an_interrupted_undo() {
     let files = [".credentials.json", ".claude.json"];
     let two = Two::new("claude");
     two.write("from", files[0], r#"{"claudeAiOauth":{"accessToken":"new"}}"#);
@@ -259,14 +259,14 @@ fn undo_restores_every_file_when_an_earlier_undo_stopped_half_way() {
     let transfer = two.prepare().unwrap();
     two.place(&transfer).unwrap();
     assert!(files.iter().all(|path| two.text(path).as_deref() != Some(old)));
-    // The earlier undo ended after the last file, with which it begins.
+    // The earlier undo was interrupted after the last file, which is the first one it restores.
     rename(&two.dir("work/old/1"), &two.file("to", files[1])).unwrap();
     Transfer::open(&two.dir("work")).unwrap().unwrap().undo().unwrap();
     assert!(files.iter().all(|path| two.text(path).as_deref() == Some(old)));
 }
 
 #[test]
-fn provider_declares_whether_its_login_can_be_moved() {
+fn provider_declares_whether_its_login_is_movable() {
     let registry = Registry::builtin().unwrap();
     let can = |provider: &str| registry.provider(provider).unwrap().cli.as_ref().unwrap().can_move();
     let fixed = ["codex", "kimi-code", "kimi", "gemini", "copilot", "github", "opencode", "pi", "amp"];
@@ -275,9 +275,9 @@ fn provider_declares_whether_its_login_can_be_moved() {
     assert_eq!(can("claude"), !cfg!(target_os = "macos"));
 }
 
-/// The setting that makes the CLI use another credential is removed; the other settings stay.
+/// The setting that makes the CLI use another credential is changed; the other settings stay.
 #[test]
-fn settings_select_the_login_that_was_made() {
+fn settings_are_changed_to_select_the_new_login() {
     let tokens = json!({"id_token": "x.e30.x", "access_token": "x.e30.x", "refresh_token": "r"});
     check(&Case {
         provider: "codex",
@@ -300,5 +300,9 @@ fn settings_select_the_login_that_was_made() {
     two.write("to", "settings.json", &format!("// mine\n{chosen}"));
     two.write("from", "oauth_creds.json", creds);
     two.place(&two.prepare().unwrap()).unwrap();
-    assert_eq!(two.text("settings.json").unwrap(), format!("// mine\n{chosen}"), "nothing to change");
+    assert_eq!(
+        two.text("settings.json").unwrap(),
+        format!("// mine\n{chosen}"),
+        "settings that already select the login must not change"
+    );
 }

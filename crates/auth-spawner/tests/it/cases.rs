@@ -1,4 +1,4 @@
-//! Courses of a login, each on pipes and on a pseudo-terminal.
+//! Login scenarios, each on pipes and on a pseudo-terminal.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -23,7 +23,7 @@ fn credential() -> Credential {
     }
 }
 
-/// A script, and the end of its login.
+/// A script, and the expected end of its login.
 struct Case {
     name: &'static str,
     script: String,
@@ -46,11 +46,20 @@ fn cases() -> Vec<Case> {
     let good = |name, script| case(name, script, State::Success, None);
     let old = r#"{"access_token":"old","email":"old@example.test"}"#;
     vec![
-        good("says so and ends", format!("{YES}out go to {URL}\nwrite auth.json {LOGIN}\nout Logged in\n")),
-        good("says nothing and ends", format!("{YES}write auth.json {LOGIN}\n")),
-        good("ends with an error after a good login", format!("{YES}write auth.json {LOGIN}\nexit 1\n")),
-        good("never ends after a good login", format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n")),
-        good("never says a word and never ends", format!("{YES}write auth.json {LOGIN}\nhang\n")),
+        good(
+            "reports the login and exits",
+            format!("{YES}out go to {URL}\nwrite auth.json {LOGIN}\nout Logged in\n"),
+        ),
+        good("reports nothing and exits", format!("{YES}write auth.json {LOGIN}\n")),
+        good(
+            "exits with an error after a successful login",
+            format!("{YES}write auth.json {LOGIN}\nexit 1\n"),
+        ),
+        good(
+            "never exits after a successful login",
+            format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n"),
+        ),
+        good("reports nothing and never exits", format!("{YES}write auth.json {LOGIN}\nhang\n")),
         good(
             "writes the login in two halves",
             format!(
@@ -58,7 +67,7 @@ fn cases() -> Vec<Case> {
             ),
         ),
         good(
-            "holds the output through a grandchild",
+            "leaves the output open in a grandchild",
             format!("{YES}spawn-grandchild g.pid\nwrite auth.json {LOGIN}\nout Logged in\n"),
         ),
         Case {
@@ -68,21 +77,21 @@ fn cases() -> Vec<Case> {
         Case {
             before: Some(old),
             ..failed(
-                "leaves the old login as it was",
+                "leaves the old login unchanged",
                 format!("{YES}out Logged in\nexit 0\n"),
                 FailureKind::NotAuthenticated,
                 None,
             )
         },
-        failed("ends without a login", format!("{YES}exit 0\n"), FailureKind::NotAuthenticated, None),
+        failed("exits without a login", format!("{YES}exit 0\n"), FailureKind::NotAuthenticated, None),
         failed(
-            "says logged in and is not",
+            "falsely reports a login",
             format!("{YES}out Logged in\nexit 0\n"),
             FailureKind::NotAuthenticated,
             None,
         ),
         failed(
-            "is not accepted by its own check",
+            "fails its own check command",
             format!("{NO}write auth.json {LOGIN}\nout Logged in\nexit 0\n"),
             FailureKind::NotAuthenticated,
             None,
@@ -94,9 +103,9 @@ fn cases() -> Vec<Case> {
             None,
         ),
         failed("fails", format!("{YES}err error: no network\nexit 7\n"), FailureKind::CliExited, Some(7)),
-        failed("is refused", format!("{YES}err Denied by the user\nexit 1\n"), FailureKind::Denied, None),
+        failed("is denied", format!("{YES}err Denied by the user\nexit 1\n"), FailureKind::Denied, None),
         failed(
-            "holds the output and fails",
+            "leaves the output open and fails",
             format!("{YES}spawn-grandchild g.pid\nspawn-grandchild h.pid detach\nexit 3\n"),
             FailureKind::CliExited,
             Some(3),
@@ -105,10 +114,10 @@ fn cases() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn login_ends_as_expected_in_every_case_and_terminal() {
+async fn login_ends_as_expected_in_every_case_on_every_terminal() {
     let cases = cases();
     let runs = cases.iter().flat_map(|case| TERMINALS.map(|terminal| (case, terminal)));
-    // The cases run concurrently, because most of them wait.
+    // The cases run concurrently because most of them spend their time waiting.
     join_all(runs.map(|(case, terminal)| ends_as_it_should(case, terminal))).await;
 }
 
@@ -153,7 +162,7 @@ async fn login_shows_the_url_and_succeeds_when_the_code_is_pasted() {
         let end = world.end().await;
         assert_eq!(end.state, State::Success, "{end:?}");
         assert_eq!(world.file("pasted").await, "c0de#S1\n");
-        // The email of the file takes precedence over the CLI's output.
+        // The email address in the file takes precedence over the CLI's output.
         assert_eq!(end.email.as_deref(), Some("ada@example.test"));
         let expected =
             [State::Pending, State::UrlAvailable, State::Confirming, State::Saving, State::Success];
@@ -164,7 +173,7 @@ async fn login_shows_the_url_and_succeeds_when_the_code_is_pasted() {
 }
 
 #[tokio::test]
-async fn device_login_shows_the_code_and_its_address() {
+async fn device_login_shows_the_code_and_its_url() {
     for terminal in TERMINALS {
         let script = format!(
             "{YES}raw open \\e[94mhttps://login.example.test/device\\e[0m\\n2. Enter this one-time code\\n   \\e[1mABCD-12345\\e[0m\\n\nwait-file go\nwrite auth.json {LOGIN}\n"
@@ -214,12 +223,12 @@ async fn cancel_ends_the_whole_process_tree_at_every_stage() {
 }
 
 #[tokio::test]
-async fn cancel_ends_the_session_once_when_the_process_is_not_yet_spawned() {
+async fn cancel_ends_the_session_once_before_its_process_is_spawned() {
     for terminal in TERMINALS {
         for round in 0..20 {
             let world = World::new(terminal, "hang\n");
             world.start("login").unwrap();
-            // Yields more often in each round, to reach from "not begun" to "about to be spawned".
+            // Each round yields more often, to cover everything from "not started" to "about to be spawned".
             for _ in 0..round {
                 tokio::task::yield_now().await;
             }
@@ -249,11 +258,11 @@ async fn deadline_expires_the_session_and_ends_the_process_tree() {
 }
 
 #[tokio::test]
-async fn login_fails_when_the_save_is_refused() {
+async fn login_fails_when_saving_is_rejected() {
     for terminal in TERMINALS {
         let answer = Err(SaveError {
             kind: FailureKind::IdentityMismatch,
-            message: "it is another person".to_owned(),
+            message: "the login belongs to a different user".to_owned(),
         });
         let script = format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n");
         let world = World::with(Options { answer, ..Options::on(terminal) }, &script);
@@ -261,7 +270,7 @@ async fn login_fails_when_the_save_is_refused() {
         let end = world.end().await;
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::IdentityMismatch));
-        assert!(failure.message.contains("it is another person"));
+        assert!(failure.message.contains("the login belongs to a different user"));
         assert_eq!(end.saved, None);
         world.assert_no_process_left();
     }
@@ -297,7 +306,7 @@ async fn check_times_out_when_the_status_command_hangs() {
 }
 
 #[tokio::test]
-async fn environment_holds_only_the_listed_variables() {
+async fn environment_contains_only_the_listed_variables() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "dump-env env\nhang\n");
         let mut request = world.request(&world.id, "login");
@@ -322,7 +331,7 @@ async fn environment_holds_only_the_listed_variables() {
 }
 
 #[test]
-fn example_reaches_a_proven_login() {
+fn login_example_reaches_a_proven_login() {
     let program = crate::harness::fake_cli().with_file_name("login");
     let run = std::process::Command::new(program).output().unwrap();
     let printed = String::from_utf8_lossy(&run.stdout);

@@ -1,4 +1,4 @@
-//! Logins that conflict with each other, and the shutdown of the spawner.
+//! Tests of conflicting logins, and of shutting down the spawner.
 
 use std::net::TcpListener;
 
@@ -7,7 +7,7 @@ use auth_spawner::{FailureKind, ProcessIdentity, SpawnLimits, StartError, State,
 use crate::harness::{Options, PATIENCE, TERMINALS, World};
 
 #[tokio::test]
-async fn login_is_refused_when_one_runs_for_the_same_scope_and_provider() {
+async fn login_is_rejected_while_one_runs_for_the_same_scope_and_provider() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "out https://login.example.test/a\nhang\n");
         world.start("login").unwrap();
@@ -17,14 +17,14 @@ async fn login_is_refused_when_one_runs_for_the_same_scope_and_provider() {
         assert_eq!(world.start("login"), Err(StartError::DuplicateId));
         let elsewhere = world.request(&other, "login");
         let elsewhere = auth_spawner::LoginRequest { scope: "bundle-2".to_owned(), ..elsewhere };
-        // A directory that two scopes share holds one login at a time.
+        // A directory shared by two scopes allows only one login at a time.
         let shared = world.spawner.start(elsewhere.clone());
         assert_eq!(shared, Err(StartError::Running { session: world.id.clone() }));
         let elsewhere = world.in_scope(&other, "login", "bundle-2");
         world.spawner.start(elsewhere).unwrap();
         assert_eq!(world.spawner.snapshots().len(), 2);
         world.spawner.cancel(&world.id).await.unwrap();
-        // A caller that saw the end can start again at once.
+        // A caller that has seen the end can start again immediately.
         let third = format!("{}-third", world.id);
         world.spawner.start(world.request(&third, "login")).unwrap();
         world.spawner.shutdown(PATIENCE).await;
@@ -37,7 +37,7 @@ async fn login_is_refused_when_one_runs_for_the_same_scope_and_provider() {
 }
 
 #[tokio::test]
-async fn callback_port_is_leased_until_its_login_ends() {
+async fn callback_port_is_reserved_until_its_login_ends() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
         world.start("callback").unwrap();
@@ -51,7 +51,7 @@ async fn callback_port_is_leased_until_its_login_ends() {
 }
 
 #[tokio::test]
-async fn callback_port_lease_applies_across_providers() {
+async fn callback_port_reservation_applies_across_providers() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
         let text = include_str!("../fixtures/fake.toml")
@@ -85,7 +85,7 @@ async fn login_fails_and_names_the_holder_when_its_callback_port_is_in_use() {
             format!("port {} is in use by {} (pid {})", world.port, name.trim(), std::process::id());
         assert_eq!((failure.kind, failure.message), (FailureKind::PortInUse, expected));
         assert!(failure.hint.is_some());
-        assert!(!world.home.path().join("up").exists(), "no process was started");
+        assert!(!world.home.path().join("up").exists(), "no process may have been started");
         drop(holder);
         let again = world.request(&format!("{}-again", world.id), "callback");
         world.spawner.start(again).unwrap();
@@ -122,7 +122,7 @@ async fn detached_process_is_killed_when_its_login_is_cancelled() {
                 tokio::task::yield_now().await;
             }
         };
-        // The process that adopted the stray process reaps it in its own time.
+        // The process that adopted the stray process reaps it at some later point.
         tokio::time::timeout(PATIENCE, gone).await.unwrap();
     }
 }
@@ -140,13 +140,13 @@ async fn spawner_enforces_capacity_and_rejects_unknown_recipes() {
     world.spawner.cancel(&world.id).await.unwrap();
     world.spawner.start(other).unwrap();
     world.spawner.cancel("other").await.unwrap();
-    // Only the latest ended session is kept here.
+    // Only the most recently ended session is retained here.
     assert_eq!(world.spawner.snapshot(&world.id), None);
     assert_eq!(world.spawner.snapshot("other").unwrap().state, State::Cancelled);
 }
 
 #[tokio::test]
-async fn leftover_is_killed_only_when_its_process_start_matches() {
+async fn leftover_process_is_killed_only_when_its_start_time_matches() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "ignore TERM\ntouch up\nhang\n");
         world.start("login").unwrap();
@@ -162,7 +162,7 @@ async fn leftover_is_killed_only_when_its_process_start_matches() {
 }
 
 #[tokio::test]
-async fn leftover_is_found_by_its_session_mark_when_no_pid_was_recorded() {
+async fn leftover_process_without_recorded_pid_is_found_by_its_session_mark() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "ignore TERM\ntouch up\nhang\n");
         world.start("login").unwrap();

@@ -1,4 +1,4 @@
-//! Logins whose file shows that the token is in the system's keyring.
+//! Logins whose file shows that the token is in the system keyring.
 
 use std::path::Path;
 
@@ -29,14 +29,14 @@ const PLAIN: &str = "HOST:\n    users:\n        octo:\n            oauth_token: 
 const LOGGED_OUT: &str = "HOST:\n    git_protocol: https\n";
 
 #[test]
-fn gh_login_is_elsewhere_when_its_file_names_the_person_and_holds_no_token() {
+fn gh_login_is_in_the_keyring_when_its_file_names_a_user_but_no_token() {
     let github = provider("github");
     for host in ["github.com", "ghe.corp.example"] {
         let there = github.at_host(&host.parse::<Host>().unwrap()).unwrap();
         let look = |text: &str| proof(there.cli.as_ref().unwrap(), "hosts.yml", &text.replace("HOST", host));
         let text = "gh stored the token in your keyring, where srvd does not look";
         assert_eq!(reason(&look(KEYRING)), Some(text), "{host}");
-        // gh itself takes the token of the host from this file, and the token of the user only from the keyring.
+        // gh reads the host's token from this file, but the user's token only from the keyring.
         assert_eq!(reason(&look(USER_SLOT)), Some(text), "{host}");
         assert!(matches!(look(PLAIN), Proof::LoggedIn(_)), "{host}");
         assert!(matches!(look(LOGGED_OUT), Proof::Incomplete { .. }), "{host}");
@@ -47,7 +47,7 @@ fn gh_login_is_elsewhere_when_its_file_names_the_person_and_holds_no_token() {
 }
 
 #[test]
-fn codex_login_is_elsewhere_when_its_configuration_names_the_keyring() {
+fn codex_login_is_in_the_keyring_when_its_configuration_says_so() {
     let codex = provider("codex");
     let cli = codex.cli.as_ref().unwrap();
     let look = |text: &str| proof(cli, "config.toml", text);
@@ -68,7 +68,7 @@ fn codex_login_is_elsewhere_when_its_configuration_names_the_keyring() {
 }
 
 #[test]
-fn mark_counts_only_when_no_file_proves_a_login() {
+fn keyring_mark_counts_only_when_no_file_proves_a_login() {
     let codex = provider("codex");
     let cli = codex.cli.as_ref().unwrap();
     let dir = tempfile::tempdir().unwrap();
@@ -82,7 +82,7 @@ fn mark_counts_only_when_no_file_proves_a_login() {
 }
 
 #[test]
-fn mark_is_refused_when_it_could_hold_for_anything() {
+fn keyring_mark_is_rejected_when_it_would_match_anything() {
     let check = |mark: &str, expected: &str| {
         let text = format!("[[providers.codex.cli.elsewhere]]\n{mark}");
         let overlay = Overlay { source: "own.toml".to_owned(), text };

@@ -1,4 +1,4 @@
-//! The guard: the processes that it ends and those that it leaves alone, and the reports that a login makes to it.
+//! Tests of the guard: which processes it ends and which it spares, and what a login reports to it.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -12,14 +12,14 @@ use crate::harness::{LOGIN, Options, PATIENCE, TERMINALS, World};
 
 static SESSIONS: AtomicU32 = AtomicU32::new(0);
 
-/// A process group that represents a CLI. It is killed when dropped.
+/// A process group that stands in for a CLI. It is killed when dropped.
 struct Cli {
     session: String,
     child: Child,
 }
 
 impl Cli {
-    /// Runs a script that prints `up` when it is ready.
+    /// Runs a script that prints `up` once it is ready.
     fn start(script: &str) -> Self {
         let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
         Self::of(format!("guarded-{}-{number}", std::process::id()), script)
@@ -69,14 +69,14 @@ fn watch(text: &str) {
 }
 
 #[test]
-fn guard_ends_process_group_and_marked_process() {
+fn guard_ends_the_process_group_and_marked_processes() {
     let (mut known, mut marked) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
     watch(&format!("begin {}\n{}begin {}\n", known.session, known.group(), marked.session));
     assert!(!known.lives() && !marked.lives());
 }
 
 #[test]
-fn guard_gives_process_group_time_to_exit() {
+fn guard_gives_the_process_group_time_to_exit() {
     let home = tempfile::tempdir().unwrap();
     let note = home.path().join("ended");
     let script =
@@ -88,7 +88,7 @@ fn guard_gives_process_group_time_to_exit() {
 }
 
 #[test]
-fn guard_ends_child_outside_group_without_mark_when_its_parent_lives() {
+fn guard_ends_an_unmarked_child_outside_the_group_while_its_parent_lives() {
     let home = tempfile::tempdir().unwrap();
     let note = home.path().join("pid");
     let script = format!(
@@ -103,19 +103,19 @@ fn guard_ends_child_outside_group_without_mark_when_its_parent_lives() {
     assert!(!cli.lives());
     let deadline = Instant::now() + PATIENCE;
     while start_ticks(stray) == start && !is_zombie(stray) {
-        assert!(Instant::now() < deadline, "the stray is still there");
+        assert!(Instant::now() < deadline, "the stray process is still running");
         std::thread::yield_now();
     }
 }
 
-/// Returns whether the process is a zombie. A machine whose first process reaps no children keeps dead processes
+/// Returns whether the process is a zombie. If a machine's first process does not reap children, dead processes stay
 /// listed.
 fn is_zombie(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
 }
 
 #[test]
-fn guard_spares_processes_not_proven_to_belong_to_daemon() {
+fn guard_spares_processes_not_proven_to_belong_to_the_daemon() {
     let (mut ended, mut other) = (Cli::start(STUBBORN), Cli::start(STUBBORN));
     let mut stranger = Cli::start(STUBBORN);
     let text = format!(
@@ -133,7 +133,7 @@ fn guard_spares_processes_not_proven_to_belong_to_daemon() {
 }
 
 #[test]
-fn mark_covers_only_sessions_below_it() {
+fn session_mark_covers_only_sessions_below_it() {
     let above = format!("covering-{}", std::process::id());
     let (mut below, mut beside) =
         (Cli::of(format!("{above}.1"), STUBBORN), Cli::of(format!("{above}1"), STUBBORN));
@@ -172,7 +172,7 @@ async fn login_reports_its_process_to_the_guard_from_begin_to_end() {
 }
 
 #[tokio::test]
-async fn login_succeeds_when_the_guard_cannot_be_started_or_ends() {
+async fn login_succeeds_when_the_guard_cannot_be_started_or_exits() {
     for program in ["/nonexistent", "/bin/false"] {
         let guard = Guard::start(command(program, &[]), &[]).await;
         let world = World::with(Options { guard: Some(guard), ..Options::on(TERMINALS[0]) }, &login());

@@ -1,4 +1,4 @@
-//! One login with the fake CLI: a home, a provider, a spawner and a sink that records its calls.
+//! A login with the fake CLI: a home, a provider, a spawner, and a sink that records its calls.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 /// The terminals on which every case runs.
 pub(crate) const TERMINALS: [Terminal; 2] = [Terminal::Pipe, Terminal::WIDE];
-/// Longer than anything takes on a busy machine. A test that reaches it has failed.
+/// Longer than anything takes on a busy machine. Reaching it means that the test has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) const NOW: i64 = 1_795_000_000_000;
 pub(crate) const LOGIN: &str = r#"{"access_token":"at-{now_us}","refresh_token":"rt","expires_at":1795000900000,"email":"ada@example.test","sub":"u-1"}"#;
@@ -23,11 +23,11 @@ pub(crate) const LOGIN: &str = r#"{"access_token":"at-{now_us}","refresh_token":
 /// The path of the fake CLI.
 pub(crate) fn fake_cli() -> PathBuf {
     let path = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("examples/fake_cli");
-    assert!(path.exists(), "build it first: cargo build -p auth-spawner --examples");
+    assert!(path.exists(), "the fake CLI is missing; run: cargo build -p auth-spawner --examples");
     path
 }
 
-/// The calls that the sink received, and its answers.
+/// A sink that records the calls it receives and the answers it gives.
 pub(crate) struct Ear {
     pub(crate) moves: Mutex<Vec<Snapshot>>,
     pub(crate) shown: Mutex<Vec<Snapshot>>,
@@ -63,9 +63,9 @@ pub(crate) struct World {
     pub(crate) ear: Arc<Ear>,
     pub(crate) provider: Arc<Provider>,
     pub(crate) terminal: Terminal,
-    /// A port that the recipes `callback` and `leased` name.
+    /// The port used by the recipes `callback` and `leased`.
     pub(crate) port: u16,
-    /// The session id. No two worlds share one, because the end of a session kills the processes that carry its mark.
+    /// The session id. It is unique to this home, because ending a session kills every process that carries its mark.
     pub(crate) id: String,
 }
 
@@ -131,7 +131,7 @@ impl World {
         Self { home, spawner, ear, provider, terminal: options.terminal, port, id }
     }
 
-    /// Creates a login for another scope, in a directory of its own.
+    /// Creates a login for another scope, in a separate directory.
     pub(crate) fn in_scope(&self, id: &str, recipe: &str, scope: &str) -> LoginRequest {
         let config_dir = self.home.path().join(scope);
         std::fs::create_dir(&config_dir).unwrap();
@@ -164,7 +164,7 @@ impl World {
         self.until_within(PATIENCE, what, holds).await
     }
 
-    /// Waits like [`Self::until`], but for `patience`, for logins that do more than usual.
+    /// Like [`Self::until`], but waits up to `patience`, for logins that take longer than usual.
     pub(crate) async fn until_within(
         &self,
         patience: Duration,
@@ -191,7 +191,7 @@ impl World {
         self.until("the CLI's question", |snapshot| snapshot.prompt && snapshot.prompted).await
     }
 
-    /// Waits until a paste is offered, whether or not the CLI has asked for one.
+    /// Waits until the user may paste an answer, whether or not the CLI has prompted for one.
     pub(crate) async fn until_offer(&self) -> Snapshot {
         self.until("an offer", |snapshot| snapshot.prompt).await
     }
@@ -234,7 +234,7 @@ impl World {
         std::fs::write(self.home.path().join("config").join(name), text).unwrap();
     }
 
-    /// The states that this login went through.
+    /// The states through which this login has passed.
     pub(crate) fn states(&self) -> Vec<State> {
         let moves = self.ear.moves.lock().unwrap();
         let own = moves.iter().filter(|snapshot| snapshot.id == self.id);
@@ -243,7 +243,7 @@ impl World {
         states
     }
 
-    /// The processes that carry the mark of this login.
+    /// The processes that carry this login's mark.
     pub(crate) fn marked(&self) -> Vec<u32> {
         marked(|session| session == self.id)
     }
@@ -253,7 +253,7 @@ impl World {
         assert_eq!(self.marked(), Vec::<u32>::new(), "on {:?}", self.terminal);
     }
 
-    /// Asserts that the next login for the same scope can start and has a process.
+    /// Asserts that another login for the same scope can start and gets a process.
     pub(crate) async fn assert_scope_is_free(&self) {
         let id = format!("{}-next", self.id);
         let next = LoginRequest {
@@ -285,7 +285,7 @@ pub(crate) fn marked(is_meant: impl Fn(&str) -> bool) -> Vec<u32> {
     processes.filter(|process| is_marked(process)).filter_map(number).collect()
 }
 
-/// Returns whether this process runs. A zombie does not run.
+/// Returns whether this process is running. A zombie is not.
 pub(crate) fn runs(pid: &str) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))

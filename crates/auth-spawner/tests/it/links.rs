@@ -1,4 +1,4 @@
-//! Symbolic links: the user's own are followed, those in a bundle are refused.
+//! Symbolic links: those of the user are followed, those in a bundle are rejected.
 
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::proof::{LINK, cli, jwt, write};
 
-/// A root directory for a home and for targets outside it.
+/// A root directory that contains a home directory and link targets outside it.
 struct World {
     root: tempfile::TempDir,
 }
@@ -58,7 +58,7 @@ fn make_dir(dir: &Path) {
 }
 
 #[test]
-fn own_link_is_followed_and_a_bundles_link_is_refused() {
+fn link_is_followed_in_the_users_directory_and_rejected_in_a_bundle() {
     let world = World::new();
     let refused = Proof::Unreadable { reason: format!("auth.json {LINK}") };
     for target in [PathBuf::from("../../shared/auth.json"), world.path("shared/auth.json")] {
@@ -66,7 +66,7 @@ fn own_link_is_followed_and_a_bundles_link_is_refused() {
         assert!(is_login(&world.own()), "{target:?}: {:?}", world.own());
         assert_eq!(world.bundle(), refused);
     }
-    // The link points to another link, as a tool for dotfiles makes them.
+    // The link points to another link, which is how dotfile tools create them.
     world.link("shared/again.json", "auth.json");
     world.link("home/.codex/auth.json", world.path("shared/again.json"));
     assert!(is_login(&world.own()));
@@ -77,7 +77,7 @@ fn own_link_is_followed_and_a_bundles_link_is_refused() {
 }
 
 #[test]
-fn own_link_is_named_when_it_leads_to_no_login() {
+fn user_link_is_named_when_it_leads_to_no_login() {
     let world = World::new();
     let place = "home/.codex/auth.json";
     let check = |target: &Path, expected: Proof| {
@@ -91,7 +91,7 @@ fn own_link_is_named_when_it_leads_to_no_login() {
     let gone = no_login("auth.json is a symbolic link to a file that does not exist");
     check(&world.path("shared/nothing.json"), gone.clone());
     check(&world.path("nowhere/at/all"), gone);
-    check(&world.path(place), no_login("auth.json is a symbolic link in a loop"));
+    check(&world.path(place), no_login("auth.json is part of a loop of symbolic links"));
     let dir = world.path("shared");
     check(&dir, unreadable(&dir, "it is not a regular file"));
     let fifo = world.path("shared/fifo");
@@ -107,12 +107,12 @@ fn own_link_is_named_when_it_leads_to_no_login() {
     check(&text, unreadable(&text, "not JSON at line 1"));
     let empty = world.path("shared/empty");
     std::fs::write(&empty, "{}").unwrap();
-    let words = "holds no login: the file has no ID token (/tokens/id_token)";
+    let words = "contains no login: the file has no ID token (/tokens/id_token)";
     check(&empty, no_login(&format!("auth.json (a link to {}) {words}", empty.display())));
 }
 
 #[test]
-fn own_link_is_refused_when_its_file_is_another_users() {
+fn user_link_is_rejected_when_its_file_belongs_to_another_user() {
     if !rustix::process::geteuid().is_root() {
         return;
     }
@@ -126,7 +126,7 @@ fn own_link_is_refused_when_its_file_is_another_users() {
 }
 
 #[test]
-fn folder_link_is_followed_in_the_own_directory_only() {
+fn directory_link_is_followed_only_in_the_users_directory() {
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join(".kimi-code");
     std::fs::create_dir(&dir).unwrap();
@@ -134,7 +134,7 @@ fn folder_link_is_followed_in_the_own_directory_only() {
     symlink(root.path().join("elsewhere"), dir.join("credentials")).unwrap();
     assert!(matches!(prove_own(&cli("kimi-code"), &dir), Proof::LoggedIn(_)));
     assert_eq!(prove(&cli("kimi-code"), &dir), Proof::Unreadable { reason: format!("credentials {LINK}") });
-    // A pattern accepts a link among its matches.
+    // A pattern may match a link.
     std::fs::remove_file(dir.join("credentials")).unwrap();
     std::fs::create_dir(dir.join("credentials")).unwrap();
     symlink(root.path().join("elsewhere/kimi-code.json"), dir.join("credentials/kimi-code.json")).unwrap();
@@ -145,9 +145,9 @@ fn folder_link_is_followed_in_the_own_directory_only() {
     );
 }
 
-/// The database's log is beside the database and not beside the link.
+/// The database's log is next to the database, not next to the link.
 #[test]
-fn own_database_is_read_with_its_log_when_it_is_a_link() {
+fn linked_user_database_is_read_with_its_log() {
     let root = tempfile::tempdir().unwrap();
     let (dir, real) = (root.path().join(".shape-openclaw"), root.path().join("real.sqlite"));
     make_dir(&dir.join("state"));
@@ -164,7 +164,7 @@ fn own_database_is_read_with_its_log_when_it_is_a_link() {
 }
 
 #[test]
-fn login_files_name_each_link_on_the_way() {
+fn login_files_include_each_link_on_the_path() {
     let world = World::new();
     world.link("shared/again.json", "auth.json");
     world.link("home/.codex/auth.json", world.path("shared/again.json"));

@@ -62,7 +62,7 @@ async fn logout_succeeds_only_when_the_login_is_gone_from_the_file() {
 }
 
 #[tokio::test]
-async fn logout_checks_only_its_own_login_when_the_file_holds_two() {
+async fn logout_checks_only_its_own_login_when_the_file_contains_two() {
     let member = r#"{"access":"a","refresh":"r"}"#;
     let both = format!(r#"{{"openai":{member},"github-copilot":{member}}}"#);
     let check = async |logout: &str, expected: Result<(), LogoutError>| {
@@ -93,7 +93,7 @@ async fn logout_fails_and_keeps_the_login_when_the_command_hangs() {
 }
 
 #[tokio::test]
-async fn logout_command_gets_the_listed_variables_and_the_directory_of_its_reach() {
+async fn logout_command_receives_the_listed_variables_and_its_directory() {
     let printed = async |reach: Reach| {
         let mut case = Case::new("dump-env env\nexit 4", Some(LOGIN));
         if reach != Reach::Bundle {

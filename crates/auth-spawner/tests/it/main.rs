@@ -1,8 +1,8 @@
-//! Integration tests: whole logins with a scripted CLI, and recordings of real CLIs.
+//! Integration tests: complete logins with a scripted CLI, and recordings of real CLIs.
 //!
-//! The tests run `examples/fake_cli`, which `cargo test` builds beside them.
+//! The tests run `examples/fake_cli`, which `cargo test` builds next to them.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod cases;
 mod conflicts;

@@ -1,4 +1,4 @@
-//! Pasted answers: the ones that reach the CLI, and the ones that do not.
+//! Pasted answers: which ones reach the CLI and which do not.
 
 use auth_spawner::{FailureKind, State, SubmitError, Terminal};
 use secrecy::SecretString;
@@ -10,8 +10,8 @@ const URL: &str =
 
 const CALLBACK: &str = "https://login.example.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A{port}%2Fauth%2Fcallback&state=S1";
 
-/// Answers that must not reach any CLI, besides those that have the wrong state or are too long. `{cb}` is the login's
-/// own callback.
+/// Answers that must not reach any CLI, apart from those with the wrong state or excessive length. `{cb}` is the
+/// login's own callback.
 const INVALID: [&str; 32] = [
     "",
     " \r\n ",
@@ -47,14 +47,14 @@ const INVALID: [&str; 32] = [
     "{cb}?error=access_denied&state=S1",
 ];
 
-/// The recipe of each way to deliver an answer, the CLI's address, and the callback that the address names.
+/// For each way to deliver an answer: the recipe, the CLI's URL, and the callback named in the URL.
 const WAYS: [(&str, &str, &str); 2] = [
     ("login", URL, "https://login.example.test/cb"),
     ("callback", CALLBACK, "http://127.0.0.1:{port}/auth/callback"),
 ];
 
 #[tokio::test]
-async fn paste_never_reaches_the_cli_when_it_is_refused() {
+async fn rejected_paste_never_reaches_the_cli() {
     for (terminal, (recipe, url, callback)) in
         TERMINALS.into_iter().flat_map(|terminal| WAYS.map(|way| (terminal, way)))
     {
@@ -83,7 +83,7 @@ async fn paste_never_reaches_the_cli_when_it_is_refused() {
         }
         assert_eq!(refused("c0de#other".into()).await, SubmitError::WrongState);
 
-        // If a refused answer had reached the CLI, it would precede the one valid answer.
+        // If a rejected answer had reached the CLI, it would precede the one valid answer.
         assert_eq!(world.file("heard").await, "", "by {recipe} on {terminal:?}");
         let good = SecretString::from(format!("{callback}?code=good&state=S1"));
         assert_eq!(world.spawner.submit(&world.id, good).await, Ok(()));
@@ -95,7 +95,11 @@ async fn paste_never_reaches_the_cli_when_it_is_refused() {
             world.file_ending("heard", end).await;
         }
         let again = world.spawner.submit(&world.id, SecretString::from("good#S1")).await;
-        assert_eq!(again, Err(SubmitError::NotExpected), "one answer until the CLI asks again");
+        assert_eq!(
+            again,
+            Err(SubmitError::NotExpected),
+            "only one answer is accepted until the CLI prompts again"
+        );
         world.spawner.cancel(&world.id).await.unwrap();
         let heard = match (recipe, terminal) {
             ("callback", _) => "",
@@ -108,7 +112,7 @@ async fn paste_never_reaches_the_cli_when_it_is_refused() {
 }
 
 #[tokio::test]
-async fn paste_reaches_no_cli_when_its_state_is_of_another_session() {
+async fn paste_with_the_state_of_another_session_reaches_no_cli() {
     for terminal in TERMINALS {
         let script = |state: &str| {
             format!(
@@ -134,7 +138,7 @@ async fn paste_reaches_no_cli_when_its_state_is_of_another_session() {
 }
 
 #[tokio::test]
-async fn paste_is_accepted_again_when_the_cli_rejects_the_first() {
+async fn second_paste_is_accepted_when_the_cli_rejects_the_first() {
     let ways = ["err Bad code", "out oops\noutn Paste code >", "outn Paste code >"];
     for (terminal, again) in TERMINALS.into_iter().flat_map(|terminal| ways.map(|way| (terminal, way))) {
         let script = format!(
@@ -153,7 +157,7 @@ async fn paste_is_accepted_again_when_the_cli_rejects_the_first() {
 }
 
 #[tokio::test]
-async fn paste_is_delivered_to_the_callback_of_the_cli() {
+async fn paste_is_delivered_to_the_cli_callback() {
     for terminal in TERMINALS {
         let script = format!(
             "when status\nexit 0\nwhen *\ndir-var FAKE_HOME\nout Listening on http://localhost:{{port}}.\nout https://login.example.test/authorize?redirect_uri=http%3A%2F%2F127.0.0.1%3A{{port}}%2Fauth%2Fcallback&state=S1\nlisten {{port}} bad 400\nlisten {{port}} target 302\nwrite auth.json {LOGIN}\n"
@@ -174,9 +178,9 @@ async fn paste_is_delivered_to_the_callback_of_the_cli() {
     }
 }
 
-/// A CLI that listens on one address family only is reached by the host name, and a failed callback can be repeated.
+/// A CLI that listens with only one address family is reached by its host name, and a failed callback can be retried.
 #[tokio::test]
-async fn callback_by_name_reaches_either_family_and_is_offered_again_when_it_failed() {
+async fn callback_by_name_reaches_either_address_family_and_can_be_retried() {
     for (terminal, verb) in
         TERMINALS.into_iter().flat_map(|terminal| ["listen", "listen6"].map(|verb| (terminal, verb)))
     {
@@ -199,9 +203,9 @@ async fn callback_by_name_reaches_either_family_and_is_offered_again_when_it_fai
     }
 }
 
-/// A paste is offered once the address is known, whether or not the CLI prompts for it.
+/// The user may paste an answer once the URL is known, whether or not the CLI prompts for one.
 #[tokio::test]
-async fn paste_is_offered_exactly_when_it_would_be_taken() {
+async fn paste_is_offered_exactly_when_it_would_be_accepted() {
     let checked = |state: &str| {
         format!(
             "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb{state}"
@@ -216,9 +220,9 @@ async fn paste_is_offered_exactly_when_it_would_be_taken() {
         let world = World::new(terminal, &script);
         world.start("login").unwrap();
         let asked = world.until("the CLI's question", |snapshot| snapshot.prompted).await;
-        assert!(!asked.prompt, "there is no address on {terminal:?}");
+        assert!(!asked.prompt, "there must be no URL on {terminal:?}");
         world.touch("go");
-        assert!(!world.until_url().await.prompt, "the address has no state on {terminal:?}");
+        assert!(!world.until_url().await.prompt, "the URL has no state on {terminal:?}");
         let refused = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
         assert!(matches!(refused, Err(SubmitError::Invalid { .. })), "{refused:?} on {terminal:?}");
         world.touch("more");
@@ -228,9 +232,9 @@ async fn paste_is_offered_exactly_when_it_would_be_taken() {
     }
 }
 
-/// The names of an address's parameters are not secrets, so a line with the word "code" explains the failure.
+/// The names of a URL's parameters are not secret, so a line containing the word "code" may explain the failure.
 #[tokio::test]
-async fn failure_is_explained_by_the_last_line_when_an_address_was_pasted() {
+async fn failure_is_explained_by_the_last_line_after_a_pasted_url() {
     for terminal in TERMINALS {
         let script = format!(
             "out If your browser did not open, navigate to this URL to authenticate:\nout {URL}\noutn Paste code >\nread pasted\nerr Error logging in: Token exchange failed: Invalid code\nexit 1\n"
@@ -242,14 +246,14 @@ async fn failure_is_explained_by_the_last_line_when_an_address_was_pasted() {
         world.spawner.submit(&world.id, SecretString::from(callback)).await.unwrap();
         let message = world.end().await.failure.unwrap().message;
         assert_eq!(
-            message, "the CLI ended with an error: Error logging in: Token exchange failed: Invalid code",
+            message, "the CLI exited with an error: Error logging in: Token exchange failed: Invalid code",
             "on {terminal:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn paste_is_refused_when_the_cli_has_not_asked_or_has_ended() {
+async fn paste_is_rejected_before_the_cli_prompts_and_after_it_exits() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "hang\n");
         world.start("login").unwrap();

@@ -1,4 +1,4 @@
-//! The proof that a credential file gives.
+//! Tests of the proof that a credential file provides.
 
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 
 use crate::harness::NOW;
 
-/// The reason why a link is refused in the directory of a bundle.
+/// The error for a symbolic link in a bundle's directory.
 pub(crate) const LINK: &str =
-    "is a symbolic link, through which the CLI would write into another login; remove it and log in again";
+    "is a symbolic link through which the CLI would overwrite another login; remove it and log in again";
 
 pub(crate) fn jwt(claims: &Value) -> String {
     let encode = |text: &str| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(text);
     format!("{}.{}.c2ln", encode(r#"{"alg":"none"}"#), encode(&claims.to_string()))
 }
 
-/// Returns the CLI of a shipped provider, or of a provider whose login has the shape of a real CLI's login.
+/// Returns the CLI of a built-in provider, or of a provider whose login has the structure of a real CLI's login.
 pub(crate) fn cli(provider: &str) -> Cli {
     let text = include_str!("../fixtures/shapes.toml").to_owned();
     let registry = Registry::with_overlays(&[Overlay { source: "shapes.toml".into(), text }]).unwrap();
@@ -39,9 +39,9 @@ pub(crate) fn look(provider: &str, files: &[(&str, String)]) -> Proof {
     prove(&cli(provider), dir.path())
 }
 
-/// Claude Code keeps the list of its projects in the file that names the account.
+/// Claude Code stores its list of projects in the file that names the account.
 #[test]
-fn account_name_is_found_when_the_settings_file_is_large() {
+fn account_name_is_found_in_a_large_settings_file() {
     let projects: serde_json::Map<String, Value> = (0..20_000)
         .map(|number| (format!("/projects/{number}"), json!({"history": ["x".repeat(100)]})))
         .collect();
@@ -52,7 +52,7 @@ fn account_name_is_found_when_the_settings_file_is_large() {
     let named = Credential { email: Some("a@x".to_owned()), ..Credential::default() };
     for (settings, expected) in [
         (settings.clone(), named),
-        // Half a file names no user, and does not affect the login.
+        // A truncated file names no account and does not affect the login.
         (settings[..settings.len() / 2].to_owned(), Credential::default()),
     ] {
         assert_eq!(look("claude", &[login.clone(), (".claude.json", settings)]), Proof::LoggedIn(expected));
@@ -60,7 +60,7 @@ fn account_name_is_found_when_the_settings_file_is_large() {
 }
 
 #[test]
-fn proof_finds_the_users_own_files_where_the_cli_keeps_them() {
+fn proof_finds_the_users_own_files_where_the_cli_stores_them() {
     let claude = cli("claude");
     let home = tempfile::tempdir().unwrap();
     let person = |email: &str| json!({"oauthAccount": {"emailAddress": email}}).to_string();
@@ -75,11 +75,11 @@ fn proof_finds_the_users_own_files_where_the_cli_keeps_them() {
     };
     assert_eq!(email(prove_own(&claude, &dir)).as_deref(), Some("own@x"));
     assert_eq!(email(prove(&claude, &dir)).as_deref(), Some("bundle@x"));
-    // A directory that is not at the user's own path has no home above it.
+    // A directory that is not at the user's own path has no home directory above it.
     let elsewhere = home.path().join("elsewhere");
     std::fs::rename(&dir, &elsewhere).unwrap();
     assert_eq!(email(prove_own(&claude, &elsewhere)).as_deref(), Some("bundle@x"));
-    // The key of a console login is in the file beside the directory.
+    // The key of a console login is in a file next to the directory.
     write(home.path(), ".claude.json", br#"{"primaryApiKey": "k", "oauthAccount": {"emailAddress": "c@x"}}"#);
     assert_eq!(email(prove_own(&claude, &dir)).as_deref(), Some("c@x"));
     for (provider, own) in [("gemini", ""), ("opencode", ".local/share"), ("pi", ".pi/agent")] {
@@ -140,14 +140,14 @@ fn proof_finds_no_login_when_the_file_is_incomplete_or_unreadable() {
         "codex",
         "auth.json",
         "{}",
-        incomplete("auth.json holds no login: the file has no ID token (/tokens/id_token)"),
+        incomplete("auth.json contains no login: the file has no ID token (/tokens/id_token)"),
     );
     let no_json = "auth.json cannot be read: not JSON at line 1";
     check("codex", "auth.json", "", unreadable(no_json));
     check("codex", "auth.json", "secret garbage", unreadable(no_json));
     check("claude", ".credentials.json", r#"{"claudeAiOauth":{"accessToken":""}}"#, {
         incomplete(
-            ".credentials.json holds no login: the file has no access token (/claudeAiOauth/accessToken)",
+            ".credentials.json contains no login: the file has no access token (/claudeAiOauth/accessToken)",
         )
     });
     let expired = r#"{"claudeAiOauth":{"accessToken":"a","refreshToken":null,"expiresAt":1}}"#;
@@ -215,7 +215,7 @@ fn fingerprint_changes_when_the_file_changes() {
     let first = take();
     assert_ne!(first, Fingerprint::default());
     std::fs::write(&file, "{}").unwrap();
-    assert_eq!(take(), first, "written again with the same contents");
+    assert_eq!(take(), first, "rewriting the same contents must not change it");
     std::fs::write(&file, "[]").unwrap();
     assert_ne!(take(), first);
 }
@@ -229,12 +229,12 @@ fn proof_finds_each_kind_of_login_of_one_cli() {
     );
     let neither = json!({"auth_mode": "chatgpt", "OPENAI_API_KEY": null, "tokens": {}});
     let why = Proof::Incomplete {
-        reason: "auth.json holds no login: the file has no ID token (/tokens/id_token)".to_owned(),
+        reason: "auth.json contains no login: the file has no ID token (/tokens/id_token)".to_owned(),
     };
     assert_eq!(
         look("shape-codex", &[("auth.json", neither.to_string())]),
         why,
-        "the first that is there says why"
+        "the reason must come from the first existing file"
     );
 
     let person = json!({"oauthAccount": {"emailAddress": "ada@example.test", "accountUuid": "u-1"},
@@ -253,7 +253,7 @@ fn proof_finds_each_kind_of_login_of_one_cli() {
     assert_eq!(
         look("shape-claude", &[(".claude.json", "{}".to_owned())]),
         Proof::Incomplete {
-            reason: ".claude.json holds no login: the file has no API key (/primaryApiKey)".to_owned()
+            reason: ".claude.json contains no login: the file has no API key (/primaryApiKey)".to_owned()
         }
     );
 }
@@ -309,7 +309,7 @@ fn proof_reads_the_login_files_of_the_other_clis() {
         );
     }
 
-    // The first complete member in order of name counts: `anthropic` is a key, and `github-copilot` comes first.
+    // The first complete member by name counts: `anthropic` is a key, so `github-copilot` is first.
     let opencode = json!({
         "openai": {"type": "oauth", "access": "a2", "refresh": "r2", "expires": 1_795_000_000_002_i64, "accountId": "acct"},
         "anthropic": {"type": "api", "key": "sk-ant"},
@@ -343,7 +343,7 @@ fn proof_reads_the_login_files_of_the_other_clis() {
     }
 }
 
-/// Hostile and damaged files of every format give an error that names the file and is bounded.
+/// Malicious and damaged files of every format give a bounded error that names the file.
 #[test]
 fn proof_gives_the_reason_when_a_file_is_damaged() {
     for (provider, path, empty, garbage) in [
@@ -388,7 +388,7 @@ fn proof_gives_the_reason_when_a_file_is_damaged() {
 }
 
 #[test]
-fn proof_gives_a_short_reason_when_text_is_hostile() {
+fn proof_gives_a_short_reason_for_malicious_text() {
     let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
         d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: &f [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n\
         g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
@@ -410,22 +410,22 @@ fn proof_gives_a_short_reason_when_text_is_hostile() {
 }
 
 #[test]
-fn fingerprint_follows_only_the_tokens_when_there_is_a_login() {
+fn fingerprint_covers_only_the_tokens_when_there_is_a_login() {
     let cli = cli("shape-claude");
     let dir = tempfile::tempdir().unwrap();
     let take = || fingerprint(&cli, dir.path());
     write(dir.path(), ".claude.json", br#"{"numStartups": 1}"#);
     let before = take();
     write(dir.path(), ".claude.json", br#"{"numStartups": 2}"#);
-    assert_ne!(take(), before, "there is no login, so every change counts");
+    assert_ne!(take(), before, "without a login, every change must count");
     write(dir.path(), ".claude.json", br#"{"numStartups": 2, "primaryApiKey": "k1"}"#);
     let first = take();
     write(dir.path(), ".claude.json", br#"{"numStartups": 3, "primaryApiKey": "k1"}"#);
-    assert_eq!(take(), first, "a counter is no new login");
+    assert_eq!(take(), first, "a changed counter must not count as a new login");
     write(dir.path(), ".claude.json", br#"{"numStartups": 3, "primaryApiKey": "k2"}"#);
     assert_ne!(take(), first);
     write(dir.path(), ".credentials.json", br#"{"claudeAiOauth":{"accessToken":"a"}}"#);
     let other = take();
     write(dir.path(), ".claude.json", b"{}");
-    assert_eq!(take(), other, "another kind of login proves itself");
+    assert_eq!(take(), other, "a login of another kind must have its own fingerprint");
 }

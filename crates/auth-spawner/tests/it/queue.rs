@@ -1,4 +1,4 @@
-//! More logins than the number that may have processes at one time.
+//! Tests with more logins than may run at the same time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn world(terminal: Terminal, live: usize, queue: usize) -> World {
     World::with(Options { limits, ..options }, "hang\n")
 }
 
-/// Creates a login in its own scope that records its beginning and its end, and lasts until the file `go` exists.
+/// Creates a login in a separate scope that logs its start and its end, and runs until the file `go` exists.
 fn noted(world: &World, number: usize) -> LoginRequest {
     let id = format!("{}-{number}", world.id);
     let home = world.home.path().display();
@@ -95,7 +95,7 @@ async fn queue_serves_logins_in_order_of_arrival() {
 }
 
 #[tokio::test]
-async fn waiting_login_can_be_cancelled_and_can_expire() {
+async fn queued_login_can_be_cancelled_and_can_expire() {
     for terminal in TERMINALS {
         let world = world(terminal, 1, 2);
         let (first, second) = (noted(&world, 1), noted(&world, 2));
@@ -115,19 +115,19 @@ async fn waiting_login_can_be_cancelled_and_can_expire() {
         assert_eq!((expired.state, expired.pid), (State::Expired, None));
         assert_eq!(expired.failure.unwrap().kind, FailureKind::Expired);
 
-        // Their slots are free again, and so are their scopes.
+        // Their slots and their scopes are free again.
         let again = LoginRequest { id: fourth.id.clone(), ..second };
         world.spawner.start(again).unwrap();
         world.spawner.start(fifth).unwrap();
         world.touch("go");
         ended(&world.spawner, &first.id).await;
         ended(&world.spawner, &fourth.id).await;
-        assert!(!log(&world).contains(&late.id), "a login without a turn has no process");
+        assert!(!log(&world).contains(&late.id), "a queued login must not have a process");
     }
 }
 
 #[tokio::test]
-async fn shutdown_cancels_running_and_waiting_logins() {
+async fn shutdown_cancels_running_and_queued_logins() {
     for terminal in TERMINALS {
         let world = world(terminal, 1, 5);
         let requests: Vec<LoginRequest> = (0..4).map(|number| noted(&world, number)).collect();
@@ -139,12 +139,12 @@ async fn shutdown_cancels_running_and_waiting_logins() {
         let states: Vec<State> = world.spawner.snapshots().iter().map(|shown| shown.state).collect();
         assert_eq!(states, [State::Cancelled; 4]);
         let begun = log(&world).lines().filter(|line| line.starts_with('+')).count();
-        assert!(begun <= 1, "no waiting login starts during the shutdown:\n{}", log(&world));
+        assert!(begun <= 1, "no queued login may start during the shutdown:\n{}", log(&world));
         world.assert_no_process_left();
     }
 }
 
-/// A sink that fails in the middle of a login.
+/// A sink that panics in the middle of a login.
 struct Faulty;
 
 impl Sink for Faulty {
@@ -161,7 +161,7 @@ impl Sink for Faulty {
 }
 
 #[tokio::test]
-async fn internal_fault_frees_the_slot_and_leaves_no_process() {
+async fn internal_error_frees_the_slot_and_leaves_no_process() {
     for terminal in TERMINALS {
         let script = "spawn-grandchild child detach\nout https://login.example.test/a\nhang\n";
         let world = World::new(terminal, script);

@@ -1,4 +1,4 @@
-//! The registry: the shipped file, overlays, and the entries that are refused.
+//! Tests of the registry: the built-in file, overlays, and rejected entries.
 
 use auth_spawner::{Class, Overlay, Registry};
 
@@ -8,7 +8,7 @@ fn overlaid(text: &str) -> Result<Registry, String> {
 }
 
 #[test]
-fn shipped_registry_is_valid() {
+fn builtin_registry_is_valid() {
     let registry = Registry::builtin().unwrap();
     for (name, id) in
         [(" Codex ", "codex"), ("CLAUDE-CODE", "claude"), ("moonshot-kimi", "kimi-code"), ("gh", "github")]
@@ -57,9 +57,9 @@ fn overlay_changes_only_its_own_fields() {
     assert_eq!(cli.binaries, ["codex"]);
 }
 
-/// Overlays with the keys of format 1 apply as before.
+/// Overlays with the keys of format 1 still apply.
 #[test]
-fn overlay_of_format_1_changes_the_credential_of_an_entry_that_has_several() {
+fn format_1_overlay_changes_the_credential_of_an_entry_with_several() {
     let text = "[providers.opencode.cli.credential]\nrequires = ['/other/access']\n\
         expires = { pointer = '/other/expires', unit = 'float_s' }\n";
     let registry = overlaid(text).unwrap();
@@ -70,7 +70,7 @@ fn overlay_of_format_1_changes_the_credential_of_an_entry_that_has_several() {
 }
 
 #[test]
-fn file_is_refused_when_it_is_of_a_later_format() {
+fn registry_file_of_a_later_format_is_rejected() {
     let check = |text: &str, expected: &str| {
         let error = overlaid(text).map(|registry| registry.ids().join(" ")).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
@@ -90,7 +90,7 @@ fn file_is_refused_when_it_is_of_a_later_format() {
 }
 
 #[test]
-fn registry_error_names_its_file_and_place() {
+fn registry_error_names_its_file_and_location() {
     let check = |text: &str, expected: &str| {
         let error = overlaid(text).map(|registry| registry.ids().join(" ")).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
@@ -219,7 +219,7 @@ fn registry_error_names_its_file_and_place() {
 }
 
 #[test]
-fn cli_needs_no_credential_when_no_login_exists() {
+fn cli_without_a_login_needs_no_credential() {
     let registry = Registry::builtin().unwrap();
     let qwen = registry.provider("qwen").unwrap();
     assert!(qwen.cli.as_ref().unwrap().credential.is_empty() && qwen.recipe("", None).is_none());
@@ -230,7 +230,7 @@ fn cli_needs_no_credential_when_no_login_exists() {
 }
 
 #[test]
-fn pattern_error_names_its_place_when_the_pattern_is_too_big() {
+fn pattern_error_names_its_location_when_the_pattern_is_too_big() {
     let text = "[providers.codex.cli]\nversion-pattern = '(?:[a-z]{1000}){1000}'\n".to_owned();
     let error = Registry::with_overlays(&[Overlay { source: "own.toml".into(), text }]).unwrap_err();
     assert_eq!(
@@ -242,9 +242,9 @@ fn pattern_error_names_its_place_when_the_pattern_is_too_big() {
     assert!(error.reason.contains("unclosed group"), "{error}");
 }
 
-/// The whole registry of srvd 0.1.0, as an operator may have copied it to change it.
+/// The complete registry of srvd 0.1.0, as an operator may have copied it in order to change it.
 #[test]
-fn registry_of_the_first_format_loads_when_it_is_an_overlay() {
+fn format_1_registry_loads_as_an_overlay() {
     let registry = overlaid(include_str!("../fixtures/providers-0.1.0.toml")).unwrap();
     let tested = |id: &str| registry.provider(id).unwrap().cli.as_ref().unwrap().tested.clone().unwrap();
     assert_eq!((tested("claude"), tested("pi")), ("2.1.329".to_owned(), "0.73.1".to_owned()));
@@ -253,8 +253,9 @@ fn registry_of_the_first_format_loads_when_it_is_an_overlay() {
 }
 
 #[test]
-fn overlay_of_the_first_format_loads_and_replaces_a_recipe() {
-    // The overlay is what an operator of 0.1.0 wrote: no `schema`, single patterns, one recipe in place of all.
+fn format_1_overlay_loads_and_replaces_a_recipe() {
+    // An overlay as written by an operator of 0.1.0: no `schema`, single patterns, and one recipe that replaces all
+    // others.
     let registry = overlaid(
         "[[providers.pi.cli.recipes]]\nid = \"anthropic\"\nargs = [\"--old\"]\n\
          patterns = { url = 'https://x', prompt = 'Paste', logged-in = ['yes'], denied = ['no'] }",
@@ -265,7 +266,7 @@ fn overlay_of_the_first_format_loads_and_replaces_a_recipe() {
 }
 
 #[test]
-fn recipe_and_patterns_follow_the_version_when_they_name_one() {
+fn recipe_and_patterns_are_selected_by_version() {
     let text = "schema = 2\n[providers.codex.cli]\nrecipes = [\n\
         { id = 'login', args = ['new'], versions = '>=2', patterns = { prompt = [{ pattern = 'a', versions = '>=3' }, 'b'] } },\n\
         { id = 'login', args = ['old'], versions = '<2' },\n\

@@ -1,5 +1,5 @@
-//! Recordings of real CLIs, printed by a process into a whole session, on pipes and on a terminal. The tests check what
-//! is shown on the way and how the session ends.
+//! Recordings of real CLIs, replayed by a process into a complete session, on pipes and on a terminal. The tests check
+//! what is shown along the way and how the session ends.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,9 +14,10 @@ use serde::Deserialize;
 
 use crate::harness::{Ear, NOW, Options, PATIENCE, fake_cli, saved};
 
-/// Concurrent sessions. Each of them is a process that prints for a while.
+/// The number of concurrent sessions. Each is a process that prints for a while.
 const AT_ONCE: usize = 8;
-/// Shortest pause of a recording that a session would notice, in seconds. It is replaced by `PAUSE`, in milliseconds.
+/// The shortest pause in a recording that a session would notice, in seconds. It is replaced by `PAUSE`, in
+/// milliseconds.
 const NOTICED: f64 = 0.1;
 const PAUSE: u64 = 150;
 
@@ -46,7 +47,7 @@ impl Recording {
     }
 }
 
-/// The shipped registry without its ports, which real CLIs may be using now.
+/// The built-in registry without its ports, which real CLIs may be using at the moment.
 fn registry() -> Registry {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/providers");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -63,8 +64,9 @@ fn registry() -> Registry {
     Registry::with_overlays(&files.map(without_ports).collect::<Vec<_>>()).unwrap()
 }
 
-/// Returns a script that prints the recording, with its pauses, and writes the files that the CLI had written before
-/// its last output. It writes them once `go` exists, because a login can end before the last output has been read.
+/// Returns a script that prints the recording, including its pauses, and writes the files that the CLI had written
+/// before its last output. It writes them only once `go` exists, because a login can end before the last output has
+/// been read.
 fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     let mut script = String::new();
     if let Some(check) = &cli.check {
@@ -76,7 +78,7 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     let events = std::fs::read_to_string(path).unwrap();
     let events: Vec<(f64, String, String)> =
         events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    // Typed input, and observations made meanwhile, are not part of the output.
+    // Typed input, and observations made in between, are not part of the output.
     let said = |(_, stream, text): &&(f64, String, String)| {
         matches!(stream.as_str(), "out" | "err" | "tty") && text != "EOF"
     };
@@ -88,7 +90,7 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
                 script.push_str("wait-file go\n");
             }
             for (path, text) in &recording.writes {
-                // A line of a script is one line of text. None of these formats depends on the line breaks.
+                // Each line of a script is one line of text. None of these formats depends on line breaks.
                 writeln!(script, "write {path} {}", one_line(path, text)).unwrap();
             }
         }
@@ -109,7 +111,7 @@ fn script(recording: &Recording, cli: &auth_spawner::Cli) -> String {
     script
 }
 
-/// Returns the same content in one line. YAML's blocks have a flow form, and a line comment becomes a block comment.
+/// Returns the same content on one line. YAML blocks have a flow form, and a line comment becomes a block comment.
 fn one_line(path: &str, text: &str) -> String {
     let text = match path {
         "hosts.yml" => {
@@ -205,7 +207,7 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
     Replay { end, moves, said }
 }
 
-/// Checks what the user is shown on the way, as far as the recording specifies it.
+/// Checks what the user is shown along the way, as far as the recording specifies it.
 fn shown(recording: &Recording, moves: &[Snapshot]) -> Result<(), String> {
     let has = |what: &str, expected: Option<&str>, value: &dyn Fn(&Snapshot) -> Option<String>| {
         let found = moves.iter().rev().find_map(value);
@@ -224,7 +226,7 @@ fn shown(recording: &Recording, moves: &[Snapshot]) -> Result<(), String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn recordings_end_as_the_logins_did() {
+async fn recordings_end_like_the_original_logins() {
     let fixtures: Fixtures = toml::from_str(include_str!("../fixtures/recordings.toml")).unwrap();
     let registry = registry();
     let runs = fixtures.recording.iter().flat_map(|recording| {

@@ -1,4 +1,5 @@
-//! Logins that are read from the screen: a credential that is shown once, menus, and a program that is no longer a CLI.
+//! Logins that are read from the screen: a credential shown once, menus, and a program that is no longer the provider's
+//! CLI.
 
 use auth_spawner::{Credential, FailureKind, State};
 use secrecy::{ExposeSecret, SecretString};
@@ -10,9 +11,9 @@ const TOKEN: &str = "tok-abcdefghijklmnopqrstuvwxyz0123456789";
 const YES: &str = "when status\nexit 0\nwhen *\ndir-var FAKE_HOME\n";
 
 #[tokio::test]
-async fn credential_on_screen_is_saved_and_never_reported() {
+async fn credential_shown_on_screen_is_saved_and_never_reported() {
     for terminal in TERMINALS {
-        // A file that looks like a login proves nothing for this recipe, and an error line may hold the credential.
+        // A file that looks like a login proves nothing for this recipe, and an error line may contain the credential.
         let script = format!(
             "{YES}write auth.json {LOGIN}\nout {URL}\noutn Paste code >\nread pasted\nout Error or not: {TOKEN}\nout {TOKEN}\n"
         );
@@ -42,7 +43,7 @@ async fn credential_on_screen_is_saved_and_never_reported() {
 }
 
 #[tokio::test]
-async fn login_fails_when_no_credential_appears_on_screen() {
+async fn login_fails_when_no_credential_appears_on_the_screen() {
     for terminal in TERMINALS {
         let world = World::new(terminal, &format!("{YES}write auth.json {LOGIN}\nout Error: tok-short\n"));
         world.start("token").unwrap();
@@ -54,7 +55,7 @@ async fn login_fails_when_no_credential_appears_on_screen() {
 }
 
 #[tokio::test]
-async fn login_succeeds_when_cli_exits_with_error_after_the_credential() {
+async fn login_succeeds_when_the_cli_exits_with_an_error_after_the_credential() {
     for terminal in TERMINALS {
         let world = World::new(terminal, &format!("out {TOKEN}\nexit 3\n"));
         world.start("token").unwrap();
@@ -77,7 +78,7 @@ async fn menu_prompts_are_answered_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn login_is_denied_and_cli_killed_when_refusal_is_printed() {
+async fn login_is_denied_and_the_cli_killed_when_a_denial_is_printed() {
     for terminal in TERMINALS {
         let script = format!("out {URL}\noutn Paste code >\nread pasted\nout Denied by the owner\nhang\n");
         let world = World::new(terminal, &script);
@@ -87,13 +88,13 @@ async fn login_is_denied_and_cli_killed_when_refusal_is_printed() {
         let end = world.end().await;
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::Denied));
-        assert_eq!(failure.message, "the login was refused: Denied by the owner");
+        assert_eq!(failure.message, "the login was denied: Denied by the owner");
         world.assert_no_process_left();
     }
 }
 
 #[tokio::test]
-async fn login_fails_as_cli_retired_when_program_prints_its_retirement() {
+async fn login_fails_as_cli_retired_when_the_program_reports_its_retirement() {
     for terminal in TERMINALS {
         let world = World::new(terminal, "out fake is no longer maintained. See https://example.test/x\n");
         world.start("menu").unwrap();
@@ -102,7 +103,7 @@ async fn login_fails_as_cli_retired_when_program_prints_its_retirement() {
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::CliRetired));
         assert_eq!(
             failure.message,
-            "the program is no longer the provider's CLI: fake is no longer maintained. See (address)"
+            "the program is no longer the provider's CLI: fake is no longer maintained. See (URL)"
         );
         let hint = "install the current CLI: cargo build --example fake_cli";
         assert_eq!(failure.hint.as_deref(), Some(hint));

@@ -1,4 +1,4 @@
-//! External secret managers: the error for each kind of misbehaviour.
+//! Tests of commands that print secrets: the error for each kind of misbehaviour.
 
 use std::path::Path;
 use std::process::Command;
@@ -22,14 +22,14 @@ async fn shell(script: &str) -> Result<String, SecretError> {
 }
 
 #[tokio::test]
-async fn secret_command_gives_the_answer_that_matches_its_end() {
+async fn secret_command_result_matches_how_the_command_ended() {
     assert_eq!(shell("echo sk-1").await, Ok("sk-1".to_owned()));
     assert_eq!(shell("echo sk-1; echo planted >&2").await, Ok("sk-1".to_owned()));
     assert_eq!(shell("echo sk-1; exit 3").await, Err(SecretError::Failed(Some(3))));
     assert_eq!(shell("echo sk-1; kill -9 $$").await, Err(SecretError::Failed(None)));
     assert_eq!(shell("true").await, Err(SecretError::Empty));
     assert_eq!(shell("echo one; echo two").await, Err(SecretError::NotText));
-    // The command's input is empty, and its environment is the given list.
+    // The command's input is empty, and its environment is exactly the given list.
     assert_eq!(shell("cat; echo \"$GIVEN$HOME$CARGO_MANIFEST_DIR\"").await, Ok("given".to_owned()));
     assert_eq!(shell("pwd").await, Ok("/".to_owned()));
     // The command is run without a shell.
@@ -49,7 +49,7 @@ async fn secret_command_output_is_limited_to_64_kib() {
     assert_eq!(shell("yes").await, Err(SecretError::TooLong));
 }
 
-/// Resolves when every process that holds the FIFO open for writing has ended. A thread of its own waits for that.
+/// Resolves when every process that holds the FIFO open for writing has exited. A separate thread waits for that.
 fn released(fifo: &Path) -> oneshot::Receiver<std::io::Result<Vec<u8>>> {
     assert!(Command::new("mkfifo").arg(fifo).status().unwrap().success());
     let fifo = fifo.to_owned();
@@ -59,7 +59,7 @@ fn released(fifo: &Path) -> oneshot::Receiver<std::io::Result<Vec<u8>>> {
 }
 
 #[tokio::test]
-async fn secret_command_is_ended_with_its_group_when_it_hangs() {
+async fn hanging_secret_command_is_killed_with_its_group() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let gone = released(&fifo);
@@ -67,28 +67,28 @@ async fn secret_command_is_ended_with_its_group_when_it_hangs() {
     let script = format!("exec 9>{}; echo sk-1; sleep 1000; true", fifo.display());
     let answer = asked(&["/bin/sh", "-c", &script], Duration::from_millis(300)).await;
     assert_eq!(answer, Err(SecretError::TimedOut));
-    tokio::time::timeout(PATIENCE, gone).await.expect("the group is gone").unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, gone).await.expect("the process group is still running").unwrap().unwrap();
 }
 
 #[tokio::test]
-async fn grandchild_is_ended_and_the_secret_counts_when_it_holds_the_output() {
+async fn grandchild_that_holds_the_output_is_killed_and_the_secret_counts() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let gone = released(&fifo);
-    // The shell opens the FIFO itself, so that it is open before anything can be ended.
+    // The shell opens the FIFO itself, so that it is open before anything can be killed.
     let script = format!("exec 9>{}; sleep 1000 & exec 9>&-; echo sk-1", fifo.display());
     assert_eq!(shell(&script).await, Ok("sk-1".to_owned()));
-    tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is gone").unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, gone).await.expect("the grandchild is still running").unwrap().unwrap();
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn grandchild_lives_on_when_it_left_the_group() {
+async fn grandchild_outside_the_group_keeps_running() {
     let dir = tempfile::tempdir().unwrap();
     let fifo = dir.path().join("held");
     let mut gone = released(&fifo);
-    // The grandchild is like the agent of a secret manager that stays for its user, but with the output still open. It
-    // ends when it receives a word, and the shell continues after the grandchild has left the group.
+    // The grandchild resembles the agent of a secret manager that keeps running for its user, but with the output still
+    // open. It exits when it receives a word, and the shell continues once the grandchild has left the group.
     let [word, left] = ["word", "left"].map(|name| dir.path().join(name));
     assert!(Command::new("mkfifo").args([&word, &left]).status().unwrap().success());
     let agent = format!("echo > {}; exec cat {}", left.display(), word.display());

@@ -1,4 +1,4 @@
-//! The rules by which a CLI chooses one of several credentials.
+//! Tests of the rules by which a CLI chooses one of several credentials.
 
 use auth_spawner::{Credential, Proof};
 use serde_json::{Value, json};
@@ -13,9 +13,9 @@ fn no_login(reason: &str) -> Proof {
     Proof::Incomplete { reason: reason.to_owned() }
 }
 
-/// The expected results are those of `codex login status` 0.171. A test of the daemon compares the two.
+/// The expected results match `codex login status` 0.171. A test of the daemon compares the two.
 #[test]
-fn codex_login_counts_when_codex_would_use_its_tokens() {
+fn codex_login_counts_only_when_codex_would_use_its_tokens() {
     let tokens = json!({"id_token": jwt(&json!({"email": "a@x"})), "access_token": jwt(&json!({"exp": 1_893_456_000})),
         "refresh_token": "rt"});
     let used = login(Credential {
@@ -24,7 +24,7 @@ fn codex_login_counts_when_codex_would_use_its_tokens() {
         refreshable: true,
         ..Credential::default()
     });
-    let key = "the CLI would use the key in auth.json (/OPENAI_API_KEY) and not this login";
+    let key = "the CLI would use the key in auth.json (/OPENAI_API_KEY) instead of this login";
     let selects =
         |mode: &str| format!("auth.json selects {mode} (/auth_mode), so the CLI would not use this login");
     for (mode, api_key, expected) in [
@@ -43,7 +43,7 @@ fn codex_login_counts_when_codex_would_use_its_tokens() {
         let file = json!({"auth_mode": mode, "OPENAI_API_KEY": api_key, "tokens": tokens}).to_string();
         assert_eq!(look("codex", &[("auth.json", file.clone())]), expected, "{file}");
     }
-    // Older versions wrote no mode and, without a key, no member for it.
+    // Older versions wrote no mode and, without a key, no member for the key.
     let bare = json!({"tokens": tokens}).to_string();
     assert_eq!(look("codex", &[("auth.json", bare)]), used);
     let key_only = json!({"auth_mode": "apikey", "OPENAI_API_KEY": "sk-x"}).to_string();
@@ -51,7 +51,7 @@ fn codex_login_counts_when_codex_would_use_its_tokens() {
 }
 
 #[test]
-fn login_has_an_unknown_end_when_its_end_cannot_be_read() {
+fn login_expiry_is_unknown_when_it_cannot_be_read() {
     let codex = |access: &str| {
         let tokens = json!({"id_token": jwt(&json!({})), "access_token": access, "refresh_token": "rt"});
         look("codex", &[("auth.json", json!({"auth_mode": "chatgpt", "tokens": tokens}).to_string())])
@@ -84,7 +84,7 @@ fn login_has_an_unknown_end_when_its_end_cannot_be_read() {
     assert_eq!(look("kimi-code", &[("credentials/kimi-code.json", kimi)]), login(expected));
 }
 
-/// The expected results follow the tokens that Copilot 1.0.102 sent to a test server.
+/// The expected results match the tokens that Copilot 1.0.102 sent to a test server.
 #[test]
 fn copilot_login_belongs_to_the_last_logged_in_user() {
     let host = "https://github.com";
@@ -107,24 +107,24 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
     check(&["ann:github", "bob:github"], Some("bob"), Ok(Some("bob")));
     check(&["ann:github", "bob"], Some("bob"), Ok(Some("bob")));
     check(&["ann", "ann:github"], Some("ann"), Ok(Some("ann")));
-    let missing = "config.json selects https://github.com:cleo and holds no login of that name";
+    let missing = "config.json selects https://github.com:cleo but contains no login with that name";
     check(&["ann:github"], Some("cleo"), Err(missing));
     check(&["ann:github"], None, Ok(None));
-    check(&[], None, Err("config.json holds no login: the file has no token (/authTokens/*/token)"));
-    // An empty slot of the selected user is not replaced by another user's slot.
+    check(&[], None, Err("config.json contains no login: the file has no token (/authTokens/*/token)"));
+    // An empty slot of the selected user is not replaced with another user's slot.
     let file = json!({"authTokens": {(format!("{host}:ann:github")): {"token": "gho"}, (format!("{host}:bob:github")): {}},
         "lastLoggedInUser": {"host": host, "login": "bob"}});
-    let missing = no_login("config.json selects https://github.com:bob and holds no login of that name");
+    let missing = no_login("config.json selects https://github.com:bob but contains no login with that name");
     assert_eq!(look("copilot", &[("config.json", file.to_string())]), missing);
 }
 
-/// The expected results are those of `gh auth token` 2.23. A test of the daemon compares the two. The token beside
-/// `user` is the active one in newer versions too: `gh auth switch` copies it there from below `users`.
+/// The expected results match `gh auth token` 2.23. A test of the daemon compares the two. The token next to `user` is
+/// the active one in newer versions as well: `gh auth switch` copies it there from `users`.
 #[test]
 fn github_login_is_the_token_that_gh_would_use() {
     let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
-    let missing = || no_login("hosts.yml holds no login: the file has no token (/github.com/oauth_token)");
-    // Without an active token in the file, gh asks the keyring.
+    let missing = || no_login("hosts.yml contains no login: the file has no token (/github.com/oauth_token)");
+    // If the file has no active token, gh asks the keyring.
     let keyring = || Proof::InKeyring {
         reason: "gh stored the token in your keyring, where srvd does not look".to_owned(),
         hint: "log in again with srvd and gh 2.26 or newer".to_owned(),
@@ -145,9 +145,9 @@ fn github_login_is_the_token_that_gh_would_use() {
     }
 }
 
-/// The expected results follow Gemini 0.61 with both a login and a selected method.
+/// The expected results match Gemini 0.61 with both a login and a selected method.
 #[test]
-fn gemini_login_counts_when_its_settings_select_it() {
+fn gemini_login_counts_only_when_its_settings_select_it() {
     let creds = json!({"access_token": "a", "refresh_token": "r"}).to_string();
     let used = || login(Credential { refreshable: true, ..Credential::default() });
     let selects = |kind: &str| {
@@ -161,7 +161,7 @@ fn gemini_login_counts_when_its_settings_select_it() {
         (format!("// mine\n{}", selected("gemini-api-key")), selects("gemini-api-key")),
         (selected("vertex-ai"), selects("vertex-ai")),
         ("{}".to_owned(), used()),
-        // Half a file selects no method.
+        // A truncated file selects no method.
         (selected("gemini-api-key")[..20].to_owned(), used()),
     ] {
         let files = [(".gemini/oauth_creds.json", creds.clone()), (".gemini/settings.json", settings)];
@@ -171,14 +171,14 @@ fn gemini_login_counts_when_its_settings_select_it() {
 }
 
 #[test]
-fn pi_login_is_that_of_the_default_provider_or_else_the_first() {
+fn pi_login_is_the_default_providers_or_else_the_first() {
     let member = |end: i64| json!({"type": "oauth", "access": "a", "refresh": "r", "expires": end});
     let auth =
         json!({"anthropic": member(1), "google": {"type": "api_key", "key": "k"}, "openai-codex": member(2)});
     for (settings, end) in [
         (Some(r#"{"defaultProvider": "openai-codex"}"#), 2),
         (Some(r#"{"defaultProvider": "anthropic"}"#), 1),
-        // pi would use this key first, but its logins count all the same.
+        // pi would use this key first, but its logins still count.
         (Some(r#"{"defaultProvider": "google"}"#), 1),
         (Some(r#"{"defaultProvider": "groq"}"#), 1),
         (Some("{}"), 1),
@@ -192,7 +192,7 @@ fn pi_login_is_that_of_the_default_provider_or_else_the_first() {
 }
 
 #[test]
-fn opencode_login_is_openai_or_else_any_that_opencode_would_use() {
+fn opencode_login_is_openai_or_else_any_usable_one() {
     let oauth = |end: i64, account: &str| json!({"type": "oauth", "access": "a", "refresh": "r", "expires": end, "accountId": account});
     let key = json!({"type": "api", "key": "sk-zen"});
     let refreshable = Credential { refreshable: true, ..Credential::default() };
@@ -210,7 +210,7 @@ fn opencode_login_is_openai_or_else_any_that_opencode_would_use() {
     ] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), login(expected), "{file}");
     }
-    let reason = "auth.json holds no login: the file has no access token (/openai/access)";
+    let reason = "auth.json contains no login: the file has no access token (/openai/access)";
     for file in [json!({}), json!({"openai": {"type": "oauth"}}), json!({"openai": "text"})] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), no_login(reason), "{file}");
     }

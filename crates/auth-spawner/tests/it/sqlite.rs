@@ -1,4 +1,4 @@
-//! Logins in a `SQLite` database that its CLI may be writing to.
+//! Tests of logins in a `SQLite` database to which the CLI may be writing.
 
 use std::path::{Path, PathBuf};
 
@@ -42,7 +42,7 @@ impl World {
     fn prove(&self) -> Proof {
         let before = names(self.dir.path());
         let proof = prove(&self.cli, self.dir.path());
-        assert_eq!(names(self.dir.path()), before, "reading leaves nothing behind");
+        assert_eq!(names(self.dir.path()), before, "reading must not leave anything behind");
         proof
     }
 
@@ -84,7 +84,7 @@ fn login() -> Proof {
 }
 
 #[test]
-fn login_is_read_from_database_and_its_wal_at_each_page_size() {
+fn login_is_read_from_the_database_and_its_wal_at_each_page_size() {
     for size in [512, 4096, 65536] {
         for log in [false, true] {
             let world = World::new();
@@ -93,7 +93,7 @@ fn login_is_read_from_database_and_its_wal_at_each_page_size() {
             assert_eq!(world.prove(), Proof::Absent, "no row yet");
             put(&database, STORE);
             assert_eq!(world.prove(), login(), "log {log}, pages of {size}");
-            // Pages are added and freed, and a value is on overflow pages.
+            // Pages are added and freed, and a value is stored on overflow pages.
             put(&database, &format!("{STORE}{}", " ".repeat(300_000)));
             assert_eq!(world.prove(), login());
             put(&database, STORE);
@@ -106,7 +106,7 @@ fn login_is_read_from_database_and_its_wal_at_each_page_size() {
 }
 
 #[test]
-fn wal_without_checkpoint_counts_up_to_last_commit() {
+fn wal_without_checkpoint_counts_up_to_the_last_commit() {
     let world = World::new();
     let mut database = world.open(&format!("{WAL} {TABLE}"));
     put(&database, "{}");
@@ -117,16 +117,16 @@ fn wal_without_checkpoint_counts_up_to_last_commit() {
     assert_eq!(print(), before, "not committed");
     assert!(matches!(world.prove(), Proof::Incomplete { .. }));
     change.commit().unwrap();
-    assert_ne!(print(), before, "only the log has changed");
+    assert_ne!(print(), before, "a change in the log must count");
     assert_eq!(world.prove(), login());
     let after = print();
     database.execute("INSERT INTO config_machine_state VALUES ('other', 'x')", []).unwrap();
-    assert_eq!(print(), after, "another row is none of the login's business");
-    // A new log begins after a checkpoint. The frames of the old log are behind its own frames and do not count.
+    assert_eq!(print(), after, "a different row must not affect the login");
+    // A new log starts after a checkpoint. Frames of the old log follow its own frames and do not count.
     database.execute_batch("PRAGMA wal_checkpoint(RESTART)").unwrap();
     database.execute("DELETE FROM config_machine_state", []).unwrap();
     assert_eq!(world.prove(), Proof::Absent);
-    // A crash of the CLI in the middle of a write.
+    // The CLI crashes in the middle of a write.
     put(&database, STORE);
     put(&database, "{}");
     let log = world.dir.path().join("state/openclaw.sqlite-wal");
@@ -141,11 +141,11 @@ fn wal_without_checkpoint_counts_up_to_last_commit() {
     let mut flipped = whole;
     flipped[40] ^= 1;
     std::fs::write(&torn, &flipped).unwrap();
-    assert!(!matches!(crashed.prove(), Proof::Unreadable { .. }), "a damaged log ends where it is damaged");
+    assert!(!matches!(crashed.prove(), Proof::Unreadable { .. }), "a damaged log must end at the damage");
 }
 
 #[test]
-fn database_is_not_read_when_transaction_without_wal_is_open() {
+fn database_is_not_read_during_a_transaction_without_wal() {
     let world = World::new();
     let mut database = world.open(&format!("PRAGMA cache_size = 1; PRAGMA cache_spill = 1; {TABLE}"));
     put(&database, STORE);
@@ -160,7 +160,7 @@ fn database_is_not_read_when_transaction_without_wal_is_open() {
 }
 
 #[test]
-fn database_is_refused_when_hostile_or_damaged() {
+fn database_is_rejected_when_malicious_or_damaged() {
     let check = |script: &str, expect: &str| {
         let world = World::new();
         drop(world.open(script));
@@ -168,13 +168,13 @@ fn database_is_refused_when_hostile_or_damaged() {
     };
     let view =
         "CREATE VIEW config_machine_state AS SELECT 'authProfiles.store' AS state_key, '{}' AS value_json";
-    check(view, "config_machine_state is not a plain table");
+    check(view, "config_machine_state is not an ordinary table");
     let hidden =
         "CREATE TABLE config_machine_state (state_key TEXT, value_json TEXT AS (hex(zeroblob(500000))))";
-    check(hidden, "config_machine_state has no plain column value_json");
+    check(hidden, "config_machine_state has no ordinary column value_json");
     check(
         "CREATE TABLE config_machine_state (state_key TEXT)",
-        "config_machine_state has no plain column value_json",
+        "config_machine_state has no ordinary column value_json",
     );
     let put = "INSERT INTO config_machine_state VALUES ('authProfiles.store',";
     let plain = "CREATE TABLE config_machine_state (state_key, value_json);";

@@ -1,5 +1,5 @@
-//! A CLI's drawing on its terminal, and its queries to the terminal. The CLIs here are shell scripts, because they have
-//! to set the terminal's modes.
+//! Tests of what a CLI draws on its terminal, and of its queries to the terminal. The CLIs here are shell scripts,
+//! because they have to set terminal modes.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -10,7 +10,7 @@ use crate::harness::World;
 
 const URL: &str = "https://login.example.test/authorize?state=S1";
 
-/// Creates a world whose CLI is this shell script. The CLI's check reports that there is no login.
+/// Creates a home whose CLI is this shell script. The CLI's check command reports that there is no login.
 fn world(script: &str) -> World {
     let world = World::new(Terminal::WIDE, "");
     let text = format!("#!/bin/sh\n[ \"$1\" = status ] && exit 1\n{script}\n");
@@ -45,9 +45,9 @@ async fn terminal_answers_cursor_and_device_queries() {
     }
 }
 
-/// The CLI queries without end and never reads, so its input is full of answers.
+/// The CLI sends endless queries and never reads, so its input is full of replies.
 #[tokio::test]
-async fn login_shows_its_url_and_cancels_when_the_cli_only_sends_queries() {
+async fn login_shows_its_url_and_can_be_cancelled_when_the_cli_only_sends_queries() {
     let world = world(&format!(
         "stty raw -echo; printf '{URL}\\r\\n'\n\
          while :; do printf '\\033[6n\\033[c\\033[6n\\033[c\\033[6n\\033[c\\033[6n\\033[c'; done"
@@ -58,9 +58,9 @@ async fn login_shows_its_url_and_cancels_when_the_cli_only_sends_queries() {
     world.assert_no_process_left();
 }
 
-/// The answer to the query before the paste is written first and whole.
+/// The reply to the query before the paste is written first, and completely.
 #[tokio::test]
-async fn query_reply_is_written_whole_before_a_paste() {
+async fn query_reply_is_written_completely_before_a_paste() {
     let world = world(&format!(
         "stty raw -echo; printf '{URL}\\r\\nPaste code > \\033[6n'\n\
          answer=$(dd bs=1 count=12 2>/dev/null | tr -dc '0-9;a-zA-Z#')\n\
@@ -73,8 +73,8 @@ async fn query_reply_is_written_whole_before_a_paste() {
 }
 
 #[tokio::test]
-async fn url_is_read_when_a_spinner_never_stops_drawing() {
-    // The address is drawn by cursor moves, in two halves, and the cursor never rests on it.
+async fn url_is_read_while_a_spinner_keeps_drawing() {
+    // The URL is drawn with cursor moves, in two halves, and the cursor never rests on it.
     let world = world(
         "printf '\\033[H\\033[2J\\033[3;10H//login.example.test/authorize\\033[3;4Hhttps:\\033[3;40H?state=S1\\033[1;1H'\n\
          while :; do printf '\\033[1;1H|'; sleep 0.02; printf '\\033[1;1H-'; sleep 0.02; done",

@@ -1,4 +1,4 @@
-//! The HTTP side of the examples: an upgrade to a WebSocket, and POSTs.
+//! The HTTP side of the examples: WebSocket upgrades and POST requests.
 
 use std::convert::Infallible;
 
@@ -14,12 +14,13 @@ use rpc_engine::{Engine, accept_key};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::task::TaskTracker;
 
-/// The longest body of a POST, in bytes.
+/// The maximum size of a POST body, in bytes.
 const BODY_BYTES: usize = 1 << 20;
 
-/// Serves one HTTP connection. An upgraded connection is served in a task of `tasks`.
+/// Serves one HTTP connection. An upgraded connection runs in a task tracked by `tasks`.
 ///
-/// A server on a network must also check `Host`, `Origin` and a token before it upgrades, and bound the time for a head.
+/// A server on a network must also check `Host`, `Origin` and a token before it upgrades, and limit how long a client
+/// may take to send the request head.
 pub(crate) async fn serve_http<S>(engine: Engine, stream: S, tasks: TaskTracker) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -41,7 +42,7 @@ async fn answer(
         let upgrade = hyper::upgrade::on(&mut request);
         let engine = engine.clone();
         tasks.spawn(async move {
-            // The client may disconnect before the upgrade, and then there is nothing to serve.
+            // The client may disconnect before the upgrade, which leaves nothing to serve.
             if let Ok(upgraded) = upgrade.await {
                 engine.serve(TokioIo::new(upgraded), Bytes::new()).await;
             }

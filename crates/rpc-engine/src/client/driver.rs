@@ -17,7 +17,7 @@ use super::{CallError, ClientEvent, ClientOptions};
 use crate::events::{Cursor, Subscribed};
 use crate::wire::RpcError;
 
-/// The number of pending requests from which those whose callers gave up are removed.
+/// The number of pending requests at which abandoned entries are removed.
 const PENDING: usize = 256;
 
 type Answer<T> = oneshot::Sender<Result<T, CallError>>;
@@ -29,13 +29,13 @@ pub(super) enum Command {
     Unsubscribe { number: u64 },
 }
 
-/// A subscription that the server has accepted.
+/// A subscription accepted by the server.
 pub(super) struct NewSubscription {
     pub(super) number: u64,
     pub(super) events: mpsc::Receiver<ClientEvent>,
 }
 
-/// The purpose of a request whose reply is pending.
+/// The purpose of a request that is waiting for its reply.
 enum Pending {
     Call(Answer<Box<RawValue>>),
     Subscribe { topics: Vec<String>, answer: Answer<NewSubscription> },
@@ -43,7 +43,7 @@ enum Pending {
     Unsubscribe,
 }
 
-/// A subscription on the client's side. It outlives the connection.
+/// A client-side subscription. It outlives the connection.
 struct Listener {
     topics: Vec<String>,
     server_id: String,
@@ -61,7 +61,7 @@ pub(super) struct Driver {
     listeners: HashMap<u64, Listener>,
     last_number: u64,
     last_message: Instant,
-    /// True when no handle is left, so that no command will follow.
+    /// True once all handles have been dropped, so no further command can arrive.
     no_handles: bool,
 }
 
@@ -160,7 +160,7 @@ impl Driver {
             if let Poll::Ready(next) = self.socket.poll_message(cx) {
                 return Poll::Ready(next.map_or(Step::Lost, Step::Message));
             }
-            // Each command is one flush, so the next one is taken after the previous one has been written.
+            // Commands are flushed one at a time: the next is taken only after the previous one has been written.
             if self.socket.is_flushed() && !self.no_handles {
                 match self.commands.poll_recv(cx) {
                     Poll::Ready(Some(command)) => return Poll::Ready(Step::Command(command)),
@@ -203,7 +203,8 @@ impl Driver {
             method: &'a str,
             params: &'a RawValue,
         }
-        // Callers that gave up leave their entry behind. These entries must not pile up when a server never answers.
+        // Abandoned requests leave their entries behind. Remove them so that they do not accumulate if the server never
+        // answers.
         if self.pending.len() >= PENDING {
             self.pending.retain(|_, pending| !matches!(pending, Pending::Call(answer) if answer.is_closed()));
         }
@@ -232,7 +233,8 @@ impl Driver {
                     self.answer(pending, result);
                 }
             }
-            // An error without an id refers to a message that the server could not read. It may be any pending message.
+            // An error without an id is about a message that the server could not parse, which may be any pending
+            // request.
             (None, _, _) => {
                 if let Some(error) = incoming.error {
                     for (_, pending) in std::mem::take(&mut self.pending) {
@@ -268,7 +270,7 @@ impl Driver {
             },
             Pending::Resume { number } => match (subscribed(result), self.listeners.get_mut(&number)) {
                 (Ok(subscribed), Some(listener)) => listener.resume(subscribed),
-                // A subscription that the server no longer accepts ends. Its reader sees the end.
+                // The server no longer accepts this subscription. Dropping it lets its reader see the end.
                 _ => drop(self.listeners.remove(&number)),
             },
             Pending::Unsubscribe => {}
@@ -309,7 +311,7 @@ impl Driver {
         }
     }
 
-    /// Connects again until it succeeds or the time for it is over. Returns false when the client has to end.
+    /// Reconnects, retrying until it succeeds or the time limit expires. Returns false if the client must stop.
     async fn reconnect(&mut self) -> bool {
         let Some(connector) = self.connector.clone() else { return false };
         let deadline = Instant::now() + self.options.reconnect_for;
@@ -345,8 +347,8 @@ impl Driver {
 }
 
 impl Listener {
-    /// Delivers a notification that stands for this many events. Returns false when the receiver is gone. Events that do
-    /// not fit are counted and reported later.
+    /// Delivers a notification that represents `events` events. Returns false if the receiver has been dropped. Events
+    /// that do not fit are counted and reported later.
     fn deliver(&mut self, event: ClientEvent, seq: u64, events: u64) -> bool {
         if self.missed > 0 {
             let newest = seq.saturating_sub(1);
@@ -369,8 +371,8 @@ impl Listener {
         }
     }
 
-    /// Applies the reply to a repeated subscription. Replayed events follow and move the cursor, so only a new epoch or
-    /// a loss sets it to the newest event.
+    /// Applies the reply to a renewed subscription. Replayed events follow and advance the cursor, so the cursor jumps
+    /// to the newest event only if the epoch changed or events were lost.
     fn resume(&mut self, subscribed: Subscribed) {
         self.server_id = subscribed.subscription_id;
         if subscribed.lagged {

@@ -2,8 +2,8 @@
 //!
 //! One task owns the socket and ends when the last handle is dropped. Handles send it commands over a bounded queue.
 //!
-//! The room may use `wire`, and of `events` and `methods` only the types that a client sends or receives. Everything that a
-//! server alone needs must not be in it.
+//! The room may use `wire`, and only those types of `events` and `methods` that a client sends or receives. It must not
+//! contain anything that only a server needs.
 
 mod driver;
 mod socket;
@@ -27,10 +27,11 @@ use crate::wire::{Limits, RpcError};
 use driver::{Command, Driver, NewSubscription};
 use socket::{Connector, Link, handshake};
 
-/// The number of commands that wait for the client's task.
+/// The capacity of the command queue to the client's task.
 const COMMANDS: usize = 64;
 
-/// A connection to a server. Cheap to clone; the connection closes when the last clone and subscription are gone.
+/// A connection to a server. Cheap to clone. The connection closes when the last clone and the last subscription are
+/// dropped.
 #[derive(Clone)]
 pub struct Client {
     commands: mpsc::Sender<Command>,
@@ -39,7 +40,7 @@ pub struct Client {
     task: TaskTracker,
 }
 
-/// A bearer token. `Debug` does not show it.
+/// A bearer token. Its `Debug` output hides the token.
 #[derive(Clone)]
 pub struct BearerToken(String);
 
@@ -55,7 +56,7 @@ impl fmt::Debug for BearerToken {
     }
 }
 
-/// The options of a connection.
+/// Connection options.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// The `Host` header.
@@ -64,20 +65,20 @@ pub struct ClientOptions {
     pub path: String,
     /// The bearer token, sent as `Authorization: Bearer`.
     pub bearer: Option<BearerToken>,
-    /// The server's names for the event methods.
+    /// The names that the server uses for its event methods and notifications.
     pub events: EventNames,
-    /// The limits of the client. `message_bytes` and `frame_bytes` bound the messages that are accepted.
-    /// `outbound_messages` bounds the events that wait for their reader. `idle` is the silence after which the
-    /// connection counts as lost.
+    /// The client's limits. `message_bytes` and `frame_bytes` limit incoming messages, `outbound_messages` limits the
+    /// events queued for each reader, and `idle` is how long the server may stay silent before the connection is
+    /// considered lost.
     pub limits: Limits,
-    /// Longest time that a call or the handshake may take.
+    /// The maximum duration of a call or of the handshake.
     pub timeout: Duration,
-    /// Longest time that a client with a connector tries to reconnect.
+    /// The maximum time for which a client with a connector keeps trying to reconnect.
     pub reconnect_for: Duration,
 }
 
 impl ClientOptions {
-    /// Creates options with 60 s for a call, 60 s for a reconnect, and messages of up to 16 MiB.
+    /// Creates options with a call timeout of 60 s, a reconnect limit of 60 s, and a message limit of 16 MiB.
     pub fn new(host: impl Into<String>, path: impl Into<String>, events: EventNames) -> Self {
         let limits = Limits { message_bytes: 16 << 20, frame_bytes: 16 << 20, ..Limits::default() };
         let minute = Duration::from_mins(1);
@@ -89,53 +90,53 @@ impl ClientOptions {
 /// The names of the event methods and notifications.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventNames {
-    /// Notification that carries one event.
+    /// The notification that carries one event.
     pub event: &'static str,
-    /// Notification that reports lost events.
+    /// The notification that reports lost events.
     pub lagged: &'static str,
-    /// Method that subscribes: `{topics, since?}`.
+    /// The method that subscribes: `{topics, since?}`.
     pub subscribe: &'static str,
-    /// Method that unsubscribes: `{subscriptionId}`.
+    /// The method that unsubscribes: `{subscriptionId}`.
     pub unsubscribe: &'static str,
 }
 
-/// The reason why there is no connection.
+/// An error from connecting to a server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The server refused the handshake with this HTTP status: 401 for the token, 403 for the host or origin.
-    #[error("the server refused the connection with HTTP status {0}")]
+    /// The server rejected the handshake with this HTTP status: 401 for a bad token, 403 for a bad host or origin.
+    #[error("the server rejected the connection with HTTP status {0}")]
     Refused(u16),
-    /// The stream failed.
+    /// The underlying stream failed.
     #[error("the connection failed; check that the server is running")]
     Io(#[from] io::Error),
-    /// The other side does not speak WebSocket, or the options cannot be written as HTTP.
+    /// The peer does not speak WebSocket, or the options do not form a valid HTTP request.
     #[error("the WebSocket handshake failed: {0}")]
     Handshake(String),
-    /// The handshake took too long.
-    #[error("the server did not finish the WebSocket handshake in time")]
+    /// The handshake timed out.
+    #[error("the WebSocket handshake timed out")]
     Timeout,
 }
 
-/// The reason why a call has no result.
+/// An error from a call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The server answered with an error.
+    /// The server returned an error.
     #[error("{0}")]
     Rpc(RpcError),
-    /// The connection ended before the answer was received. It is not known whether the call took effect.
-    #[error("the connection closed before the answer was received")]
+    /// The connection closed before the reply arrived. The call may or may not have taken effect.
+    #[error("the connection closed before the reply arrived")]
     Closed,
-    /// The answer was not received in time. It is not known whether the call took effect.
+    /// The call timed out. It may or may not have taken effect.
     #[error("the server did not answer in time")]
     Timeout,
-    /// The parameters are not JSON, or the answer does not have the type that the method promises.
-    #[error("the server and the client do not agree on the method: {0}")]
+    /// The parameters could not be encoded as JSON, or the result does not match the method's result type.
+    #[error("the client and the server disagree about the method: {0}")]
     Protocol(String),
 }
 
-/// An item that a subscription delivers.
+/// An item delivered by a subscription.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum ClientEvent {
@@ -147,19 +148,19 @@ pub enum ClientEvent {
         seq: u64,
         /// The time of the event, in Unix milliseconds.
         at: i64,
-        /// The data of the event, defined by the server.
+        /// The event data, defined by the server.
         data: Option<Value>,
     },
-    /// Events were lost in the queue of the server or of this client. The state has to be fetched again.
+    /// Events were lost because the server's queue or this client's queue was full. Fetch the state again.
     Lagged {
         /// The number of lost events.
         missed: u64,
         /// The sequence number of the newest lost event.
         seq: u64,
     },
-    /// The connection was lost and has been restored.
+    /// The connection was lost and has been re-established.
     Reconnected {
-        /// True if events were lost meanwhile, so that the state has to be fetched again.
+        /// True if events were lost in the meantime, in which case the state must be fetched again.
         lagged: bool,
     },
 }
@@ -169,7 +170,7 @@ pub enum ClientEvent {
 pub struct Dialed<S> {
     /// The stream.
     pub stream: S,
-    /// The token. A restarted server may have a new one.
+    /// The token. It may change when the server restarts.
     pub bearer: Option<BearerToken>,
 }
 
@@ -181,11 +182,10 @@ pub struct Subscription {
 }
 
 impl Client {
-    /// Does the handshake on a stream that is already connected. The client does not reconnect: it ends with the
-    /// stream.
+    /// Performs the handshake on a connected stream. The client does not reconnect: it ends when the stream ends.
     ///
     /// # Errors
-    /// [`ClientError`] when the server refuses the handshake, does not answer it in time, or the stream fails.
+    /// [`ClientError`] if the server rejects the handshake, the handshake times out, or the stream fails.
     pub async fn connect<S>(stream: S, options: ClientOptions) -> Result<Self, ClientError>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -194,11 +194,11 @@ impl Client {
         Self::start(link, None, options).await
     }
 
-    /// Connects through `dial`, and reconnects whenever the connection is lost. Subscriptions continue where they
-    /// stopped.
+    /// Connects by calling `dial`, and reconnects whenever the connection is lost. Subscriptions resume where they left
+    /// off.
     ///
     /// # Errors
-    /// As [`Self::connect`], and [`ClientError::Io`] when `dial` fails.
+    /// As for [`Self::connect`], and [`ClientError::Io`] if `dial` fails.
     pub async fn connect_with<F, Fut, S>(dial: F, options: ClientOptions) -> Result<Self, ClientError>
     where
         F: Fn() -> Fut + Send + Sync + 'static,
@@ -225,18 +225,18 @@ impl Client {
         let socket = handshake(link, &options).await?;
         let timeout = options.timeout;
         let (commands, inbox) = mpsc::channel(COMMANDS);
-        // The task ends when the connection ends for good or the last sender of its inbox is dropped.
+        // The task ends when the connection ends for good or when the last sender of its command queue is dropped.
         let task = TaskTracker::new();
         task.spawn(Driver::new(socket, inbox, connector, options).run());
         task.close();
         Ok(Self { commands, timeout, task })
     }
 
-    /// Calls a method by its request type.
+    /// Calls a method, identified by its request type.
     ///
     /// # Errors
-    /// [`CallError`] when the server answers with an error or with another type, when the connection closes before the
-    /// answer, or when there is no answer in time.
+    /// [`CallError`] if the server returns an error, the result has the wrong type, the connection closes before the
+    /// reply arrives, or the call times out.
     pub async fn call<P>(&self, params: &P) -> Result<P::Result, CallError>
     where
         P: Params + Serialize,
@@ -248,15 +248,15 @@ impl Client {
     /// Calls a method by name.
     ///
     /// # Errors
-    /// As [`Self::call`].
+    /// As for [`Self::call`].
     pub async fn call_raw(&self, method: &str, params: &impl Serialize) -> Result<Value, CallError> {
         self.request(method, params).await
     }
 
-    /// Subscribes to topics: exact names, or prefixes that end in `*`.
+    /// Subscribes to topics. A topic is an exact name, or a prefix ending in `*`.
     ///
     /// # Errors
-    /// As [`Self::call`].
+    /// As for [`Self::call`].
     pub async fn subscribe(
         &self,
         topics: impl IntoIterator<Item = impl Into<String>>,
@@ -268,7 +268,7 @@ impl Client {
         Ok(Subscription { events, commands: self.commands.clone(), number })
     }
 
-    /// Waits until the connection has ended for good and the client's task with it.
+    /// Waits until the connection has ended for good and the client's task has finished.
     pub async fn closed(&self) {
         self.task.wait().await;
     }
@@ -282,11 +282,11 @@ impl Client {
         let (answer, answered) = oneshot::channel();
         let command = Command::Call { method: method.to_owned(), params, answer };
         let result: Box<RawValue> = self.exchange(command, answered).await?;
-        // serde's messages quote values and a result may hold a secret, so only the position is reported.
+        // serde's messages quote values and the result may contain a secret, so report only the position.
         serde_json::from_str(result.get()).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             CallError::Protocol(format!(
-                "the result of {method} has another type at line {line} column {column}"
+                "the result of {method} has an unexpected type at line {line} column {column}"
             ))
         })
     }
@@ -319,7 +319,7 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        // If the queue is full, the driver notices the end at the next event, whose receiver is gone.
+        // If the queue is full, the driver notices the dropped receiver when it delivers the next event.
         let _ = self.commands.try_send(Command::Unsubscribe { number: self.number });
     }
 }

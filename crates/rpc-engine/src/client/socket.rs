@@ -1,4 +1,4 @@
-//! The client's side of a WebSocket: the handshake, and one step of reading and writing.
+//! The client side of a WebSocket: the handshake, and a combined read and write step.
 
 use std::future::Future;
 use std::io;
@@ -25,12 +25,12 @@ pub(super) struct Link {
     pub(super) bearer: Option<BearerToken>,
 }
 
-/// A function that connects again.
+/// A function that opens a new connection.
 pub(super) type Connector =
     Arc<dyn Fn() -> Pin<Box<dyn Future<Output = io::Result<Link>> + Send>> + Send + Sync>;
 
-/// A WebSocket that is read while a flush waits. Otherwise a server that stops reading until its replies are read could
-/// deadlock with a client that stops reading until its requests are written.
+/// A WebSocket that keeps reading while a flush is pending. Otherwise, a server that stops reading until its replies
+/// are read could deadlock with a client that stops reading until its requests are written.
 pub(super) struct Socket {
     inner: WebSocketStream<Box<dyn Io>>,
     flushing: bool,
@@ -48,7 +48,7 @@ impl Socket {
         !self.flushing
     }
 
-    /// Writes the queued messages and returns the next received message, or `None` when the connection has ended.
+    /// Writes the queued messages and returns the next received message, or `None` if the connection has ended.
     pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if self.flushing {
             match Pin::new(&mut self.inner).poll_flush(cx) {
@@ -57,12 +57,12 @@ impl Socket {
                 Poll::Pending => {}
             }
         }
-        // A failed read and an orderly end are the same to the caller: the connection delivers nothing more.
+        // A read error and a clean close are the same to the caller: no more messages will arrive.
         Pin::new(&mut self.inner).poll_next(cx).map(|next| next.and_then(Result::ok))
     }
 }
 
-/// Upgrades a stream, within the options' timeout.
+/// Upgrades a stream to a WebSocket, subject to the configured timeout.
 pub(super) async fn handshake(link: Link, options: &ClientOptions) -> Result<Socket, ClientError> {
     let mut request = Request::builder()
         .uri(format!("ws://{}{}", options.host, options.path))
@@ -92,7 +92,7 @@ pub(super) async fn handshake(link: Link, options: &ClientOptions) -> Result<Soc
 
 #[cfg(test)]
 impl Socket {
-    /// Returns a socket whose handshake is taken as done.
+    /// Returns a socket that skips the handshake.
     pub(super) async fn upgraded(stream: tokio::io::DuplexStream) -> Self {
         let role = tokio_tungstenite::tungstenite::protocol::Role::Client;
         let stream: Box<dyn Io> = Box::new(stream);

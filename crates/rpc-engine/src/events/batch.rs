@@ -1,4 +1,4 @@
-//! Events that are queued and written together because they were published together.
+//! Batches: events that were published together and are therefore queued and written together.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,10 +6,10 @@ use bytes::Bytes;
 
 use crate::wire::put_text_frame;
 
-/// The largest number of events in one batch. It bounds the memory that the encoded frames of a connection take.
+/// The maximum number of events in a batch. It limits the memory used by a connection's encoded frames.
 pub(super) const MAX_BATCH_EVENTS: usize = 64;
 
-/// An event with its notification encoded once, up to the subscription id.
+/// An event whose notification is encoded once, except for the subscription id.
 pub(super) struct Event {
     pub(super) seq: u64,
     pub(super) topic: String,
@@ -17,7 +17,7 @@ pub(super) struct Event {
 }
 
 impl Event {
-    /// The approximate size of a frame in bytes, precise enough to bound a queue.
+    /// The approximate frame size in bytes, accurate enough to bound a queue.
     fn len(&self) -> usize {
         self.head.len() + 8
     }
@@ -27,11 +27,11 @@ impl Event {
     }
 }
 
-/// Events in order, for all subscriptions to the same topics.
+/// Events in order, shared by all subscriptions with the same topics.
 pub(super) struct EventBatch {
     events: Vec<Arc<Event>>,
     bytes: usize,
-    /// The frames of the whole batch for the smallest subscription numbers, which most connections use.
+    /// The encoded frames of the whole batch for the lowest subscription numbers, which most connections use.
     frames: [OnceLock<Bytes>; 2],
 }
 
@@ -50,12 +50,12 @@ impl EventBatch {
         self.events.last().map_or(0, |event| event.seq)
     }
 
-    /// The size of the first `count` events in bytes.
+    /// The total size of the first `count` events, in bytes.
     pub(super) fn bytes(&self, count: usize) -> usize {
         self.events.iter().take(count).map(|event| event.len()).sum()
     }
 
-    /// The number of leading events that fit into this many messages and bytes.
+    /// The number of leading events that fit into the given number of messages and bytes.
     pub(super) fn fitting(&self, messages: usize, bytes: usize) -> usize {
         let mut total = 0;
         let fits = |event: &&Arc<Event>| {
@@ -65,8 +65,8 @@ impl EventBatch {
         self.events.iter().take(messages).take_while(fits).count()
     }
 
-    /// The frames of the first `count` events, for the subscription of this number. Subscriptions of equal numbers share
-    /// the frames of a whole batch.
+    /// The frames of the first `count` events for a subscription number. Subscriptions with the same number share the
+    /// frames of a whole batch.
     pub(super) fn frames(&self, number: u32, count: usize) -> Bytes {
         let encode = || {
             let mut frames = Vec::with_capacity(self.bytes);

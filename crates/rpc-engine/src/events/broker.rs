@@ -1,4 +1,4 @@
-//! The event broker: topics, sequence numbers, a ring of recent events, and the subscribers of each topic.
+//! The event broker: topics, sequence numbers, a ring buffer of recent events, and the subscribers to each topic.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fmt;
@@ -13,7 +13,7 @@ use super::mailbox::{Gap, Mailbox, Subscriber};
 use super::subscriptions::Cursor;
 use crate::wire::{RpcError, put_text_frame};
 
-/// The names of the two notifications that the engine sends.
+/// The names of the two notifications sent by the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EventMethods {
     /// The notification that carries one event.
@@ -25,9 +25,9 @@ pub struct EventMethods {
 /// The configuration of a [`Broker`].
 #[derive(Clone, Debug)]
 pub struct BrokerConfig {
-    /// The name of this run. A sequence number is valid within its epoch only.
+    /// The name of this run. A sequence number is valid only within its epoch.
     pub epoch: String,
-    /// The number of events kept for subscribers that reconnect.
+    /// The number of events retained for subscribers that reconnect.
     pub keep: usize,
     /// The names of the notifications.
     pub methods: EventMethods,
@@ -38,7 +38,7 @@ pub struct BrokerConfig {
 pub struct NewEvent {
     /// The topic of the event.
     pub topic: String,
-    /// The data of the event. Every client that may subscribe receives it, so it must hold no secret.
+    /// The event data. It must not contain a secret, because every client allowed to subscribe receives it.
     pub data: Option<Value>,
 }
 
@@ -47,28 +47,28 @@ pub(super) struct Registration {
     pub(super) number: u32,
     /// The sequence number of the newest event.
     pub(super) seq: u64,
-    /// True if events since the cursor are lost.
+    /// True if events after the cursor have been lost.
     pub(super) lagged: bool,
 }
 
-/// Delivers events to subscribers. Cheap to clone; every clone is the same broker.
+/// Delivers events to subscribers. Cheap to clone; all clones are handles to the same broker.
 #[derive(Clone)]
-pub struct Broker(Arc<Inner>);
+pub struct Broker(Arc<SharedBroker>);
 
-struct Inner {
+struct SharedBroker {
     config: BrokerConfig,
-    state: Mutex<State>,
+    state: Mutex<BrokerState>,
 }
 
 #[derive(Default)]
-struct State {
+struct BrokerState {
     seq: u64,
     ring: VecDeque<Arc<Event>>,
     exact: HashMap<String, Vec<Arc<Subscriber>>>,
     prefixes: BTreeMap<String, Vec<Arc<Subscriber>>>,
 }
 
-/// The text of an event that has no number yet, before and after the number.
+/// The encoded text of an event that has no sequence number yet, split at the position of the number.
 struct UnnumberedEvent {
     topic: String,
     front: String,
@@ -78,7 +78,7 @@ struct UnnumberedEvent {
 impl Broker {
     /// Creates a broker whose first event has the sequence number 1.
     pub fn new(config: BrokerConfig) -> Self {
-        Self(Arc::new(Inner { config, state: Mutex::default() }))
+        Self(Arc::new(SharedBroker { config, state: Mutex::default() }))
     }
 
     /// The epoch of this run.
@@ -91,16 +91,17 @@ impl Broker {
         self.state().seq
     }
 
-    /// Assigns a sequence number to an event, keeps the event and queues it for every subscriber. Returns the number.
-    /// Never waits for a client: a subscriber whose queue is full is notified later of what it missed. `at_ms` is in
-    /// Unix milliseconds. Every client that may subscribe receives `data`, so it must hold no secret.
+    /// Assigns a sequence number to an event, retains the event, queues it for every subscriber, and returns the
+    /// number. Never waits for a client: a subscriber whose queue is full is later told how many events it missed.
+    /// `at_ms` is in Unix milliseconds. `data` must not contain a secret, because every client allowed to subscribe
+    /// receives it.
     pub fn publish(&self, topic: &str, at_ms: i64, data: Option<Value>) -> u64 {
         self.publish_all(at_ms, [NewEvent { topic: topic.to_owned(), data }])
     }
 
-    /// Publishes events that belong together, such as all changes of one transaction. Subscribers are woken after the
-    /// last event is queued, so that each subscriber is written to once and not once for each event. Returns the newest
-    /// number.
+    /// Publishes events that belong together, such as all changes of one transaction. Subscribers are woken once, after
+    /// the last event is queued, so each of them is written to once rather than once per event. Returns the newest
+    /// sequence number.
     pub fn publish_all(&self, at_ms: i64, events: impl IntoIterator<Item = NewEvent>) -> u64 {
         let encoded: Vec<_> = events.into_iter().map(|event| self.encode(event, at_ms)).collect();
         let mut state = self.state();
@@ -129,8 +130,8 @@ impl Broker {
         }
     }
 
-    /// Registers a subscription, replays missed events and reads the newest number in one step, so that no event is
-    /// lost or doubled between them.
+    /// Registers a subscription, replays missed events and reads the newest sequence number in one step, so no event is
+    /// lost or duplicated in between.
     pub(super) fn subscribe(
         &self,
         mailbox: &Arc<Mailbox>,
@@ -153,7 +154,7 @@ impl Broker {
         Ok(Registration { number: subscriber.number, seq: state.seq, lagged })
     }
 
-    /// Removes a subscription. Returns false when the connection has no subscription of that number.
+    /// Removes a subscription. Returns false if the connection has no subscription with that number.
     pub(super) fn unsubscribe(&self, mailbox: &Mailbox, number: u32) -> bool {
         let mut state = self.state();
         let Some(subscriber) = mailbox.remove(number) else { return false };
@@ -179,7 +180,7 @@ impl Broker {
         frame.into()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, BrokerState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -195,8 +196,8 @@ impl fmt::Debug for Broker {
     }
 }
 
-impl State {
-    /// Assigns a sequence number to an event and keeps the event.
+impl BrokerState {
+    /// Assigns a sequence number to an event and retains the event.
     fn publish(&mut self, event: UnnumberedEvent, keep: usize) -> Arc<Event> {
         let UnnumberedEvent { topic, front, back } = event;
         self.seq += 1;
@@ -211,7 +212,7 @@ impl State {
         event
     }
 
-    /// Queues events for every subscriber of their topics, and adds each mailbox that was reached to `reached`.
+    /// Queues events for every subscriber to their topics, and adds each mailbox that received some to `reached`.
     fn deliver<'a>(&'a self, events: &[Arc<Event>], reached: &mut Vec<&'a Mailbox>) {
         let newest = events.last().map_or(0, |event| event.seq);
         let topics: BTreeSet<&str> = events.iter().map(|event| event.topic.as_str()).collect();
@@ -234,7 +235,7 @@ impl State {
         }
     }
 
-    /// Returns the kept events after `seq` that match, oldest first, or `None` when some may be lost.
+    /// Returns the retained events after `seq` that match, oldest first, or `None` if some may have been lost.
     fn missed(&self, seq: u64, topics: &[String]) -> Option<Vec<Arc<Event>>> {
         if seq > self.seq {
             return None;
@@ -276,7 +277,7 @@ impl State {
     }
 }
 
-/// Returns whether a subscribed topic (exact, or a prefix ending in `*`) covers an event's topic.
+/// Returns whether a subscribed topic (an exact name, or a prefix ending in `*`) matches an event's topic.
 fn matches(subscribed: &str, topic: &str) -> bool {
     subscribed.strip_suffix('*').map_or(subscribed == topic, |prefix| topic.starts_with(prefix))
 }

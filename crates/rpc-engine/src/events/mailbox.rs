@@ -1,6 +1,7 @@
-//! The events that wait for one connection, and the connection's subscriptions.
+//! The mailbox of one connection: its queued events and its subscriptions.
 //!
-//! Nothing here waits. A publisher pushes events and continues. The connection's own task takes them when it can write.
+//! Nothing in this module waits. A publisher pushes events and moves on. The connection's own task takes them when it
+//! can write.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicU64;
@@ -11,18 +12,18 @@ use futures_util::task::AtomicWaker;
 use super::batch::EventBatch;
 use crate::wire::{Limits, RpcError};
 
-/// The bounded queue of one connection's events.
+/// The bounded event queue of one connection.
 pub(super) struct Mailbox {
     /// The waker of the connection's task.
     pub(super) waker: AtomicWaker,
     limits: Arc<Limits>,
-    state: Mutex<State>,
+    state: Mutex<MailboxState>,
 }
 
 #[derive(Default)]
-struct State {
+struct MailboxState {
     queue: VecDeque<Delivery>,
-    /// The number of events in all deliveries, the held ones included. `bytes` is their size.
+    /// The number of events in all deliveries, including held ones. `bytes` is their total size.
     events: usize,
     bytes: usize,
     held: Vec<HeldSubscription>,
@@ -32,37 +33,38 @@ struct State {
     closed: bool,
 }
 
-/// One subscription. Numbers are small and assigned per connection, so that the frames of equal numbers can be shared.
+/// One subscription. Numbers are small and assigned per connection, so that subscriptions with the same number can
+/// share frames.
 pub(super) struct Subscriber {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) number: u32,
     pub(super) topics: Vec<String>,
-    /// The last event that was delivered, so that an event matching two topics is delivered once. Written under the
-    /// broker's lock.
+    /// The sequence number of the last delivered event, so that an event that matches two topics is delivered only
+    /// once. Written only while the broker's lock is held.
     pub(super) last_seq: AtomicU64,
 }
 
-/// Outbound content of a connection that is not a reply.
+/// An outgoing item other than a reply.
 pub(crate) enum Notice {
     Events(Delivery),
     Lagged(Gap),
 }
 
-/// The first events of a batch: all of them, or as many as there was room for.
+/// The first events of a batch: all of them, or as many as fit.
 pub(crate) struct Delivery {
     pub(super) number: u32,
     pub(super) batch: Arc<EventBatch>,
     pub(super) count: usize,
 }
 
-/// A subscription whose reply has not been queued yet. Its events wait here.
+/// A subscription whose reply has not been queued yet. Its events are held here.
 struct HeldSubscription {
     number: u32,
     request: u64,
     queue: VecDeque<Delivery>,
 }
 
-/// The events that did not fit: their number, and the sequence number of the newest one.
+/// The number of events that did not fit, and the sequence number of the newest of them.
 pub(crate) struct Gap {
     pub(super) number: u32,
     pub(super) missed: u64,
@@ -84,11 +86,11 @@ impl Mailbox {
         &self.limits
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, MailboxState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a subscription whose events are held until `request` is released.
+    /// Adds a subscription and holds its events until `request` is released.
     pub(super) fn add(
         self: &Arc<Self>,
         request: u64,
@@ -110,8 +112,8 @@ impl Mailbox {
         Ok(subscriber)
     }
 
-    /// Queues events. Events for which the queue has no room are counted as missed. So are the events after them, until
-    /// the queue has been emptied. The caller wakes the connection.
+    /// Queues events. If an event does not fit, it and all later events are counted as missed until the queue has been
+    /// emptied. The caller wakes the connection.
     pub(super) fn push(&self, number: u32, batch: &Arc<EventBatch>) {
         let mut state = self.state();
         if state.closed {
@@ -140,11 +142,11 @@ impl Mailbox {
         }
     }
 
-    /// Takes the next notices to write, until `bytes` is reached or none is left. A gap is reported after everything
-    /// queued before it has been taken.
+    /// Takes the next notices to write, until `bytes` is reached or none is left. A gap is reported only after
+    /// everything queued before it has been taken.
     pub(super) fn take(&self, bytes: usize) -> Vec<Notice> {
         let mut state = self.state();
-        let State { queue, events, held, gaps, .. } = &mut *state;
+        let MailboxState { queue, events, held, gaps, .. } = &mut *state;
         let (mut notices, mut total) = (Vec::new(), 0);
         while total < bytes
             && let Some(delivery) = queue.pop_front()
@@ -161,17 +163,17 @@ impl Mailbox {
         notices
     }
 
-    /// Releases the events of subscriptions that `request` made, because its reply has been queued. The caller is the
-    /// connection's task, which takes them next.
+    /// Releases the held events of subscriptions made by `request`, now that its reply has been queued. The caller is
+    /// the connection's task, which takes the events next.
     pub(super) fn release(&self, request: u64) {
         let mut state = self.state();
-        let State { queue, held, .. } = &mut *state;
+        let MailboxState { queue, held, .. } = &mut *state;
         for held in held.extract_if(.., |held| held.request == request) {
             queue.extend(held.queue);
         }
     }
 
-    /// The numbers of subscriptions that `request` made and whose reply has not been queued.
+    /// The numbers of subscriptions made by `request` whose reply has not been queued yet.
     pub(super) fn held_by(&self, request: u64) -> Vec<u32> {
         self.state().held.iter().filter(|held| held.request == request).map(|held| held.number).collect()
     }
@@ -190,11 +192,12 @@ impl Mailbox {
         Some(subscriber)
     }
 
-    /// Marks the connection as ended, so that nothing more is queued. Returns its subscriptions for removal.
+    /// Marks the connection as ended, so that nothing more is queued, and returns its subscriptions so that they can be
+    /// removed.
     pub(super) fn close(&self) -> Vec<Arc<Subscriber>> {
         let mut state = self.state();
         let subscribers = std::mem::take(&mut state.subscribers);
-        *state = State { closed: true, ..State::default() };
+        *state = MailboxState { closed: true, ..MailboxState::default() };
         subscribers
     }
 }

@@ -1,7 +1,7 @@
-//! Events: a broker that numbers and keeps them, and one bounded mailbox per connection.
+//! Events: a broker that numbers and retains them, and one bounded mailbox per connection.
 //!
-//! The room may use `wire` only. Nothing in it waits or spawns: a publisher fills mailboxes and returns, and the task of a
-//! connection empties its own mailbox. Streams, calls and method names must not be in it.
+//! The room may use only `wire`. Nothing in it waits or spawns: a publisher fills mailboxes and returns, and each
+//! connection's task empties its own mailbox. It must not contain streams, calls or method names.
 
 mod batch;
 mod broker;

@@ -1,4 +1,4 @@
-//! The subscriptions of one connection, as its calls and its task see them.
+//! The subscriptions of one connection, as used by its calls and its task.
 
 use std::sync::Arc;
 use std::task::Waker;
@@ -11,16 +11,16 @@ use super::broker::Broker;
 use super::mailbox::{Mailbox, Notice};
 use crate::wire::{Limits, RpcError};
 
-/// A position in the stream of events.
+/// A position in the event stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cursor {
     /// The epoch of the daemon that numbered the event. Each start of the daemon begins a new epoch.
     pub epoch: String,
-    /// The sequence number of the last event that was seen.
+    /// The sequence number of the last event that the client has seen.
     pub seq: u64,
 }
 
-/// The starting point of a new subscription.
+/// The start of a new subscription.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subscribed {
@@ -28,13 +28,13 @@ pub struct Subscribed {
     pub subscription_id: String,
     /// The epoch of the broker.
     pub epoch: String,
-    /// The sequence number of the newest event at the moment of subscribing. Replayed events are not newer.
+    /// The newest sequence number at the time of subscribing. Replayed events are never newer.
     pub seq: u64,
-    /// True if events since the given cursor are lost, so that everything has to be fetched again.
+    /// True if events after the given cursor have been lost, in which case the client must fetch everything again.
     pub lagged: bool,
 }
 
-/// The mailbox of one connection and the broker that fills it. Cheap to clone.
+/// A connection's mailbox and the broker that fills it. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Subscriptions {
     broker: Broker,
@@ -46,7 +46,7 @@ impl Subscriptions {
         Self { broker, mailbox: Mailbox::new(limits) }
     }
 
-    /// Adds a subscription. Its events are held until the reply to `request` is queued.
+    /// Adds a subscription and holds its events until the reply to `request` is queued.
     pub(crate) fn subscribe(
         &self,
         request: u64,
@@ -63,25 +63,25 @@ impl Subscriptions {
         })
     }
 
-    /// Removes a subscription. Returns false when the connection has none of that id.
+    /// Removes a subscription. Returns false if the connection has no subscription with that id.
     pub(crate) fn unsubscribe(&self, subscription_id: &str) -> bool {
         let number = subscription_id.strip_prefix('s').and_then(|number| number.parse().ok());
         number.is_some_and(|number| self.broker.unsubscribe(&self.mailbox, number))
     }
 
-    /// Releases the events of the subscriptions that `request` made.
+    /// Releases the held events of subscriptions made by `request`.
     pub(crate) fn reply_queued(&self, request: u64) {
         self.mailbox.release(request);
     }
 
-    /// Removes the subscriptions that `request` made before it failed.
+    /// Removes the subscriptions made by `request`, which failed.
     pub(crate) fn call_failed(&self, request: u64) {
         for number in self.mailbox.held_by(request) {
             self.broker.unsubscribe(&self.mailbox, number);
         }
     }
 
-    /// Sets the waker that is woken when there is something to take.
+    /// Registers the waker to call when frames are available.
     pub(crate) fn register(&self, waker: &Waker) {
         self.mailbox.waker.register(waker);
     }
@@ -95,7 +95,7 @@ impl Subscriptions {
         self.mailbox.take(bytes).into_iter().map(encode).collect()
     }
 
-    /// Removes all subscriptions, because the connection has ended.
+    /// Removes all subscriptions because the connection has ended.
     pub(crate) fn close(&self) {
         self.broker.unsubscribe_all(&self.mailbox);
     }
@@ -103,15 +103,15 @@ impl Subscriptions {
 
 fn check_topics(topics: &[String], limits: &Limits) -> Result<(), RpcError> {
     if topics.is_empty() {
-        return Err(RpcError::invalid_params("at least one topic is needed", Some("topics")));
+        return Err(RpcError::invalid_params("at least one topic is required", Some("topics")));
     }
     if topics.len() > limits.topics {
-        let reason = format!("a subscription has at most {} topics", limits.topics);
+        let reason = format!("a subscription can have at most {} topics", limits.topics);
         return Err(RpcError::invalid_params(reason, Some("topics")));
     }
     for (at, topic) in topics.iter().enumerate() {
         if topic.is_empty() || topic.len() > limits.topic_bytes {
-            let reason = format!("a topic has 1 to {} bytes", limits.topic_bytes);
+            let reason = format!("a topic must be 1 to {} bytes long", limits.topic_bytes);
             return Err(RpcError::invalid_params(reason, Some(&format!("topics[{at}]"))));
         }
     }
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_an_event_are_encoded_once_for_all_subscribers() {
+    fn event_frames_are_encoded_once_for_all_subscribers() {
         let broker = broker();
         let subscribers = [(); 3].map(|()| subscribed(&broker));
         broker.publish("a", 5, None);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn burst_is_encoded_in_pieces_when_it_is_long() {
+    fn long_burst_is_encoded_in_several_batches() {
         let broker = broker();
         let subscriber = subscribed(&broker);
         broker.publish_all(5, (0..100).map(|_| NewEvent { topic: "a".to_owned(), data: None }));

@@ -1,4 +1,4 @@
-//! The request type of a method, and the call that its handler receives.
+//! The request type of a method, and the call passed to its handler.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use serde::de::DeserializeOwned;
 use crate::events::{Cursor, Subscribed, Subscriptions};
 use crate::wire::RpcError;
 
-/// The parameters of one method. The type carries the method's name and result, so that a handler's signature tells the
-/// router everything that it needs.
+/// The parameters of one method. The type also names the method and its result, so the router can infer everything it
+/// needs from a handler's signature.
 pub trait Params: DeserializeOwned + JsonSchema + Send + 'static {
-    /// The name on the wire. Must not start with `rpc.`, which JSON-RPC reserves.
+    /// The method name on the wire. It must not start with `rpc.`, which JSON-RPC reserves.
     const METHOD: &'static str;
     /// A one-sentence summary for the `OpenRPC` document and the documentation.
     const SUMMARY: &'static str;
     /// The application error codes that this method may return.
     const ERRORS: &'static [i32] = &[];
-    /// The result of the method.
+    /// The result type of the method.
     type Result: Serialize + JsonSchema + Send + 'static;
 }
 
@@ -47,10 +47,10 @@ pub enum Transport {
 pub struct Call {
     /// The connection that sent the call.
     pub connection: ConnectionId,
-    /// The caller for which the connection or the POST is served
+    /// The caller on whose behalf the connection or POST is served
     /// ([`Engine::on_behalf_of`](crate::Engine::on_behalf_of)).
     pub caller: Arc<str>,
-    /// The number of the request within the engine, for logs.
+    /// The number of the request within the engine, used in logs.
     pub request: u64,
     pub(crate) subscriptions: Option<Subscriptions>,
 }
@@ -61,19 +61,19 @@ impl Call {
         if self.subscriptions.is_some() { Transport::Socket } else { Transport::Post }
     }
 
-    /// Subscribes this connection to `topics`: exact names, or prefixes that end in `*`. With `since`, missed events
-    /// are delivered first, or `lagged` reports that they are lost. No event of the subscription is written before the
-    /// reply to this call. If the call fails, the subscription is removed.
+    /// Subscribes this connection to `topics`. A topic is an exact name, or a prefix ending in `*`. With `since`,
+    /// missed events are delivered first, or `lagged` reports that they were lost. No event of the subscription is
+    /// written before the reply to this call. If the call fails, the subscription is removed.
     ///
     /// # Errors
-    /// `not_supported` on a POST, `invalid_params` for an unusable topic list, `too_many_subscriptions` at the limit,
-    /// `shutting_down` when the connection has ended.
+    /// `not_supported` on a POST, `invalid_params` for an invalid topic list, `too_many_subscriptions` at the limit,
+    /// `shutting_down` if the connection has ended.
     pub fn subscribe(&self, topics: Vec<String>, since: Option<Cursor>) -> Result<Subscribed, RpcError> {
         self.subscriptions()?.subscribe(self.request, topics, since)
     }
 
-    /// Ends a subscription of this connection. Returns false when the connection has none of that id. No event of the
-    /// subscription is written after the reply to this call.
+    /// Ends a subscription of this connection. Returns false if the connection has no subscription with that id. No
+    /// event of the subscription is written after the reply to this call.
     ///
     /// # Errors
     /// `not_supported` on a POST.

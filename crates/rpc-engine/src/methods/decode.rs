@@ -1,7 +1,8 @@
-//! Decoding of parameters into a typed request, with error texts that help without repeating what was sent.
+//! Decoding of parameters into a typed request, with error messages that do not repeat the input.
 //!
-//! serde's messages quote the offending value. A client that puts an API key into the wrong field must not find the key
-//! in an error or a log. So quoted values are elided, and only names that look like field names are repeated.
+//! serde's messages quote the offending value. If a client puts an API key into the wrong field, the key must not
+//! appear in an error or a log. Quoted values are therefore elided, and only names that look like field names are
+//! repeated.
 
 use serde::de::DeserializeOwned;
 
@@ -10,7 +11,7 @@ use crate::wire::RpcError;
 /// The replacement for an elided value.
 const ELIDED: &str = "…";
 
-/// Decodes `params`. Absent parameters count as an empty object.
+/// Decodes `params`. Absent parameters are treated as an empty object.
 pub(super) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, RpcError> {
     let text = params.unwrap_or("{}");
     serde_json::from_str(text).map_err(|error| {
@@ -25,10 +26,10 @@ pub(super) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, Rpc
     })
 }
 
-/// Returns the text of a serde error without the values that it quotes.
+/// Returns the text of a serde error with all quoted values elided.
 fn elide(words: &str) -> String {
     for shape in ["unknown variant `", "unknown field `"] {
-        // The quoted text comes from the client and may hold backticks, so it ends at the last possible position.
+        // The quoted text comes from the client and may contain backticks, so match its end as late as possible.
         if let Some((value, rest)) = words.strip_prefix(shape).and_then(split_expectation) {
             let shown = if shape.contains("field") { field_name(value) } else { ELIDED };
             return format!("{shape}{shown}`{rest}");
@@ -69,7 +70,7 @@ fn elide_quoted(words: &str) -> String {
     out
 }
 
-/// Returns the name if it can be a field name, and [`ELIDED`] otherwise. A key of a map may be any text from a client.
+/// Returns the name if it looks like a field name, otherwise [`ELIDED`]. A map key can be any text from a client.
 fn field_name(name: &str) -> &str {
     let plausible = !name.is_empty()
         && name.len() <= 40
@@ -87,13 +88,13 @@ fn join(path: &str, field: &str) -> String {
     if path.is_empty() { field.to_owned() } else { format!("{path}.{field}") }
 }
 
-/// Returns the byte offset of serde's line and column, both counted from 1. The column is past the offending value.
+/// Returns the byte offset of serde's line and column, which both start at 1. The column is past the offending value.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
     (start + column).min(text.len())
 }
 
-/// Returns the path of the byte before `end` in a JSON document, as `a.b[2]`.
+/// Returns the path of the byte before `end` in a JSON document, such as `a.b[2]`.
 fn path_at(text: &str, end: usize) -> String {
     enum Step {
         Key(String),
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    #[expect(dead_code, reason = "only the errors of decoding are looked at")]
+    #[expect(dead_code, reason = "only decoding errors are inspected")]
     struct Outer {
         name: String,
         #[serde(default)]
@@ -168,7 +169,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only the errors of decoding are looked at")]
+    #[expect(dead_code, reason = "only decoding errors are inspected")]
     struct Inner {
         port: u16,
     }

@@ -1,8 +1,7 @@
-//! Typed methods: request types, the table that binds them to handlers, decoding of parameters, and the `OpenRPC`
-//! document.
+//! Typed methods: request types, the table that binds them to handlers, parameter decoding, and the `OpenRPC` document.
 //!
-//! The room may use `wire` and `events`. It turns the JSON text of parameters into a future that gives the start of a
-//! reply. Sockets, queues of replies and spawned tasks must not be in it.
+//! The room may use `wire` and `events`. It turns the JSON text of parameters into a future that yields the start of a
+//! reply. It must not contain sockets, reply queues or spawned tasks.
 
 mod call;
 mod decode;

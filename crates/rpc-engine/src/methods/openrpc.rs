@@ -12,18 +12,18 @@ use crate::wire::{ENGINE_ERRORS, ErrorEntry};
 /// The version of the `OpenRPC` specification that the document follows.
 pub const OPENRPC_VERSION: &str = "1.3.2";
 
-/// The description of the service in the `OpenRPC` document.
+/// The description of a service in its `OpenRPC` document.
 #[derive(Clone, Debug)]
 pub struct ApiInfo {
     /// The service's name.
     pub title: String,
     /// The service's version.
     pub version: String,
-    /// A description in one paragraph.
+    /// A one-paragraph description.
     pub description: String,
 }
 
-/// One registered method, for documentation.
+/// A registered method, for documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MethodInfo {
     /// The name on the wire.
@@ -41,7 +41,7 @@ pub(super) struct DescribedMethod {
     schemas: fn(&mut SchemaGenerator) -> Schemas,
 }
 
-/// The schemas of one method's parameters and result. Shared types are in the generator's definitions.
+/// The schemas of a method's parameters and result. Shared types go into the generator's definitions.
 struct Schemas {
     params: Value,
     result: Value,
@@ -55,24 +55,24 @@ impl DescribedMethod {
 }
 
 fn schemas_of<P: Params>(generator: &mut SchemaGenerator) -> Schemas {
-    // The document lists the parameters member by member, so their own object does not become a definition.
+    // The document lists each parameter separately, so the enclosing object must not become a definition.
     let params = P::json_schema(generator).to_value();
     let result = generator.subschema_for::<P::Result>().to_value();
     Schemas { params, result }
 }
 
-/// The source of the `OpenRPC` document.
+/// The data from which the `OpenRPC` document is built.
 pub(super) struct Description {
     pub(super) info: ApiInfo,
     pub(super) methods: Vec<DescribedMethod>,
-    /// The application's own error codes.
+    /// The application's error codes.
     pub(super) errors: &'static [ErrorEntry],
     /// Further members of the document.
     pub(super) extensions: Map<String, Value>,
 }
 
 impl Description {
-    /// Builds the document. Methods keep the given order. Members of objects are sorted by name.
+    /// Builds the document. Methods keep the given order. Object members are sorted by name.
     pub(super) fn document(&self) -> Bytes {
         let ApiInfo { title, version, description } = &self.info;
         let mut generator = SchemaSettings::draft07()
@@ -133,8 +133,8 @@ fn error_object(entry: &ErrorEntry) -> Value {
     json!({"code": entry.code, "message": entry.when, "data": {"kind": entry.kind}})
 }
 
-/// Returns one descriptor for each member of an object. Any other type (a tuple, a list, a choice) is one descriptor as
-/// a whole.
+/// Returns one descriptor for each member of an object. Any other type (a tuple, list or enum) becomes a single
+/// descriptor.
 fn parameters(mut schema: Value) -> (Vec<Value>, &'static str) {
     let is_object = schema.get("type").and_then(Value::as_str) == Some("object");
     let is_choice = ["anyOf", "oneOf", "allOf"].iter().any(|key| schema.get(key).is_some());

@@ -1,4 +1,4 @@
-//! The dispatch table. Each method is one line, and everything else is inferred from the handler's signature.
+//! The dispatch table. Each method takes one line; the rest is inferred from the handler's signature.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,7 +17,7 @@ use super::openrpc::{ApiInfo, DescribedMethod, Description};
 use super::service::{BoundMethod, Outcome, Running, Service, StartCall};
 use crate::wire::{ErrorEntry, Limits, RESULT_HEAD, RpcError};
 
-/// Collects methods. `A` is the application's state, cloned into every call. The application is passed last, so that a
+/// Collects methods. `A` is the application state, which is cloned for every call. The application is passed last, so a
 /// table can be documented without one.
 pub struct Router<A> {
     methods: BTreeMap<&'static str, Method<A>>,
@@ -26,7 +26,7 @@ pub struct Router<A> {
     extensions: Map<String, Value>,
 }
 
-/// A function that makes the application's handle for one call.
+/// A function that creates the application handle for one call.
 type Scope<A> = fn(&A, &Call) -> A;
 
 impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
@@ -44,8 +44,8 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
     /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
     ///
     /// # Panics
-    /// When the method is registered already or its name starts with `rpc.`. Both are errors of the program, which must
-    /// not start with them.
+    /// If the method is already registered or its name starts with `rpc.`. Both are programming errors, so the program
+    /// must not start.
     #[must_use]
     pub fn on<P, F, Fut, E>(mut self, handler: F) -> Self
     where
@@ -54,23 +54,22 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         Fut: Future<Output = Result<P::Result, E>> + Send + 'static,
         E: Into<RpcError>,
     {
-        assert!(!P::METHOD.starts_with("rpc."), "{}: names in rpc. are reserved", P::METHOD);
+        assert!(!P::METHOD.starts_with("rpc."), "{}: names that start with rpc. are reserved", P::METHOD);
         let method = Method { described: DescribedMethod::of::<P>(), start: starter(handler) };
         let previous = self.methods.insert(P::METHOD, method);
         assert!(previous.is_none(), "{} is registered twice", P::METHOD);
         self
     }
 
-    /// Gives each handler its own handle to the application. The handle is made for the call, so that it knows the
-    /// caller.
+    /// Gives each handler a separate application handle. The handle is created for the call, so it knows the caller.
     #[must_use]
     pub fn scoped(mut self, scope: fn(&A, &Call) -> A) -> Self {
         self.scope = Some(scope);
         self
     }
 
-    /// Describes the application's own error codes, so that the `OpenRPC` document can describe the codes that
-    /// [`Params::ERRORS`] lists.
+    /// Registers the application's error codes, so that the `OpenRPC` document can describe the codes listed in
+    /// [`Params::ERRORS`].
     #[must_use]
     pub fn errors(mut self, table: &'static [ErrorEntry]) -> Self {
         self.errors = table;
@@ -120,7 +119,7 @@ impl<A> fmt::Debug for Router<A> {
     }
 }
 
-/// A method whose types are erased, except the application's.
+/// A method with its types erased, except for the application type.
 struct Method<A> {
     described: DescribedMethod,
     start: StartWith<A>,
@@ -128,8 +127,8 @@ struct Method<A> {
 
 type StartWith<A> = Box<dyn Fn(A, Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
 
-/// Returns the function that decodes the parameters of a call and begins its handler. A panic of the handler ends this
-/// call only.
+/// Returns the function that decodes a call's parameters and starts its handler. If the handler panics, only this call
+/// ends.
 fn starter<A, P, F, Fut, E>(handler: F) -> StartWith<A>
 where
     A: Clone + Send + Sync + 'static,
@@ -140,8 +139,8 @@ where
 {
     let handler = Arc::new(handler);
     Box::new(move |app, call, params| {
-        // The span has the level of the most severe line, so that it exists whenever a line of the call is written.
-        // Tasks that a handler spawns inherit it with `Instrument::in_current_span`.
+        // The span uses the most severe level, so it exists whenever any line of the call is logged. Tasks spawned by a
+        // handler can join it with `Instrument::in_current_span`.
         let span = tracing::error_span!(
             "call",
             method = P::METHOD,
@@ -161,15 +160,15 @@ fn encode(result: &impl serde::Serialize) -> Outcome {
     let mut reply = Vec::with_capacity(128);
     reply.extend_from_slice(RESULT_HEAD);
     serde_json::to_writer(&mut reply, result).map_err(|_| {
-        tracing::error!("the result of a method cannot be encoded as JSON");
+        tracing::error!("a method result cannot be encoded as JSON");
         RpcError::internal()
     })?;
     Ok(reply)
 }
 
-/// Logs a panic and returns its error. The payload may hold anything, so it is not logged. The process's panic hook
-/// reports the location.
+/// Logs a panic and returns the error for it. The payload could contain anything, so it is not logged. The process's
+/// panic hook reports the location.
 fn panicked() -> RpcError {
-    tracing::error!("the handler of a method panicked");
+    tracing::error!("a method handler panicked");
     RpcError::internal()
 }

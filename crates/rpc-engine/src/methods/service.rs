@@ -12,7 +12,7 @@ use super::call::Call;
 use super::openrpc::{Description, MethodInfo};
 use crate::wire::{Limits, RpcError};
 
-/// The reserved name of the `OpenRPC` method that describes a service.
+/// The reserved name of the `OpenRPC` discovery method.
 pub const DISCOVER: &str = "rpc.discover";
 
 /// A complete dispatch table. Cheap to clone.
@@ -22,8 +22,8 @@ pub struct Service(Arc<Table>);
 struct Table {
     methods: HashMap<&'static str, BoundMethod>,
     description: Description,
-    /// The document, made on the first request. Few clients request it, and making it takes longer than everything else
-    /// that a table needs.
+    /// The `OpenRPC` document, built on first request: few clients ask for it, and building it takes longer than the
+    /// rest of the setup.
     openrpc: OnceLock<Bytes>,
     limits: Arc<Limits>,
 }
@@ -51,7 +51,7 @@ impl Service {
         Self(Arc::new(Table { methods, description, openrpc: OnceLock::new(), limits: Arc::new(limits) }))
     }
 
-    /// The limits that the service was built with.
+    /// The limits of the service.
     pub fn limits(&self) -> &Arc<Limits> {
         &self.0.limits
     }
@@ -74,7 +74,7 @@ impl Service {
 }
 
 impl BoundMethod {
-    /// Decodes the parameters of a call and begins its handler.
+    /// Decodes a call's parameters and starts its handler.
     pub(crate) fn start(&self, call: Call, params: Option<&str>) -> Result<Running, RpcError> {
         (self.start)(call, params)
     }

@@ -1,7 +1,7 @@
-//! The unfinished calls of one connection, or of one POST: dispatch, batches, limits.
+//! The unfinished calls of one connection or POST: dispatch, batches and limits.
 //!
-//! A call is polled once where it was read, so that a quick call costs no task and no queue. Only a call that is not
-//! ready then moves into the set of running calls, which is polled beside the reading.
+//! A call is polled once as soon as it is read, so a quick call needs no task and no queue. Only a call that is not
+//! ready at that point joins the set of running calls, which is polled alongside reading.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -20,18 +20,18 @@ use crate::wire::{
     Element, Message, RESULT_HEAD, Request, RpcError, error_reply, finish_result, parse, parse_element,
 };
 
-/// Dispatches messages and holds the unfinished calls.
+/// Dispatches messages and holds unfinished calls.
 pub(super) struct Calls {
     state: Arc<EngineState>,
     origin: CallOrigin,
-    /// True when new calls are refused.
+    /// True if new calls are rejected.
     draining: bool,
     running: FuturesUnordered<InFlight>,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
 }
 
-/// The connection or POST that calls belong to.
+/// The connection or POST that a call came from.
 pub(super) struct CallOrigin {
     pub(super) connection: ConnectionId,
     pub(super) caller: Arc<str>,
@@ -47,14 +47,14 @@ struct Batch {
     requests: Vec<u64>,
 }
 
-/// The message that a reply belongs to.
+/// The destination of a reply: a single message or an element of a batch.
 #[derive(Clone, Copy)]
 enum ReplyTo {
     Single,
     Batch(u64),
 }
 
-/// The data needed to answer a call when it ends.
+/// The data needed to answer a call when it finishes.
 struct PendingReply {
     to: ReplyTo,
     request: u64,
@@ -70,9 +70,9 @@ struct InFlight {
 
 /// A call that has been dispatched.
 enum Started {
-    /// A call of a handler.
+    /// A call that is running in its handler.
     Running(Running, InFlightPermit),
-    /// A call that needs no handler.
+    /// A call that was answered without a handler.
     Finished(Vec<u8>),
 }
 
@@ -86,7 +86,7 @@ impl Calls {
         self.running.is_empty()
     }
 
-    /// Refuses new calls from now on.
+    /// Rejects new calls from now on.
     pub(super) fn drain(&mut self) {
         self.draining = true;
     }
@@ -95,7 +95,7 @@ impl Calls {
         self.draining
     }
 
-    /// Accepts one message. Replies that are ready at once go to `outbox`.
+    /// Accepts one message. Replies that are ready immediately go to `outbox`.
     pub(super) fn accept(&mut self, text: &str, outbox: &mut Outbox) {
         match parse(text, self.state.limits()) {
             Message::Refused(error) => outbox.push(error_reply(&error, None)),
@@ -120,15 +120,15 @@ impl Calls {
         }
     }
 
-    /// Runs all unfinished calls to their end.
+    /// Runs all unfinished calls to completion.
     pub(super) async fn finish_all(&mut self, outbox: &mut Outbox) {
         while let Some((reply, outcome)) = self.running.next().await {
             self.finish(&reply, outcome, outbox);
         }
     }
 
-    /// Detaches the calls of a client that is gone. They continue in a task of the engine until they end or the engine
-    /// aborts.
+    /// Detaches the calls of a client that has disconnected. They continue in a task of the engine until they finish or
+    /// the engine aborts them.
     pub(super) fn detach(mut self) {
         if self.is_empty() {
             return;
@@ -211,8 +211,8 @@ impl Calls {
         self.answer(reply.to, text, &[reply.request], outbox);
     }
 
-    /// Puts a reply in its place. Events of subscriptions that the requests made may follow only after the reply is
-    /// queued. The reply to a batch is queued when its last element is ready.
+    /// Stores a reply at its destination. Events of subscriptions made by these requests may follow only after the
+    /// reply is queued. The reply to a batch is queued when its last element is ready.
     fn answer(&mut self, to: ReplyTo, reply: Option<Vec<u8>>, requests: &[u64], outbox: &mut Outbox) {
         match to {
             ReplyTo::Single => {
@@ -256,7 +256,7 @@ impl Future for InFlight {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = std::task::ready!(self.call.as_mut().poll(cx));
-        // The set never polls a finished call again, so the reply is always present here.
+        // The set never polls a finished call again, so a reply is always present here.
         self.reply.take().map_or(Poll::Pending, |reply| Poll::Ready((reply, outcome)))
     }
 }

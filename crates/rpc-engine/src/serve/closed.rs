@@ -1,15 +1,15 @@
-//! The reasons why a connection ends, with their close codes.
+//! The reasons for closing a connection, with their close codes.
 
 use std::fmt;
 
 /// The reason why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Closed {
-    /// The client closed the connection, with this code if any.
+    /// The client closed the connection, with this code if it sent one.
     ByClient(Option<u16>),
     /// The stream ended or failed without a close frame.
     Lost,
-    /// 1002: the client broke the WebSocket protocol.
+    /// 1002: the client violated the WebSocket protocol.
     Protocol,
     /// 1003: the client sent a binary message.
     Binary,
@@ -21,11 +21,11 @@ pub enum Closed {
     TooLarge,
     /// 4008: the client was silent for too long.
     Idle,
-    /// 4013: the client did not read what was written to it.
+    /// 4013: the client did not read its messages.
     Slow,
     /// 1001: the daemon is shutting down.
     Drained,
-    /// 1001: the daemon's grace time ended before the connection did.
+    /// 1001: the daemon's grace period ended while the connection was still open.
     Aborted,
 }
 
@@ -52,7 +52,7 @@ impl fmt::Display for Closed {
         f.write_str(match self {
             Self::ByClient(_) => "the client closed the connection",
             Self::Lost => "the connection was lost",
-            Self::Protocol => "the client broke the WebSocket protocol",
+            Self::Protocol => "the client violated the WebSocket protocol",
             Self::Binary => "binary messages are not accepted",
             Self::InvalidUtf8 => "a text message is not valid UTF-8",
             Self::TooManyFrames => "a message has too many frames",

@@ -1,8 +1,8 @@
-//! One WebSocket connection, driven on one task from its first frame to its close.
+//! One WebSocket connection, driven by one task from its first frame to its close.
 //!
-//! A turn reads the received messages (up to a cap), polls the unfinished calls, writes what is ready with one flush,
-//! and checks the deadlines. Replies go before events, so the answer to a subscribing call always precedes its first
-//! event.
+//! A turn reads the received messages (up to a limit), polls the unfinished calls, writes everything that is ready with
+//! one flush, and checks the deadlines. Replies are written before events, so the reply to a subscribing call always
+//! precedes its first event.
 
 use std::future::Future;
 use std::io;
@@ -23,7 +23,7 @@ use super::state::EngineState;
 use crate::events::Subscriptions;
 use crate::wire::{Limits, RpcError, error_reply};
 
-/// Bytes queued before a flush. Anything beyond them is written with the next flush.
+/// The number of bytes to queue before a flush. Further output is written with the next flush.
 const WRITE_CHUNK: usize = 32 * 1024;
 
 pub(super) struct Connection {
@@ -34,7 +34,7 @@ pub(super) struct Connection {
     outbox: Outbox,
     timer: Pin<Box<Sleep>>,
     last_ping: Instant,
-    /// The time when the flush in progress first had to wait.
+    /// The time when the current flush first had to wait.
     blocked_since: Option<Instant>,
 }
 
@@ -51,10 +51,10 @@ impl Connection {
         Self { state, subscriptions, socket, calls, outbox, timer, last_ping: now, blocked_since: None }
     }
 
-    /// Serves until the connection has ended. Returns the reason.
+    /// Serves the connection until it ends. Returns the reason.
     pub(super) async fn run(mut self) -> Closed {
         let closed = self.serve().await;
-        // Boxed: otherwise a connection would reserve the memory that its end needs for its whole life.
+        // Boxed because a connection would otherwise reserve the memory for closing during its whole life.
         Box::pin(self.close(closed)).await;
         closed
     }
@@ -74,11 +74,11 @@ impl Connection {
         .await
     }
 
-    /// Tells the client the reason and ends the stream.
+    /// Sends the close reason to the client and shuts down the stream.
     async fn close(self, closed: Closed) {
         let Self { state, mut socket, calls, outbox, .. } = self;
         calls.detach();
-        // The client may be gone or may not read, so the outcomes do not matter here.
+        // The client may have disconnected or stopped reading, so errors are ignored here.
         let deadline = Instant::now() + state.limits().close_wait;
         let sent = tokio::time::timeout_at(deadline, send_close(&mut socket, outbox, closed)).await;
         if matches!(sent, Ok(Ok(()))) {
@@ -107,15 +107,15 @@ impl Connection {
         }
         let has_room_again = was_full && !self.is_full();
         if more || has_room_again {
-            // Yielding lets the runtime poll other sockets before the next turn of this connection. A wake-up alone
-            // would give this connection dozens of turns before that.
+            // Yield, so that the runtime polls other sockets before this connection's next turn. With only a wake-up,
+            // this connection would get dozens of turns before that.
             let _ = pin!(tokio::task::yield_now()).poll(cx);
         }
         Poll::Pending
     }
 
-    /// Takes messages until none is left or other connections get their turn. Returns true when there may be more. A
-    /// client that does not read its replies is not read from either.
+    /// Reads messages until none is left or other connections must get their turn. Returns true if there may be more.
+    /// Reads nothing while the client does not read its replies.
     fn read_messages(&mut self, cx: &mut Context<'_>, is_full: bool) -> Result<bool, Closed> {
         if is_full {
             return Ok(false);
@@ -129,15 +129,15 @@ impl Connection {
                 Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
             if self.is_full() {
-                // There may be more to read, and writing may make room for it within this turn.
+                // There may be more to read, and writing may make room for it in the same turn.
                 return Ok(true);
             }
         }
         Ok(true)
     }
 
-    /// Queues what is ready and flushes once for all of it. Nothing is queued while a flush waits, so the pending
-    /// output of the socket is bounded.
+    /// Queues what is ready and flushes it all at once. Nothing is queued while a flush is pending, so the socket's
+    /// pending output is bounded.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
             let mut queued = 0;
@@ -161,7 +161,7 @@ impl Connection {
         }
     }
 
-    /// Queues about as much as is written at once. Returns the number of bytes queued.
+    /// Queues about one flush worth of output. Returns the number of bytes queued.
     fn queue(&mut self) -> usize {
         let before = self.socket.pending();
         let queued = |socket: &Socket| socket.pending() - before;
@@ -176,13 +176,13 @@ impl Connection {
         queued(&self.socket)
     }
 
-    /// Returns whether the reading of requests must pause until something has been written.
+    /// Returns whether reading requests must pause until some output has been written.
     fn is_full(&self) -> bool {
         self.outbox.is_full(self.limits()) || self.socket.pending() >= self.limits().outbound_bytes
     }
 
-    /// Checks the three deadlines when the timer has fired, and sets the timer to the next one. The timer is not moved
-    /// for every message: a timer that fires early finds nothing due and is set again.
+    /// When the timer fires, checks the three deadlines and sets the timer to the next one. The timer is not moved for
+    /// every message: a timer that fires early finds nothing due and is set again.
     fn poll_deadlines(&mut self, cx: &mut Context<'_>) -> Option<Closed> {
         let (idle, ping_every, write_timeout) =
             (self.limits().idle, self.limits().ping_every, self.limits().write_timeout);
@@ -211,7 +211,7 @@ impl Connection {
             let blocked = self.blocked_since.map(|since| since + write_timeout);
             let next = ping_at.min(last_frame + idle);
             let next = blocked.map_or(next, |at| at.min(next));
-            // Durations of zero must not make this loop spin.
+            // Prevents a busy loop when a duration is zero.
             self.timer.as_mut().reset(next.max(now + Duration::from_millis(1)));
         }
         None

@@ -1,4 +1,4 @@
-//! The engine: what all connections of one service have in common, and the one way to stop them.
+//! The engine: the state shared by all connections of one service, and the only way to shut them down.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::events::{Broker, Subscriptions};
 use crate::methods::{ConnectionId, Service};
 use crate::wire::{RpcError, error_reply};
 
-/// Serves connections. Cheap to clone; every clone is the same engine.
+/// Serves connections. Cheap to clone; all clones are handles to the same engine.
 #[derive(Clone)]
 pub struct Engine {
     state: Arc<EngineState>,
@@ -31,21 +31,21 @@ impl Engine {
         Self { state: Arc::new(EngineState::new(service, broker)), caller: Arc::from("") }
     }
 
-    /// Returns the same engine for connections and POSTs of this caller, which each [`Call`](crate::Call) names. The
-    /// engine does not interpret the caller.
+    /// Returns a handle to the same engine that serves connections and POSTs on behalf of `caller`, which each
+    /// [`Call`](crate::Call) reports. The engine does not interpret the caller.
     #[must_use]
     pub fn on_behalf_of(&self, caller: impl Into<Arc<str>>) -> Self {
         Self { state: self.state.clone(), caller: caller.into() }
     }
 
-    /// Drives one upgraded WebSocket connection to its end. `leftover` holds the bytes that were read past the HTTP
-    /// head. Calls that are still running when the client goes away run to their end. Dropping this future aborts them,
-    /// so await it.
+    /// Drives one upgraded WebSocket connection until it ends. `leftover` contains the bytes read past the HTTP head.
+    /// Calls that are still running when the client disconnects run to completion. Dropping this future aborts them, so
+    /// await it.
     pub async fn serve(&self, stream: impl Io + 'static, leftover: Bytes) -> Closed {
         let subscriptions =
             Subscriptions::new(self.state.broker.clone(), self.state.service.limits().clone());
         let _open = OpenConnection::new(self.state.clone(), subscriptions.clone());
-        // The stream is boxed, so that its code is compiled once, in this crate and with the settings of this crate.
+        // Boxing the stream means that the code is compiled only once, in this crate and with this crate's settings.
         self.connection(Box::new(stream), leftover, subscriptions).run().await
     }
 
@@ -62,8 +62,8 @@ impl Engine {
         Connection::new(state, subscriptions, socket, calls)
     }
 
-    /// Answers the body of one POST, a request or a batch. Returns `None` when there is nothing to answer. Like the
-    /// calls of a connection, the calls of a POST run to their end even when this future is dropped.
+    /// Answers the body of a POST, which is a request or a batch. Returns `None` if there is nothing to answer. Like
+    /// the calls of a connection, the calls of a POST run to completion even if this future is dropped.
     pub async fn post(&self, body: &[u8]) -> Option<Bytes> {
         if body.len() > self.state.limits().message_bytes {
             return Some(error_reply(&RpcError::message_too_large(), None).into());
@@ -97,7 +97,7 @@ impl Engine {
         self.state.service.openrpc()
     }
 
-    /// The number of connections being served now.
+    /// The number of open connections.
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
@@ -107,12 +107,12 @@ impl Engine {
         self.state.counters()
     }
 
-    /// Shuts the engine down: refuses new calls (`shutting_down`), lets the running calls finish, closes each connection
-    /// with 1001, and aborts the rest after `grace`. Returns when no connection, call or task of the engine is left, or
-    /// [`Limits::close_wait`](crate::Limits::close_wait) after `grace`.
+    /// Shuts the engine down: rejects new calls (`shutting_down`), lets running calls finish, closes each connection
+    /// with 1001, and aborts whatever is left after `grace`. Returns when no connection, call or task of the engine is
+    /// left, or [`Limits::close_wait`](crate::Limits::close_wait) after `grace`.
     ///
-    /// Aborted work ends at its next await. A handler that blocks its thread cannot be ended; the log then reports how
-    /// many tasks are left.
+    /// Aborted work ends at its next await. A handler that blocks its thread cannot be aborted; in that case the log
+    /// reports how many tasks are left.
     pub async fn drain(&self, grace: Duration) {
         let EngineState { tasks, drain, abort, .. } = &*self.state;
         drain.cancel();
@@ -122,7 +122,7 @@ impl Engine {
         }
         abort.cancel();
         if tokio::time::timeout(self.state.limits().close_wait, tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = tasks.len(), "handlers did not end when they were aborted");
+            tracing::warn!(tasks = tasks.len(), "handlers did not stop after being aborted");
         }
     }
 }
@@ -137,7 +137,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Counts a connection, and removes its subscriptions when dropped, however the connection's future ends.
+/// Counts an open connection. Dropping it removes the connection's subscriptions, however its future ends.
 struct OpenConnection {
     state: Arc<EngineState>,
     subscriptions: Subscriptions,

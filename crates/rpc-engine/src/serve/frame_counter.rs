@@ -1,12 +1,12 @@
-//! The number of frames in one message.
+//! The number of frames in a message.
 //!
-//! tungstenite joins fragments without exposing them, so the frames of one message can only be counted before it reads
-//! them. Otherwise ten thousand empty frames would cost the reader time and never reach a size limit.
+//! tungstenite joins fragments without exposing them, so the frames of a message must be counted before tungstenite
+//! reads them. Otherwise, ten thousand empty frames would waste the reader's time without ever reaching a size limit.
 
-/// Finds frame headers in a byte stream (RFC 6455, 5.2) that may be split anywhere.
+/// Finds frame headers (RFC 6455, 5.2) in a byte stream that may be split at any point.
 #[derive(Default)]
 pub(super) struct FrameCounter {
-    /// The largest number of frames in one message.
+    /// The maximum number of frames in a message.
     limit: u32,
     header: [u8; 14],
     header_bytes: usize,
@@ -55,7 +55,7 @@ impl FrameCounter {
         counted
     }
 
-    /// Returns whether the header is complete, and reads the payload's length if it is.
+    /// Returns whether the header is complete, and if so reads the payload length.
     fn header_is_complete(&mut self) -> bool {
         let [_, second, ext @ ..] = self.header;
         let mask = if second & 0x80 == 0 { 0 } else { 4 };
@@ -75,7 +75,7 @@ impl FrameCounter {
         true
     }
 
-    /// Counts the frame whose header has just ended. Returns false when its message has too many frames.
+    /// Counts the frame whose header has just been completed. Returns false if its message has too many frames.
     fn count_frame(&mut self) -> bool {
         let [first, ..] = self.header;
         let is_control = first & 0x08 != 0;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn frame_headers_are_found_when_the_stream_is_cut_anywhere() {
+    fn frame_headers_are_found_wherever_the_stream_is_split() {
         for cut in 1..=stream().len() {
             check(3, cut, 5, false);
             check(2, cut, 4, true);

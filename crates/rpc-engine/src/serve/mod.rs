@@ -1,7 +1,7 @@
-//! Service of connections and POSTs: sockets, turns of a connection, calls in flight, deadlines and the shutdown.
+//! Serving of connections and POSTs: sockets, connection turns, calls in flight, deadlines and shutdown.
 //!
-//! The room may use `wire`, `events` and `methods`. It alone owns streams and tasks of the server. Encoding of messages,
-//! the rules of topics and the types of methods must not be in it.
+//! The room may use `wire`, `events` and `methods`. Only this room owns server streams and tasks. It must not contain
+//! message encoding, topic rules or method types.
 
 mod calls;
 mod closed;

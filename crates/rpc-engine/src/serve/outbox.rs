@@ -1,10 +1,10 @@
-//! The replies of a connection or a POST that are ready to be written.
+//! The replies of a connection or POST that are ready to be written.
 
 use std::collections::VecDeque;
 
 use crate::wire::Limits;
 
-/// A queue of replies. It is bounded by its owner, which stops reading requests while [`Self::is_full`].
+/// A queue of replies. Its owner keeps it bounded by not reading requests while [`Self::is_full`].
 #[derive(Default)]
 pub(super) struct Outbox {
     replies: VecDeque<Vec<u8>>,
@@ -27,7 +27,7 @@ impl Outbox {
         self.replies.is_empty()
     }
 
-    /// Returns whether the reading of requests must pause until some replies have been written.
+    /// Returns whether reading requests must pause until some replies have been written.
     pub(super) fn is_full(&self, limits: &Limits) -> bool {
         self.replies.len() >= limits.outbound_messages || self.bytes >= limits.outbound_bytes
     }

@@ -1,5 +1,5 @@
-//! A connection's stream, with the WebSocket protocol kept apart from it. The protocol reads from memory and writes to
-//! memory, so that received bytes are read with one system call and pending bytes are written with one.
+//! A connection's stream, separated from the WebSocket protocol. The protocol reads from and writes to memory, so that
+//! received bytes need one read system call and pending bytes one write.
 
 use std::io::{self, Read, Write};
 use std::mem::MaybeUninit;
@@ -17,9 +17,9 @@ use super::closed::Closed;
 use super::frame_counter::FrameCounter;
 use crate::wire::{Limits, put_text_frame};
 
-/// Bytes read at once. The buffer lives for the read only, because most connections are idle.
+/// The number of bytes to read at once. The buffer exists only during the read, because most connections are idle.
 const READ_BYTES: usize = 4096;
-/// The size of the protocol's read buffer, which lives as long as the connection.
+/// The size of the protocol's read buffer, which exists for as long as the connection.
 const PROTOCOL_BYTES: usize = 1024;
 
 /// A stream that a connection reads from and writes to.
@@ -35,24 +35,24 @@ pub(super) struct Socket {
     last_frame: Instant,
     /// Bytes received but not yet consumed.
     received: Bytes,
-    /// Frames that are written first and may be used by other connections, too. `pending_out` holds this connection's
+    /// Frames that are written first and may be shared with other connections. `pending_out` contains this connection's
     /// own frames.
     pending_events: Bytes,
     pending_out: BytesMut,
     flushing: bool,
 }
 
-/// The in-memory stream that the protocol reads from and writes to.
+/// The in-memory stream used by the protocol.
 struct Memory<'a> {
     received: &'a mut Bytes,
     pending_out: &'a mut BytesMut,
 }
 
 impl Socket {
-    /// Creates a socket. `leftover` holds the bytes that were already read from the stream. They are copied, because
-    /// they may be the small end of a large buffer, which the connection would keep for its whole life.
+    /// Creates a socket. `leftover` contains the bytes already read from the stream. They are copied because they may
+    /// be a small slice of a large buffer, which would otherwise stay in memory as long as the connection.
     pub(super) fn new(stream: Box<dyn Io>, leftover: &[u8], limits: &Limits) -> Self {
-        // The protocol writes to memory at once. This type decides when that memory is flushed.
+        // The protocol writes to memory immediately. This type decides when to flush that memory.
         let config = WebSocketConfig::default()
             .read_buffer_size(PROTOCOL_BYTES)
             .write_buffer_size(0)
@@ -73,22 +73,22 @@ impl Socket {
         socket
     }
 
-    /// The time when a frame header was last complete.
+    /// The time when the last frame header was completed.
     pub(super) fn last_frame(&self) -> Instant {
         self.last_frame
     }
 
-    /// The number of bytes that wait to be written.
+    /// The number of bytes waiting to be written.
     pub(super) fn pending(&self) -> usize {
         self.pending_events.len() + self.pending_out.len()
     }
 
-    /// Returns whether [`Self::poll_flush`] has nothing to do.
+    /// Returns whether there is nothing for [`Self::poll_flush`] to write.
     pub(super) fn is_flushed(&self) -> bool {
         self.pending() == 0 && !self.flushing
     }
 
-    /// Returns the next message. A ping is answered, but the answer is not flushed.
+    /// Returns the next message. Pings are answered, but the answer is not flushed.
     pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Result<Message, Closed>> {
         loop {
             let Self { protocol, received, pending_out, .. } = self;
@@ -115,7 +115,7 @@ impl Socket {
         Poll::Ready(Ok(()))
     }
 
-    /// Keeps received bytes. If a message has too many frames, the bytes before the excess frame are kept, and that
+    /// Stores received bytes. If a message has too many frames, the bytes before the excess frame are stored, and that
     /// frame is never completed.
     fn receive(&mut self, bytes: &[u8]) {
         let counted = self.frame_counter.count(bytes);
@@ -132,7 +132,7 @@ impl Socket {
         put_text_frame(&mut self.pending_out, &[text]);
     }
 
-    /// Queues whole frames. They are not copied when nothing else waits.
+    /// Queues whole frames. They are not copied if no other output is pending.
     pub(super) fn queue_frames(&mut self, frames: Bytes) {
         if self.pending() == 0 {
             self.pending_events = frames;
@@ -145,7 +145,7 @@ impl Socket {
         self.write(Message::Ping(Bytes::new()))
     }
 
-    /// Queues the close frame, and any answer that the protocol has pending.
+    /// Queues the close frame and any pending protocol answer.
     pub(super) fn close(&mut self, frame: CloseFrame) -> Result<(), WsError> {
         self.write(Message::Close(Some(frame)))
     }
@@ -159,7 +159,7 @@ impl Socket {
     pub(super) fn answer_close(&mut self) -> Result<(), WsError> {
         let Self { protocol, received, pending_out, .. } = self;
         match protocol.flush(&mut Memory { received, pending_out }) {
-            // The connection is closed, so nothing more can be sent.
+            // The connection is already closed, so there is nothing to send.
             Err(WsError::ConnectionClosed) => Ok(()),
             flushed => flushed,
         }
@@ -177,21 +177,21 @@ impl Socket {
             }
             next.advance(written);
         }
-        // Releases the memory of what has been written.
+        // Release the memory of the written bytes.
         (self.pending_events, self.pending_out) = (Bytes::new(), BytesMut::new());
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.flushing = false;
         Poll::Ready(Ok(()))
     }
 
-    /// Writes all pending bytes, then ends the stream.
+    /// Writes all pending bytes, then shuts down the stream.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
         self.stream.shutdown().await
     }
 
-    /// Reads until the client has closed, too. Closing a TCP socket with unread bytes resets it, and the client would
-    /// then lose what was sent to it.
+    /// Reads until the client has closed its side. Closing a TCP socket with unread bytes resets the connection, and
+    /// the client would lose data already sent to it.
     pub(super) async fn discard_until_end(&mut self) -> io::Result<()> {
         let mut ignored = [0; 1024];
         while self.stream.read(&mut ignored).await? > 0 {}
@@ -202,7 +202,7 @@ impl Socket {
 impl Read for Memory<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.received.is_empty() {
-            // Releases the memory of what has been consumed.
+            // Release the memory of the consumed bytes.
             *self.received = Bytes::new();
             return Err(io::ErrorKind::WouldBlock.into());
         }
@@ -223,7 +223,7 @@ impl Write for Memory<'_> {
     }
 }
 
-/// Converts an error of the protocol into the reason of the close.
+/// Converts a protocol error into a close reason.
 fn closed_by(error: &WsError) -> Closed {
     match error {
         WsError::Capacity(_) => Closed::TooLarge,

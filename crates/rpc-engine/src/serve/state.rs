@@ -1,4 +1,4 @@
-//! The state that all connections and POSTs of one engine use.
+//! The state shared by all connections and POSTs of one engine.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -15,22 +15,22 @@ use crate::wire::Limits;
 pub struct Counters {
     /// Requests and notifications that were accepted.
     pub calls: u64,
-    /// Accepted calls that ended in an error.
+    /// Accepted calls that failed.
     pub failures: u64,
-    /// Failures of notifications, which have no reply to report them.
+    /// Notifications that failed, for which no reply can be sent.
     pub failed_notifications: u64,
-    /// Response objects that clients sent, which a server ignores.
+    /// Response objects received from clients. A server ignores them.
     pub ignored_responses: u64,
 }
 
 pub(super) struct EngineState {
     pub(super) service: Service,
     pub(super) broker: Broker,
-    /// Every task of the engine, and every connection that a caller's task serves.
+    /// Every task of the engine, and every connection served in a caller's task.
     pub(super) tasks: TaskTracker,
-    /// Cancelled when new calls are refused.
+    /// Cancelled when the engine starts to reject new calls.
     pub(super) drain: CancellationToken,
-    /// Cancelled when all unfinished work is aborted.
+    /// Cancelled when all unfinished work must be aborted.
     pub(super) abort: CancellationToken,
     pub(super) connections: AtomicUsize,
     pub(super) last_connection: AtomicU64,
@@ -63,7 +63,7 @@ impl EngineState {
         self.service.limits()
     }
 
-    /// Counts a call. Returns its number within the engine.
+    /// Counts a call and returns its number within the engine.
     pub(super) fn count_call(&self) -> u64 {
         self.calls.fetch_add(1, Ordering::Relaxed) + 1
     }
@@ -90,11 +90,11 @@ impl EngineState {
     }
 }
 
-/// A permit for one unfinished call, counted across the whole engine.
+/// A permit for one unfinished call. The limit applies to the whole engine.
 pub(super) struct InFlightPermit(Arc<EngineState>);
 
 impl InFlightPermit {
-    /// Returns `None` when the engine has as many unfinished calls as it may have.
+    /// Returns `None` if the engine has reached its limit of unfinished calls.
     pub(super) fn acquire(state: &Arc<EngineState>) -> Option<Self> {
         let limit = state.limits().in_flight_total;
         let more = |count: usize| (count < limit).then_some(count + 1);

@@ -1,9 +1,9 @@
-//! Parsing of envelopes. A message is parsed once, with borrowed fields.
+//! Envelope parsing. A message is parsed once, with borrowed fields.
 //!
 //! The parser reports the errors of JSON-RPC 2.0: `Parse error` for text that is not JSON, and `Invalid Request` for
 //! JSON that is not a request, with the id if one could be read. Where the standard is silent, fractional ids are
-//! accepted, an `id` of `null` makes a request and not a notification, and a duplicate envelope member is an invalid
-//! request.
+//! accepted, an `id` of `null` makes the message a request rather than a notification, and a duplicate envelope member
+//! makes the request invalid.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::error::RpcError;
 use super::limits::Limits;
 
-/// The id of a request: a string, a number or null, as the bytes that the client wrote.
+/// The id of a request: a string, a number or null, exactly as the client wrote it.
 #[derive(Clone, Copy, Debug)]
 pub struct Id<'a>(&'a str);
 
@@ -31,20 +31,20 @@ impl<'a> Id<'a> {
 pub struct Request<'a> {
     /// The method's name.
     pub method: Cow<'a, str>,
-    /// The JSON text of an array or an object, if present.
+    /// The JSON text of an array or object, if present.
     pub params: Option<&'a str>,
     /// The id of the request, or `None` for a notification.
     pub id: Option<Id<'a>>,
 }
 
-/// A parsed element of a message.
+/// A parsed message element.
 #[derive(Debug)]
 pub enum Element<'a> {
     /// A request or notification.
     Request(Request<'a>),
-    /// A response, which a server ignores.
+    /// A response, which servers ignore.
     Response,
-    /// An element that is refused, with the id if one could be read.
+    /// An invalid element, with its id if one could be read.
     Invalid(Option<Id<'a>>),
 }
 
@@ -53,13 +53,13 @@ pub enum Element<'a> {
 pub enum Message<'a> {
     /// A message with one element.
     Single(Element<'a>),
-    /// The elements of a batch, not yet parsed; at least one.
+    /// The elements of a batch, not yet parsed. There is at least one.
     Batch(Vec<&'a RawValue>),
-    /// A message that is refused as a whole, without an id.
+    /// A message that is rejected as a whole, without an id.
     Refused(RpcError),
 }
 
-/// The nesting from which any text is a parse error. It is the limit of the underlying JSON parser.
+/// The nesting depth from which any text is a parse error. This is the limit of the underlying JSON parser.
 const PARSER_DEPTH: usize = 128;
 
 /// Parses one message.
@@ -86,7 +86,7 @@ pub fn parse_element<'a>(text: &'a str, limits: &Limits) -> Option<Element<'a>> 
     classify(text, Scan::of(text).depth, limits)
 }
 
-/// Parses a text that is not a batch and whose nesting is known. Returns `None` when the text is not JSON.
+/// Parses a text that is not a batch and whose nesting depth is known. Returns `None` if the text is not JSON.
 fn classify<'a>(text: &'a str, depth: usize, limits: &Limits) -> Option<Element<'a>> {
     if first_token_is(text, '{') {
         return Members::read(text)?.classify(depth, limits);
@@ -95,7 +95,7 @@ fn classify<'a>(text: &'a str, depth: usize, limits: &Limits) -> Option<Element<
     Some(Element::Invalid(None))
 }
 
-/// Returns whether the first character after the white space of JSON is this one.
+/// Returns whether the first character after JSON white space is `token`.
 fn first_token_is(text: &str, token: char) -> bool {
     text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with(token)
 }
@@ -113,7 +113,7 @@ struct Members<'a> {
 }
 
 impl<'a> Members<'a> {
-    /// Reads an object. Returns `None` when the text is not one JSON object.
+    /// Reads an object. Returns `None` if the text is not exactly one JSON object.
     fn read(text: &'a str) -> Option<Self> {
         let mut reader = serde_json::Deserializer::from_str(text);
         let members = reader.deserialize_map(MembersVisitor).ok()?;
@@ -121,7 +121,7 @@ impl<'a> Members<'a> {
         Some(members)
     }
 
-    /// Classifies the members. Returns `None` when the method is not a valid JSON string.
+    /// Classifies the members. Returns `None` if the method is not a valid JSON string.
     fn classify(self, depth: usize, limits: &Limits) -> Option<Element<'a>> {
         let id = self.id.filter(|id| id.len() <= limits.id_bytes && is_id(id)).map(Id);
         let id_is_bad = self.id.is_some() && id.is_none();
@@ -178,11 +178,11 @@ impl<'de> Visitor<'de> for MembersVisitor {
     }
 }
 
-/// A JSON string, borrowed unless it is written with escapes.
+/// A JSON string, borrowed unless it contains escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// Returns the elements of an array. At most one element past `limit` is kept, so that a long batch costs no memory.
+/// Returns the elements of an array. Stores at most one element beyond `limit`, so that a long batch uses no memory.
 fn parse_batch(text: &str, limit: usize) -> Option<Vec<&RawValue>> {
     struct Elements(usize);
     impl<'de> Visitor<'de> for Elements {
@@ -206,12 +206,12 @@ fn parse_batch(text: &str, limit: usize) -> Option<Vec<&RawValue>> {
     Some(elements)
 }
 
-/// The properties of a text that the JSON parser does not check where it skips a value.
+/// Properties of a text that the JSON parser does not check when it skips a value.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Scan {
     /// The deepest nesting of arrays and objects.
     depth: usize,
-    /// True if a `\uD800`-style escape appears without its other half.
+    /// True if a surrogate escape such as `\uD800` appears without its other half.
     lone_surrogate: bool,
 }
 
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn method_is_borrowed_unless_it_has_escapes() {
+    fn method_is_borrowed_unless_it_contains_escapes() {
         for (method, borrowed) in [("srvd.ping", true), (r"srvd\u002eping", false)] {
             let text = format!(r#"{{"jsonrpc":"2.0","method":"{method}"}}"#);
             let Message::Single(Element::Request(request)) = parse(&text, &Limits::default()) else {

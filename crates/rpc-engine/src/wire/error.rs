@@ -1,4 +1,4 @@
-//! The error that is sent on the wire, and the list of every error that the engine itself makes.
+//! The error object on the wire, and a list of every error that the engine can return.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,28 +12,28 @@ pub const PARSE_ERROR: i32 = -32700;
 pub const INVALID_REQUEST: i32 = -32600;
 /// Code for a method that does not exist.
 pub const METHOD_NOT_FOUND: i32 = -32601;
-/// Code for parameters that do not fit the method.
+/// Code for parameters that do not match the method.
 pub const INVALID_PARAMS: i32 = -32602;
-/// Code for a failure of the daemon. The cause is in its log.
+/// Code for a failure of the daemon. The daemon's log shows the cause.
 pub const INTERNAL: i32 = -32603;
 /// Code for too many calls in flight.
 pub const SERVER_BUSY: i32 = -32000;
-/// Code for a message or frame over its limit.
+/// Code for a message or frame that exceeds its size limit.
 pub const MESSAGE_TOO_LARGE: i32 = -32001;
 /// Code for too many subscriptions on one connection.
 pub const TOO_MANY_SUBSCRIPTIONS: i32 = -32002;
 /// Code for a daemon that is shutting down and accepts no new calls.
 pub const SHUTTING_DOWN: i32 = -32003;
-/// Code for a method that needs a WebSocket.
+/// Code for a method that requires a WebSocket.
 pub const NOT_SUPPORTED: i32 = -32004;
 
-/// A JSON-RPC error object. `data` is an object with a `kind` in every error that the engine makes, and should be one
-/// in every error of an application. `kind` is the contract; `message` is for people.
+/// A JSON-RPC error object. In every error of the engine, `data` is an object with a `kind`, and application errors
+/// should follow this. Programs should rely on `kind`; `message` is for humans.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RpcError {
-    /// One of this module's constants, or a positive code of the application.
+    /// One of this module's constants, or a positive application code.
     pub code: i32,
-    /// Text for people. It never holds a value that a client sent.
+    /// The human-readable message. It never contains a value sent by a client.
     pub message: Cow<'static, str>,
     /// An object with at least `kind`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +41,7 @@ pub struct RpcError {
 }
 
 impl RpcError {
-    /// Creates an error without data. An application adds data with [`RpcError::with_data`] or [`RpcError::with_kind`].
+    /// Creates an error without data. Applications add data with [`RpcError::with_data`] or [`RpcError::with_kind`].
     pub fn new(code: i32, message: impl Into<Cow<'static, str>>) -> Self {
         Self { code, message: message.into(), data: None }
     }
@@ -53,7 +53,7 @@ impl RpcError {
         self
     }
 
-    /// Sets `data.kind`, keeping the other fields of an object that is already there.
+    /// Sets `data.kind` and keeps the other fields of an existing data object.
     #[must_use]
     pub fn with_kind(mut self, kind: &str) -> Self {
         let mut fields = match self.data.take() {
@@ -86,7 +86,7 @@ impl RpcError {
     }
 
     /// Creates error -32602 (invalid params). `reason` is appended to the standard text and must not repeat a value.
-    /// `path` names the field (`a.b[2]`), if it is known.
+    /// `path` is the path of the field (such as `a.b[2]`), if known.
     pub fn invalid_params(reason: impl fmt::Display, path: Option<&str>) -> Self {
         let mut error =
             Self::new(INVALID_PARAMS, format!("Invalid params: {reason}")).with_kind("invalid_params");
@@ -116,7 +116,7 @@ impl RpcError {
     pub fn too_many_subscriptions() -> Self {
         Self::new(
             TOO_MANY_SUBSCRIPTIONS,
-            "the connection has too many subscriptions; end one before starting another",
+            "the connection has too many subscriptions; end one before adding another",
         )
         .with_kind("too_many_subscriptions")
     }
@@ -127,7 +127,7 @@ impl RpcError {
             .with_kind("shutting_down")
     }
 
-    /// Creates error -32004 (method needs a WebSocket).
+    /// Creates error -32004 (method requires a WebSocket).
     pub fn not_supported() -> Self {
         Self::new(NOT_SUPPORTED, "this method needs a WebSocket").with_kind("not_supported")
     }
@@ -141,18 +141,18 @@ impl fmt::Display for RpcError {
 
 impl std::error::Error for RpcError {}
 
-/// One row of an error list, from which the documentation and the `OpenRPC` document are made.
+/// One row of an error list, from which the documentation and the `OpenRPC` document are generated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ErrorEntry {
     /// The code on the wire.
     pub code: i32,
     /// The value of `data.kind`.
     pub kind: &'static str,
-    /// The situation in which a client receives the error, in one phrase.
+    /// The situation in which a client receives the error, as one phrase.
     pub when: &'static str,
 }
 
-/// Every error that the engine itself makes.
+/// Every error that the engine can return.
 pub const ENGINE_ERRORS: &[ErrorEntry] = &[
     ErrorEntry { code: PARSE_ERROR, kind: "parse_error", when: "the text is not JSON" },
     ErrorEntry {

@@ -2,8 +2,8 @@
 
 use bytes::BufMut;
 
-/// Encodes a text message as one frame (RFC 6455, 5.2). The message is the concatenation of `pieces`. A server's frames
-/// are not masked, so one frame can be sent to many connections.
+/// Encodes a text message as one frame (RFC 6455, 5.2). The message is the concatenation of `pieces`. Server frames are
+/// not masked, so one frame can be sent to many connections.
 pub(crate) fn put_text_frame(out: &mut impl BufMut, pieces: &[&[u8]]) {
     const FINAL_TEXT: u8 = 0x81;
     let length: usize = pieces.iter().map(|piece| piece.len()).sum();
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_frame_is_readable_by_websocket_library() {
+    fn text_frame_can_be_read_by_a_websocket_library() {
         for length in [0, 1, 125, 126, 127, 65_535, 65_536, 100_000] {
             let text = "x".repeat(length);
             let (front, back) = text.as_bytes().split_at(length / 3);

@@ -1,48 +1,49 @@
-//! Every limit of the engine, in one value that the caller passes.
+//! The engine's limits, collected in one struct.
 
 use std::time::Duration;
 
-/// The resources that one connection may use. Each field names the consequence of exceeding it. A value exactly at the
-/// limit is accepted.
+/// The limits of the engine and of each connection. Each field documents what happens when it is exceeded. A value
+/// exactly at the limit is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of one inbound message (and of a POST body): error `message_too_large`, then close 1009. Default 1 MiB.
+    /// The size of an inbound message or POST body, in bytes: error `message_too_large`, then close 1009. Default 1
+    /// MiB.
     pub message_bytes: usize,
-    /// Bytes of one inbound frame's payload: as `message_bytes`. Default 1 MiB.
+    /// The payload size of an inbound frame, in bytes: as for `message_bytes`. Default 1 MiB.
     pub frame_bytes: usize,
-    /// Frames that one message may be cut into: close 1008. Default 1024.
+    /// The number of frames in a message: close 1008. Default 1024.
     pub frames_per_message: u32,
-    /// Messages in each of the two outbound queues of a connection. Events beyond it become one `lagged`
-    /// notification; replies beyond it pause the reading of requests. Default 1024.
+    /// The number of messages in each of a connection's two outbound queues. Excess events become one `lagged`
+    /// notification; excess replies pause the reading of requests. Default 1024.
     pub outbound_messages: usize,
-    /// Bytes in each of the two outbound queues, as `outbound_messages`. Default 4 MiB.
+    /// The number of bytes in each of the two outbound queues: as for `outbound_messages`. Default 4 MiB.
     pub outbound_bytes: usize,
-    /// Unfinished calls of one connection (or one POST): error `server_busy` for the call. Default 32.
+    /// Unfinished calls per connection or POST: error `server_busy` for the call. Default 32.
     pub in_flight: usize,
-    /// Unfinished calls of the whole engine: error `server_busy` for the call. Default 256.
+    /// Unfinished calls in the whole engine: error `server_busy` for the call. Default 256.
     pub in_flight_total: usize,
-    /// Requests in one batch: error `invalid_request`. Default 50.
+    /// Requests per batch: error `invalid_request`. Default 50.
     pub batch: usize,
-    /// Nesting of one request, its own object included: error `invalid_request`. A nesting of 128 or more is always
-    /// `parse_error`, whatever this limit is. Default 64.
+    /// The nesting depth of a request, including its own object: error `invalid_request`. A depth of 128 or more is
+    /// always a `parse_error`, regardless of this limit. Default 64.
     pub json_depth: usize,
-    /// Bytes of an id as written, quotes included: error `invalid_request`. Default 256.
+    /// The size of an id as written, including quotes, in bytes: error `invalid_request`. Default 256.
     pub id_bytes: usize,
-    /// Live subscriptions of one connection: error `too_many_subscriptions`. Default 64.
+    /// Live subscriptions per connection: error `too_many_subscriptions`. Default 64.
     pub subscriptions: usize,
-    /// Topics of one subscription: error `invalid_params`. Default 32.
+    /// Topics per subscription: error `invalid_params`. Default 32.
     pub topics: usize,
-    /// Bytes of one topic: error `invalid_params`. Default 200.
+    /// The length of a topic in bytes: error `invalid_params`. Default 200.
     pub topic_bytes: usize,
-    /// Silence after which a connection is pinged, and the interval of further pings. Default 20 s.
+    /// The silence after which a connection is pinged, and the interval between further pings. Default 20 s.
     pub ping_every: Duration,
-    /// Longest time without a frame from the client: close 4008. Default 45 s.
+    /// The maximum time without a frame from the client: close 4008. Default 45 s.
     pub idle: Duration,
-    /// Longest time that one flush may take: close 4013. Default 10 s.
+    /// The maximum duration of one flush: close 4013. Default 10 s.
     pub write_timeout: Duration,
-    /// Longest time that a closing connection may take for its close frame before it is dropped. Default 1 s.
+    /// The maximum time for a closing connection to send its close frame before it is dropped. Default 1 s.
     pub close_wait: Duration,
-    /// Messages taken from one connection before other connections get their turn. Default 32.
+    /// Messages read from one connection before other connections get their turn. Default 32.
     pub requests_per_turn: usize,
 }
 

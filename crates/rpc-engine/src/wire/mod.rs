@@ -1,7 +1,7 @@
-//! The text of JSON-RPC 2.0: envelopes, replies, error objects, text frames, and the limits that all rooms obey.
+//! The text of JSON-RPC 2.0: envelopes, replies, error objects, text frames, and the limits that every room respects.
 //!
-//! The room may use no other room of the crate. Everything here is a pure function or a plain value. Streams, tasks,
-//! locks and method tables must not be in it.
+//! The room may not use any other room of the crate. Everything in it is a pure function or a plain value. It must not
+//! contain streams, tasks, locks or method tables.
 
 mod envelope;
 mod error;

@@ -1,4 +1,4 @@
-//! Tests of the client against the engine, handshake included.
+//! Tests of the client against the engine, including the handshake.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ const NAMES: EventNames = EventNames {
     unsubscribe: "events.unsubscribe",
 };
 
-/// Reads an HTTP head and upgrades if the token is right, as the daemon's HTTP side does.
+/// Reads an HTTP head and upgrades if the token is correct, like the daemon's HTTP listener.
 async fn accept(engine: Engine, mut stream: DuplexStream) -> io::Result<()> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -54,7 +54,7 @@ fn open(server: &Server) -> DuplexStream {
     open_with(server, 1 << 16)
 }
 
-/// Opens a connection. `pipe` is the size of the stream's buffers.
+/// Opens a connection. `pipe` is the size of the stream buffers.
 fn open_with(server: &Server, pipe: usize) -> DuplexStream {
     let (near, far) = tokio::io::duplex(pipe);
     tokio::spawn(accept(server.engine.clone(), far));
@@ -99,7 +99,7 @@ async fn calls_run_concurrently() {
 }
 
 #[tokio::test]
-async fn client_reads_replies_while_its_requests_wait_to_be_written() {
+async fn client_reads_replies_while_its_own_requests_are_queued() {
     let server = Server::new(Limits { outbound_messages: 1, ..Limits::default() });
     let client = soon(Client::connect(open_with(&server, 64), options())).await.unwrap();
     let text = "x".repeat(1000);
@@ -108,7 +108,7 @@ async fn client_reads_replies_while_its_requests_wait_to_be_written() {
 }
 
 #[tokio::test]
-async fn wrong_token_is_refused_and_never_shown() {
+async fn wrong_token_is_rejected_and_never_shown() {
     let server = Server::new(Limits::default());
     let wrong = ClientOptions { bearer: Some("sk-wrong".into()), ..options() };
     assert!(!format!("{wrong:?}").contains("sk-wrong"));
@@ -120,7 +120,7 @@ async fn wrong_token_is_refused_and_never_shown() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn call_times_out_when_no_answer_comes() {
+async fn call_times_out_when_the_server_does_not_answer() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     let late = soon(client.call(&Wait {})).await.unwrap_err();
@@ -138,7 +138,7 @@ async fn client_ends_when_the_server_is_silent_for_too_long() {
 }
 
 #[tokio::test]
-async fn calls_and_subscriptions_end_when_the_connection_ends() {
+async fn calls_and_subscriptions_end_with_the_connection() {
     let server = Server::new(Limits::default());
     let client = connect(&server).await;
     let mut events = soon(client.subscribe(["a"])).await.unwrap();
@@ -180,7 +180,7 @@ async fn subscription_is_released_when_dropped() {
 }
 
 #[tokio::test]
-async fn slow_reader_receives_the_number_of_missed_events() {
+async fn slow_reader_receives_the_count_of_missed_events() {
     let server = Server::new(Limits::default());
     let limits = Limits { outbound_messages: 2, ..Limits::default() };
     let client = soon(Client::connect(open(&server), ClientOptions { limits, ..options() })).await.unwrap();
@@ -188,7 +188,7 @@ async fn slow_reader_receives_the_number_of_missed_events() {
     for _ in 0..5 {
         server.app.broker.publish("a", 5, None);
     }
-    // This answer follows the events, so all of them have been sorted by then.
+    // This reply comes after the events, so the client has already processed all of them.
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
     assert_eq!(soon(events.next()).await, Some(event("a", 1)));
@@ -198,7 +198,7 @@ async fn slow_reader_receives_the_number_of_missed_events() {
     assert_eq!(soon(events.next()).await, Some(event("a", 6)));
 }
 
-/// A connector to the current server, which can cut the last connection.
+/// A connector to the current server. It can also cut the most recent connection.
 #[derive(Clone, Default)]
 struct Line {
     engine: Arc<Mutex<Option<Engine>>>,
@@ -235,7 +235,7 @@ async fn subscription_resumes_after_a_reconnect_and_reports_lost_events() {
     server.app.broker.publish("a", 5, None);
     assert_eq!(soon(events.next()).await, Some(event("a", 1)));
 
-    // The connection is cut and restored after two events. Both events are delivered.
+    // The connection is cut and restored after two events. Both are delivered.
     line.cut();
     server.app.broker.publish("a", 5, None);
     server.app.broker.publish("a", 5, None);
@@ -244,7 +244,7 @@ async fn subscription_resumes_after_a_reconnect_and_reports_lost_events() {
     assert_eq!(soon(events.next()).await, Some(event("a", 3)));
     assert_eq!(soon(client.call_raw("sum", &json!([1]))).await.unwrap(), 1);
 
-    // More events are published than the server keeps. The server reports the loss and continues.
+    // More events are published than the server retains. The server reports the loss and continues.
     *line.engine.lock().unwrap() = None;
     line.cut();
     for _ in 0..4 {
@@ -255,7 +255,7 @@ async fn subscription_resumes_after_a_reconnect_and_reports_lost_events() {
     server.app.broker.publish("a", 5, None);
     assert_eq!(soon(events.next()).await, Some(event("a", 8)));
 
-    // No server answers for as long as the client retries, so the client ends.
+    // No server answers while the client retries, so the client gives up.
     *line.engine.lock().unwrap() = None;
     line.cut();
     assert_eq!(soon(events.next()).await, None);

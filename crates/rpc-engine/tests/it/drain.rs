@@ -1,4 +1,4 @@
-//! Tests of draining: new calls refused, running calls finished, close code 1001, and bounded waiting.
+//! Tests of draining: rejection of new calls, completion of running calls, close code 1001, and bounded waiting.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::support::{Server, soon};
 const WAIT: &str = r#"{"jsonrpc":"2.0","method":"wait","id":1}"#;
 
 #[tokio::test]
-async fn drain_finishes_running_calls_and_refuses_new_ones() {
+async fn drain_finishes_running_calls_and_rejects_new_ones() {
     let server = Server::new(Limits::default());
     let (mut busy, mut idle) = (server.connect(), server.connect());
     busy.send(WAIT).await;
@@ -36,7 +36,7 @@ async fn drain_finishes_running_calls_and_refuses_new_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn drain_aborts_running_calls_when_the_grace_time_ends() {
+async fn drain_aborts_running_calls_after_the_grace_period() {
     let server = Server::new(Limits::default());
     let handles = Arc::strong_count(&server.app.permits);
     let mut busy = server.connect();
@@ -51,7 +51,7 @@ async fn drain_aborts_running_calls_when_the_grace_time_ends() {
     soon(server.app.begun.notified()).await;
 
     soon(server.engine.drain(Duration::from_secs(5))).await;
-    // Each running call holds a handle, so no call is left.
+    // Each running call holds a handle, so an unchanged count means that no call is left.
     assert_eq!(Arc::strong_count(&server.app.permits), handles);
     assert_eq!(busy.closing().await.0, 1001);
     assert_eq!(busy.ended().await, Closed::Aborted);
@@ -78,7 +78,7 @@ async fn drain_waits_for_the_calls_of_disconnected_clients() {
     check_drain_waits(post).await;
 }
 
-/// Expects that a drain waits for the one call that is running.
+/// Checks that a drain waits for the one running call.
 async fn check_drain_waits(server: Server) {
     let engine = server.engine.clone();
     let drained = tokio::spawn(async move { engine.drain(Duration::from_secs(100)).await });
@@ -92,7 +92,7 @@ async fn check_drain_waits(server: Server) {
 }
 
 #[tokio::test]
-async fn connection_is_closed_when_it_arrives_after_the_drain() {
+async fn connection_is_closed_when_accepted_after_the_drain() {
     let server = Server::new(Limits::default());
     soon(server.engine.drain(Duration::from_secs(1))).await;
     let mut late = server.connect();

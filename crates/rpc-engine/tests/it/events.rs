@@ -1,4 +1,4 @@
-//! Tests of topics, order, replay, and subscribers that do not keep up.
+//! Tests of topics, ordering, replay, and subscribers that cannot keep up.
 
 use rpc_engine::{Limits, NewEvent, RpcError};
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ async fn subscribe(peer: &mut Peer, topics: &[&str]) -> Value {
 }
 
 #[tokio::test]
-async fn subscription_gets_each_matching_event_once_in_order() {
+async fn subscription_receives_each_matching_event_once_in_order() {
     let server = Server::new(Limits::default());
     let broker = &server.app.broker;
     let mut peer = server.connect();
@@ -50,14 +50,14 @@ async fn subscription_gets_each_matching_event_once_in_order() {
     for _ in expected {
         got.push(peer.next().await);
     }
-    // The order of one event among the subscriptions of one connection is not defined.
+    // The order of one event across the subscriptions of a connection is undefined.
     got.sort_by_key(|e| (e["params"]["seq"].as_u64(), e["params"]["subscriptionId"].to_string()));
     assert_eq!(got, expected.map(|(id, topic, seq)| event(id, topic, seq)));
     assert_eq!(broker.seq(), 6);
     assert_eq!(broker.epoch(), "e1");
 }
 
-/// The topics of a burst, with their sequence numbers.
+/// The topics of a burst with their sequence numbers.
 fn burst(length: u64) -> impl Iterator<Item = (String, u64)> {
     (1..=length)
         .map(|seq| (format!("{}:{}", ["a", "b", "ab"][usize::try_from(seq % 3).unwrap()], seq % 7), seq))
@@ -68,7 +68,7 @@ fn publish_burst(server: &Server, length: u64) {
 }
 
 #[tokio::test]
-async fn burst_reaches_each_subscription_filtered_and_in_order() {
+async fn each_subscription_receives_its_part_of_a_burst_in_order() {
     type Wants = fn(&str) -> bool;
     let server = Server::new(Limits::default());
     let wanted: [(&[&str], Wants); 5] = [
@@ -106,8 +106,8 @@ async fn burst_reaches_each_subscription_filtered_and_in_order() {
 }
 
 #[tokio::test]
-async fn burst_delivers_the_first_events_and_counts_the_rest_when_the_queue_is_full() {
-    // An event counts as about 100 bytes.
+async fn full_queue_delivers_the_first_events_of_a_burst_and_counts_the_rest() {
+    // Each event counts as about 100 bytes.
     for limits in [
         Limits { outbound_messages: 5, ..Limits::default() },
         Limits { outbound_bytes: 550, ..Limits::default() },
@@ -131,7 +131,7 @@ async fn burst_delivers_the_first_events_and_counts_the_rest_when_the_queue_is_f
 }
 
 #[tokio::test]
-async fn event_writes_topic_and_data_as_json() {
+async fn event_topic_and_data_are_encoded_as_json() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     subscribe(&mut peer, &["q\"é"]).await;
@@ -157,7 +157,7 @@ async fn unsubscribe_stops_the_events_of_its_subscription() {
 }
 
 #[tokio::test]
-async fn cursor_replays_kept_events_and_reports_lag_when_events_are_missing() {
+async fn cursor_replays_retained_events_and_reports_lag_when_events_are_lost() {
     let server = Server::keeping(Limits::default(), 3);
     for topic in ["a", "b", "a", "a", "b"] {
         server.app.broker.publish(topic, 5, None);
@@ -179,7 +179,7 @@ async fn cursor_replays_kept_events_and_reports_lag_when_events_are_missing() {
         }
         (reply["lagged"].as_bool().unwrap(), reply["seq"].as_u64().unwrap(), replayed)
     };
-    // Events 3, 4 and 5 are kept. Each round then adds one and drops the oldest.
+    // Events 3, 4 and 5 are retained. Each round adds one event and drops the oldest.
     assert_eq!(resume(json!({"epoch": "e1", "seq": 2})).await, (false, 5, vec![3, 4]));
     assert_eq!(resume(json!({"epoch": "e1", "seq": 2})).await, (true, 6, vec![]));
     assert_eq!(resume(json!({"epoch": "e1", "seq": 7})).await, (false, 7, vec![]));
@@ -189,13 +189,13 @@ async fn cursor_replays_kept_events_and_reports_lag_when_events_are_missing() {
 }
 
 #[tokio::test]
-async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
+async fn subscribe_reply_precedes_events_when_the_call_is_slow() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","id":1,"method":"slow_subscribe","params":{"topic":"a"}}"#).await;
     soon(server.app.begun.notified()).await;
     server.app.broker.publish("a", 5, None);
-    // Other calls are answered meanwhile, and the events of their subscriptions are not held.
+    // Meanwhile, other calls are answered, and the events of their subscriptions are not held back.
     assert_eq!(subscribe(&mut peer, &["b"]).await, subscribed("s2", 2, false));
     server.app.broker.publish("b", 5, None);
     assert_eq!(peer.next().await, event("s2", "b", 3));
@@ -206,7 +206,7 @@ async fn subscribe_reply_precedes_its_events_when_the_call_is_slow() {
     assert_eq!(peer.next().await, first);
     assert_eq!(peer.next().await, event("s1", "a", 2));
 
-    // In a batch the reply is the whole array.
+    // For a batch, the reply is the whole array.
     let batch = r#"[{"jsonrpc":"2.0","id":1,"method":"events.subscribe","params":{"topics":["c"]}},
                     {"jsonrpc":"2.0","id":2,"method":"publish","params":{"topic":"c"}},
                     {"jsonrpc":"2.0","id":3,"method":"wait"}]"#;
@@ -231,7 +231,7 @@ async fn failed_call_removes_its_subscription() {
 }
 
 #[tokio::test]
-async fn slow_reader_gets_lag_notices_and_does_not_delay_other_readers() {
+async fn slow_reader_receives_lag_notifications_and_does_not_delay_others() {
     let limits = Limits { outbound_messages: 4, ..Limits::default() };
     let server = Server::new(limits);
     let mut slow = server.connect_with(64, &[]);
@@ -243,7 +243,7 @@ async fn slow_reader_gets_lag_notices_and_does_not_delay_other_readers() {
         assert_eq!(server.app.broker.publish("a", 5, None), seq);
         assert_eq!(quick.next().await, event("s1", "a", seq));
     }
-    // The slow subscriber receives events in order, and its events and gaps add up to the total.
+    // The slow subscriber receives its events in order, and its events and gaps add up to the total.
     let (mut at, mut notices) = (0, 0);
     while at < total {
         let next = slow.next().await;
@@ -266,7 +266,7 @@ async fn slow_reader_gets_lag_notices_and_does_not_delay_other_readers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn subscription_accounts_for_each_event_once_when_others_publish() {
+async fn subscription_accounts_for_each_event_once_under_concurrent_publishing() {
     let server = Server::keeping(Limits::default(), 100_000);
     let broker = server.app.broker.clone();
     let total = 2000;
@@ -285,7 +285,7 @@ async fn subscription_accounts_for_each_event_once_when_others_publish() {
         while expected <= total {
             let next = peer.next().await;
             expected = if next["method"] == "events.lagged" {
-                // All events at once may exceed one queue. The gap is reported exactly.
+                // All the events together may exceed the queue. In that case the gap is reported exactly.
                 let missed = next["params"]["missed"].as_u64().unwrap();
                 assert_eq!(next, lagged("s1", missed, expected + missed - 1));
                 expected + missed

@@ -1,4 +1,4 @@
-//! Tests of JSON-RPC 2.0: the specification's examples verbatim, then the cases that it leaves open.
+//! Tests of JSON-RPC 2.0: the examples from the specification verbatim, then the cases it leaves open.
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -17,7 +17,7 @@ fn result(value: impl Into<Value>, id: impl Into<Value>) -> Value {
     json!({"jsonrpc": "2.0", "result": value.into(), "id": id.into()})
 }
 
-/// The engine's error of that code, data included.
+/// The engine's error for this code, including its data.
 fn error(code: i32, id: impl Into<Value>) -> Value {
     let (message, kind) = match code {
         -32700 => ("Parse error", "parse_error"),
@@ -30,7 +30,7 @@ fn error(code: i32, id: impl Into<Value>) -> Value {
 }
 
 /// Sends one message on a fresh connection and as a POST. Both must give the same answer, or none. A second request
-/// after the first shows that nothing was sent before its answer and that the connection still works.
+/// after the first shows that nothing was sent in between and that the connection still works.
 async fn check(input: &str, expected: Option<Value>) {
     let server = Server::new(Limits::default());
     assert_eq!(server.post(input).await.map(sorted), expected.clone().map(sorted), "POST {input}");
@@ -44,7 +44,7 @@ async fn check(input: &str, expected: Option<Value>) {
     assert_eq!(peer.ended().await, Closed::Lost);
 }
 
-/// Sorts the replies of a batch, which may be in any order.
+/// Sorts the replies of a batch, whose order is undefined.
 fn sorted(mut reply: Value) -> Value {
     if let Value::Array(replies) = &mut reply {
         replies.sort_by_key(ToString::to_string);
@@ -53,7 +53,7 @@ fn sorted(mut reply: Value) -> Value {
 }
 
 #[tokio::test]
-async fn engine_answers_specification_examples_as_specified() {
+async fn engine_answers_the_specification_examples() {
     check(r#"{"jsonrpc": "2.0", "method": "subtract", "params": [42, 23], "id": 1}"#, Some(result(19, 1)))
         .await;
     check(r#"{"jsonrpc": "2.0", "method": "subtract", "params": [23, 42], "id": 2}"#, Some(result(-19, 2)))
@@ -106,7 +106,7 @@ async fn engine_answers_specification_examples_as_specified() {
 }
 
 #[tokio::test]
-async fn engine_refuses_invalid_request_envelopes() {
+async fn engine_rejects_invalid_request_envelopes() {
     for version in ["", r#""jsonrpc":"1.0","#, r#""jsonrpc":2.0,"#] {
         check(&format!(r#"{{{version}"method":"get_data","id":7}}"#), Some(error(-32600, 7))).await;
     }
@@ -128,7 +128,7 @@ async fn engine_refuses_invalid_request_envelopes() {
 }
 
 #[tokio::test]
-async fn engine_reports_parse_error_when_text_is_not_json() {
+async fn engine_reports_a_parse_error_when_text_is_not_json() {
     let broken = [
         "",
         "  ",
@@ -178,7 +178,7 @@ async fn ids_are_returned_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn invalid_params_error_names_field_and_hides_value() {
+async fn invalid_params_error_names_the_field_and_hides_the_value() {
     let cases = [
         (r#"{"minuend":1}"#, "Invalid params: missing field `subtrahend`", "subtrahend"),
         (
@@ -200,7 +200,7 @@ async fn invalid_params_error_names_field_and_hides_value() {
 }
 
 #[tokio::test]
-async fn method_panic_becomes_internal_error_and_batch_continues() {
+async fn handler_panic_becomes_an_internal_error_and_the_batch_continues() {
     check(r#"{"jsonrpc":"2.0","method":"crash","id":1}"#, Some(error(-32603, 1))).await;
     let batch =
         r#"[{"jsonrpc":"2.0","method":"crash","id":1},{"jsonrpc":"2.0","method":"sum","params":[2],"id":2}]"#;
@@ -208,7 +208,7 @@ async fn method_panic_becomes_internal_error_and_batch_continues() {
 }
 
 #[tokio::test]
-async fn application_errors_pass_unchanged() {
+async fn application_errors_are_passed_through_unchanged() {
     let error = json!({"code": 1001, "message": "gone", "data": {"kind": "not_found"}});
     let input = r#"{"jsonrpc":"2.0","method":"refuse","id":1}"#;
     check(input, Some(json!({"jsonrpc": "2.0", "error": error, "id": 1}))).await;
@@ -245,7 +245,7 @@ async fn slow_call_does_not_block_others_and_equal_ids_are_both_answered() {
 }
 
 #[tokio::test]
-async fn post_waits_for_slow_calls_and_refuses_subscriptions() {
+async fn post_waits_for_slow_calls_and_rejects_subscriptions() {
     let server = Server::new(Limits::default());
     server.app.permits.add_permits(1);
     let slow =
@@ -258,7 +258,7 @@ async fn post_waits_for_slow_calls_and_refuses_subscriptions() {
 }
 
 #[tokio::test]
-async fn call_runs_to_completion_when_client_disconnects() {
+async fn call_runs_to_completion_when_the_client_disconnects() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
@@ -277,14 +277,14 @@ async fn call_runs_to_completion_when_client_disconnects() {
 }
 
 #[test]
-fn quick_call_of_a_post_is_answered_in_its_first_poll() {
+fn quick_post_call_is_answered_in_the_first_poll() {
     let server = Server::new(Limits::default());
     let mut post = pin!(server.engine.post(br#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#));
     let reply = post.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(reply, Poll::Ready(Some(_))), "{reply:?}");
 }
 
-/// Parameters that count how often they are described.
+/// Parameters that count how often their schema is requested.
 #[derive(Deserialize)]
 struct Counted {}
 
@@ -308,7 +308,7 @@ impl Params for Counted {
 }
 
 #[test]
-fn openrpc_document_is_made_once_and_only_when_it_is_requested() {
+fn openrpc_document_is_built_once_and_only_on_request() {
     let info = ApiInfo { title: "test".into(), version: "1".into(), description: "A test.".into() };
     let router = Router::new().on(|(), _, _: Counted| async { Ok::<_, RpcError>(()) });
     let service = router.build(&(), info, Limits::default());

@@ -1,4 +1,4 @@
-//! Tests of every limit: a value exactly at the limit is accepted, and one more gives the named error.
+//! Tests of every limit: a value exactly at the limit is accepted, and one beyond it gives the documented error.
 
 use rpc_engine::{Closed, Limits, RpcError};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ fn echo(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn message_is_refused_when_it_exceeds_the_byte_limit() {
+async fn message_is_rejected_when_it_exceeds_the_byte_limit() {
     let limits = Limits { message_bytes: 1000, frame_bytes: 800, ..Limits::default() };
     let fixed = echo("").len();
     let (fits, too_long) = (echo(&"x".repeat(1000 - fixed)), echo(&"x".repeat(1001 - fixed)));
@@ -39,7 +39,7 @@ async fn message_is_refused_when_it_exceeds_the_byte_limit() {
 }
 
 #[tokio::test]
-async fn frame_is_refused_by_its_header_when_it_exceeds_the_byte_limit() {
+async fn oversized_frame_is_rejected_by_its_header() {
     let server = Server::new(Limits { frame_bytes: 800, ..Limits::default() });
     let mut peer = server.connect();
     let fixed = echo("").len();
@@ -69,7 +69,7 @@ async fn connection_closes_when_a_message_has_too_many_frames() {
         peer.raw(&cut(&echo("x"), 1024)).await;
         assert_eq!(peer.next().await["result"], "x");
     }
-    // A message before the one that has too many frames is still answered.
+    // A message before the one with too many frames is still answered.
     let bytes = [text(&echo("before")), cut(&echo("x"), 1025)].concat();
     peer.raw(&bytes).await;
     assert_eq!(peer.next().await["result"], "before");
@@ -82,7 +82,7 @@ async fn connection_closes_when_a_message_has_too_many_frames() {
 }
 
 #[tokio::test]
-async fn request_is_refused_when_its_json_is_too_deep() {
+async fn request_is_rejected_when_its_json_is_nested_too_deeply() {
     let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
     let request = |depth: usize| {
         let (text, deep) = ("x", nested(depth - 2));
@@ -100,7 +100,7 @@ async fn request_is_refused_when_its_json_is_too_deep() {
     );
     assert_eq!(server.post(&nested(128)).await.unwrap(), parse_error);
     assert_eq!(server.post(&"[".repeat(1 << 20)).await.unwrap(), parse_error);
-    // Each request of a batch may use the whole depth.
+    // Each request of a batch may use the full depth.
     let batch = format!("[{},{}]", request(64), request(65));
     let answers = server.post(&batch).await.unwrap();
     assert_eq!(answers[0]["result"], "x");
@@ -108,7 +108,7 @@ async fn request_is_refused_when_its_json_is_too_deep() {
 }
 
 #[tokio::test]
-async fn batch_is_refused_when_it_has_more_than_50_requests() {
+async fn batch_is_rejected_when_it_has_more_than_50_requests() {
     let batch = |length: usize| format!("[{}]", vec![echo("x"); length].join(","));
     let server = Server::new(Limits::default());
     assert_eq!(server.post(&batch(50)).await.unwrap().as_array().map(Vec::len), Some(50));
@@ -119,7 +119,7 @@ async fn batch_is_refused_when_it_has_more_than_50_requests() {
 }
 
 #[tokio::test]
-async fn request_is_refused_when_its_id_exceeds_256_bytes() {
+async fn request_is_rejected_when_its_id_exceeds_256_bytes() {
     let request = |bytes: usize| {
         let id = format!("\"{}\"", "i".repeat(bytes - 2));
         format!(r#"{{"jsonrpc":"2.0","method":"sum","params":[1],"id":{id}}}"#)
@@ -131,7 +131,7 @@ async fn request_is_refused_when_its_id_exceeds_256_bytes() {
 }
 
 #[tokio::test]
-async fn connection_answers_busy_when_its_calls_in_flight_reach_the_limit() {
+async fn connection_answers_busy_at_its_limit_of_calls_in_flight() {
     let server = Server::new(Limits { in_flight: 3, ..Limits::default() });
     let (mut busy, mut other) = (server.connect(), server.connect());
     let wait = r#"{"jsonrpc":"2.0","method":"wait","id":"w"}"#;
@@ -150,7 +150,7 @@ async fn connection_answers_busy_when_its_calls_in_flight_reach_the_limit() {
 }
 
 #[tokio::test]
-async fn engine_counts_calls_in_flight_of_disconnected_clients() {
+async fn engine_limit_includes_calls_of_disconnected_clients() {
     let server = Server::new(Limits { in_flight_total: 2, ..Limits::default() });
     for _ in 0..2 {
         let mut peer = server.connect();
@@ -174,7 +174,7 @@ async fn engine_counts_calls_in_flight_of_disconnected_clients() {
 }
 
 #[tokio::test]
-async fn subscription_is_refused_beyond_the_count_topic_and_byte_limits() {
+async fn subscription_is_rejected_beyond_the_count_topic_and_byte_limits() {
     let server = Server::new(Limits { subscriptions: 2, ..Limits::default() });
     let mut peer = server.connect();
     let subscribe = |topics: Vec<String>| {
@@ -184,9 +184,12 @@ async fn subscription_is_refused_beyond_the_count_topic_and_byte_limits() {
     let many = |count: usize| (0..count).map(|n| format!("t{n}")).collect::<Vec<_>>();
     let bad = |reason: &str, path: &str| refusal(&RpcError::invalid_params(reason, Some(path)), 1);
     let refused = peer.ask(&subscribe(Vec::new())).await;
-    assert_eq!(refused, bad("at least one topic is needed", "topics"));
-    assert_eq!(peer.ask(&subscribe(many(33))).await, bad("a subscription has at most 32 topics", "topics"));
-    let length = "a topic has 1 to 200 bytes";
+    assert_eq!(refused, bad("at least one topic is required", "topics"));
+    assert_eq!(
+        peer.ask(&subscribe(many(33))).await,
+        bad("a subscription can have at most 32 topics", "topics")
+    );
+    let length = "a topic must be 1 to 200 bytes long";
     assert_eq!(peer.ask(&subscribe(vec!["a".into(), String::new()])).await, bad(length, "topics[1]"));
     assert_eq!(peer.ask(&subscribe(vec!["x".repeat(201)])).await, bad(length, "topics[0]"));
     assert_eq!(peer.ask(&subscribe(vec!["x".repeat(200)])).await["result"]["subscriptionId"], "s1");
@@ -198,8 +201,8 @@ async fn subscription_is_refused_beyond_the_count_topic_and_byte_limits() {
 }
 
 #[tokio::test]
-async fn subscription_reports_missed_events_when_outbound_bytes_are_full() {
-    // An event of this topic counts as about 100 bytes, so the queue holds two.
+async fn subscription_reports_missed_events_at_the_outbound_byte_limit() {
+    // Each event of this topic counts as about 100 bytes, so the queue holds two.
     let server = Server::new(Limits { outbound_bytes: 290, ..Limits::default() });
     let mut peer = server.connect();
     peer.call("events.subscribe", &json!({"topics": ["a"]})).await;
@@ -218,7 +221,7 @@ async fn subscription_reports_missed_events_when_outbound_bytes_are_full() {
 }
 
 #[tokio::test]
-async fn connection_loses_no_reply_when_outbound_messages_are_full() {
+async fn connection_loses_no_reply_at_the_outbound_message_limit() {
     let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
     for pipe in [64, 1 << 20] {
         let peer = server.connect_with(pipe, &[]);
@@ -242,7 +245,7 @@ async fn connection_loses_no_reply_when_outbound_messages_are_full() {
 }
 
 #[tokio::test]
-async fn connection_reads_again_when_one_flush_makes_room_for_replies() {
+async fn connection_resumes_reading_once_a_flush_makes_room_for_replies() {
     let server = Server::new(Limits { outbound_messages: 2, ..Limits::default() });
     let (mut requests, input) = tokio::io::duplex(1 << 20);
     let (mut replies, output) = tokio::io::duplex(200);
@@ -252,7 +255,7 @@ async fn connection_reads_again_when_one_flush_makes_room_for_replies() {
     let reply = 2 + json!({"jsonrpc": "2.0", "result": 1, "id": 1}).to_string().len();
     let mut received = 0;
     while received < 50 * reply {
-        // The engine stops at the full pipe, which is then emptied at once.
+        // The engine pauses at the full pipe, which is then emptied at once.
         for _ in 0..20 {
             tokio::task::yield_now().await;
         }
@@ -266,7 +269,7 @@ async fn connection_reads_again_when_one_flush_makes_room_for_replies() {
 async fn connection_closes_as_slow_when_the_client_never_reads() {
     let server = Server::new(Limits { outbound_messages: 8, ..Limits::default() });
     let mut peer = server.connect_with(4096, &[]);
-    // The peer writes for as long as the engine reads, and reads nothing.
+    // The peer writes for as long as the engine reads, but never reads.
     let request = text(&echo(&"x".repeat(500)));
     let writing = async { while peer.stream.write_all(&request).await.is_ok() {} };
     soon(writing).await;
@@ -287,12 +290,12 @@ async fn connection_closes_as_slow_when_the_client_pings_and_never_reads() {
     };
     soon(writing).await;
     assert_eq!(soon(peer.served).await.unwrap(), Closed::Slow);
-    // The bound is the capacity of both directions of the pipe, one turn, and the pending output.
+    // The upper bound is the capacity of the pipe in both directions, one turn, and the pending output.
     assert!(pings < 200, "{pings}");
 }
 
 #[tokio::test]
-async fn engine_serves_other_connections_when_one_client_floods() {
+async fn engine_serves_other_connections_while_one_client_floods_it() {
     let server = Server::new(Limits { requests_per_turn: 2, ..Limits::default() });
     let (mut flood, mut other) = (server.connect_with(1 << 22, &[]), server.connect());
     let many: Vec<u8> =
@@ -300,7 +303,7 @@ async fn engine_serves_other_connections_when_one_client_floods() {
     flood.raw(&many).await;
     other.raw(&text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#)).await;
     assert_eq!(other.next().await["result"], 1);
-    // One thread serves both, and it served the other connection long before the flood was over.
+    // One thread serves both connections, and it served the other one long before the flood ended.
     assert!(server.engine.counters().calls < 1000, "{:?}", server.engine.counters());
     for _ in 0..5000 {
         assert_eq!(flood.next().await["result"], 1);
@@ -308,7 +311,7 @@ async fn engine_serves_other_connections_when_one_client_floods() {
 }
 
 #[tokio::test]
-async fn connection_yields_to_other_sockets_after_a_turn_of_a_flood() {
+async fn flooding_connection_yields_to_other_sockets_after_each_turn() {
     let server = Server::new(Limits { requests_per_turn: 2, ..Limits::default() });
     let (mut flood, mut other) = (server.connect_unix(), server.connect_unix());
     let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
@@ -318,7 +321,7 @@ async fn connection_yields_to_other_sockets_after_a_turn_of_a_flood() {
     other.raw(&request).await;
     let before = server.engine.counters().calls;
     assert_eq!(other.next().await["result"], 1);
-    // A connection that only wakes its own task takes dozens of turns before the runtime polls the other socket.
+    // A connection that only wakes its own task would take dozens of turns before the runtime polls the other socket.
     let calls = server.engine.counters().calls - before;
     assert!(calls < 30, "{calls}");
 }

@@ -1,4 +1,4 @@
-//! Tests of the log: a line names its call by numbers and method, and repeats nothing that a client sent.
+//! Tests of the log: each line identifies its call by numbers and method, and never repeats client input.
 
 use std::cell::RefCell;
 use std::io;
@@ -31,8 +31,8 @@ impl io::Write for ThreadLog {
     }
 }
 
-/// Installs a log of every line, whatever its level, for the whole process. Every test installs it before it logs
-/// anything, because a callsite that is first reached without a subscriber may stay silent.
+/// Installs a process-wide log that records every level. Each test must install it before it logs anything, because a
+/// callsite first reached without a subscriber may stay disabled.
 pub(crate) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -47,7 +47,7 @@ fn log() -> String {
 }
 
 #[tokio::test]
-async fn log_names_the_call_and_shows_no_secret() {
+async fn log_identifies_the_call_and_shows_no_secret() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let mut replies = peer.call("subtract", &json!([3, 1])).await.to_string();
@@ -70,7 +70,7 @@ async fn log_names_the_call_and_shows_no_secret() {
     replies += &peer.ask("sk-secret").await.to_string();
     tracing::info!("outside of any call");
     let log = log();
-    let panicked = r#"ERROR call{method="crash" request=8 connection=1}: the handler of a method panicked"#;
+    let panicked = r#"ERROR call{method="crash" request=8 connection=1}: a method handler panicked"#;
     assert!(log.contains(panicked), "{log}");
     assert!(log.ends_with(" INFO outside of any call\n"), "{log}");
     for text in [&log, &replies] {
@@ -79,7 +79,7 @@ async fn log_names_the_call_and_shows_no_secret() {
 }
 
 #[tokio::test]
-async fn log_names_the_call_of_a_task_that_its_handler_spawned() {
+async fn log_identifies_the_call_in_a_spawned_task() {
     let server = Server::new(Limits::default());
     server.connect().call("spawn", &json!({})).await;
     let line = r#" INFO call{method="spawn" request=1 connection=1}: a spawned task is running"#;

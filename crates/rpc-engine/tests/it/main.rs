@@ -1,6 +1,6 @@
 //! Tests of the engine over real connections: raw frames and raw JSON through an in-memory stream.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failing test helper should fail the test")]
 
 mod client;
 mod drain;

@@ -1,4 +1,4 @@
-//! A small service, a raw WebSocket peer, and deadlines.
+//! A small test service, a raw WebSocket peer, and timeouts.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,15 +20,15 @@ use tracing::Instrument as _;
 
 pub(crate) const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
 
-/// Waits for something that must happen. The deadline only ends a test that would hang.
+/// Waits for something that must happen. The deadline only ends a test that would otherwise hang.
 pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_mins(2), future).await.expect("the deadline has passed")
+    tokio::time::timeout(Duration::from_mins(2), future).await.expect("timed out")
 }
 
-/// The state that the handlers of the test service share with the test.
+/// The state shared by the handlers of the test service and the test.
 #[derive(Clone)]
 pub(crate) struct App {
-    /// The permits of `wait`: each call ends when it gets one.
+    /// The permits for `wait`: each call ends when it receives one.
     pub(crate) permits: Arc<Semaphore>,
     /// Notified when a call of `wait` begins.
     pub(crate) begun: Arc<Notify>,
@@ -179,7 +179,7 @@ fn router() -> Router<App> {
         .on(slow_subscribe)
 }
 
-/// One engine with the test service.
+/// An engine with the test service.
 pub(crate) struct Server {
     pub(crate) engine: Engine,
     pub(crate) app: App,
@@ -208,7 +208,7 @@ impl Server {
         self.connect_with(1 << 20, &[])
     }
 
-    /// Opens a connection. `pipe` is the size of the stream's buffers. `leftover` is what was read with the HTTP head.
+    /// Opens a connection. `pipe` is the size of the stream buffers. `leftover` contains bytes read with the HTTP head.
     pub(crate) fn connect_with(&self, pipe: usize, leftover: &[u8]) -> Peer {
         let (near, far) = tokio::io::duplex(pipe);
         Peer { stream: near, served: self.serve(far, leftover) }
@@ -231,7 +231,7 @@ impl Server {
     }
 }
 
-/// The client's end of a connection, frame by frame.
+/// The client end of a connection, with access to individual frames.
 pub(crate) struct Peer<S = DuplexStream> {
     pub(crate) stream: S,
     pub(crate) served: JoinHandle<Closed>,
@@ -270,7 +270,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.raw(&text(payload)).await;
     }
 
-    /// Returns the first byte and the payload of the next frame, or `None` when the server has closed its side.
+    /// Returns the first byte and the payload of the next frame, or `None` if the server has closed its side.
     pub(crate) async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
         soon(async {
             let first = self.stream.read_u8().await.ok()?;
@@ -288,7 +288,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
 
     /// Returns the next text frame as JSON.
     pub(crate) async fn next(&mut self) -> Value {
-        let (first, payload) = self.frame().await.expect("the connection has ended");
+        let (first, payload) = self.frame().await.expect("the connection was closed");
         assert_eq!(first, 0x81, "{}", String::from_utf8_lossy(&payload));
         serde_json::from_slice(&payload).unwrap()
     }
@@ -298,7 +298,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         self.next().await
     }
 
-    /// Makes a call with an id that no other call has, and returns its result.
+    /// Makes a call with a unique id and returns its result.
     pub(crate) async fn call(&mut self, method: &str, params: &Value) -> Value {
         let request = serde_json::json!({"jsonrpc": "2.0", "id": "call", "method": method, "params": params});
         let mut reply = self.ask(&request.to_string()).await;
@@ -306,7 +306,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         reply["result"].take()
     }
 
-    /// Expects the close frame next and the end after it. Returns the code and the reason.
+    /// Expects a close frame followed by the end of the stream. Returns the code and the reason.
     pub(crate) async fn closing(&mut self) -> (u16, String) {
         let (first, payload) = self.frame().await.expect("no close frame");
         assert_eq!(first, 0x88, "{}", String::from_utf8_lossy(&payload));
@@ -315,7 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Peer<S> {
         (code, String::from_utf8(payload[2..].to_vec()).unwrap())
     }
 
-    /// Closes this side and returns the engine's reason for the end.
+    /// Closes this side and returns the engine's reason for closing.
     pub(crate) async fn ended(self) -> Closed {
         drop(self.stream);
         soon(self.served).await.unwrap()

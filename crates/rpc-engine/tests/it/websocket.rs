@@ -1,4 +1,4 @@
-//! Tests of RFC 6455 with raw frames: the frames that are accepted, and the close codes of the others.
+//! Tests of RFC 6455 with raw frames: which frames are accepted, and the close codes for the others.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::{Peer, Server, frame, soon, text};
 
-/// Sends raw bytes and expects a close frame with this code next.
+/// Sends raw bytes and expects a close frame with this code.
 async fn check(name: &str, bytes: &[u8], code: u16, closed: Closed) {
     let server = Server::new(Limits::default());
     let mut peer = server.connect_with(4 << 20, &[]);
@@ -25,7 +25,7 @@ async fn check(name: &str, bytes: &[u8], code: u16, closed: Closed) {
 }
 
 #[tokio::test]
-async fn websocket_closes_with_a_code_when_a_frame_is_invalid() {
+async fn websocket_closes_with_the_matching_code_on_an_invalid_frame() {
     let unmasked = [&[0x81, 2][..], b"{}"].concat();
     check("unmasked", &unmasked, 1002, Closed::Protocol).await;
     check("RSV1", &frame(0xc1, b"{}"), 1002, Closed::Protocol).await;
@@ -47,7 +47,7 @@ async fn websocket_closes_with_a_code_when_a_frame_is_invalid() {
 }
 
 #[tokio::test]
-async fn websocket_answers_close_without_code_and_ignores_later_frames() {
+async fn websocket_answers_a_close_without_code_and_ignores_later_frames() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let publish = text(r#"{"jsonrpc":"2.0","method":"publish","params":{"topic":"a"},"id":1}"#);
@@ -64,20 +64,20 @@ async fn websocket_accepts_split_fragmented_and_control_frames() {
     let reply = json!({"jsonrpc": "2.0", "result": "é", "id": 1});
     let server = Server::new(Limits::default());
 
-    // The bytes that came with the HTTP head end inside a frame.
+    // The bytes that arrived with the HTTP head stop in the middle of a frame.
     let bytes = text(request);
     let mut peer = server.connect_with(1 << 20, &bytes[..9]);
     peer.raw(&bytes[9..]).await;
     assert_eq!(peer.next().await, reply);
 
-    // Two fragments, split inside a code point, with a ping between them.
+    // Two fragments, split within a code point, with a ping in between.
     let cut = request.find('é').unwrap() + 1;
     let (head, tail) = request.as_bytes().split_at(cut);
     peer.raw(&[frame(0x01, head), frame(0x89, b"p"), frame(0x80, tail)].concat()).await;
     assert_eq!(peer.frame().await, Some((0x8a, b"p".to_vec())));
     assert_eq!(peer.next().await, reply);
 
-    // An unsolicited pong, then a request one byte at a time.
+    // An unsolicited pong, then a request sent one byte at a time.
     peer.raw(&frame(0x8a, b"x")).await;
     for byte in text(request) {
         peer.raw(&[byte]).await;
@@ -88,17 +88,17 @@ async fn websocket_accepts_split_fragmented_and_control_frames() {
 }
 
 #[tokio::test]
-async fn websocket_writes_ready_replies_before_close() {
+async fn websocket_writes_ready_replies_before_closing() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     let request = text(r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":1}"#);
     peer.raw(&[request, frame(0x83, b"")].concat()).await;
     assert_eq!(peer.next().await, json!({"jsonrpc": "2.0", "result": 1, "id": 1}));
-    assert_eq!(peer.closing().await, (1002, "the client broke the WebSocket protocol".to_owned()));
+    assert_eq!(peer.closing().await, (1002, "the client violated the WebSocket protocol".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn websocket_pings_and_closes_when_the_client_is_silent() {
+async fn websocket_pings_a_silent_client_and_then_closes() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
     assert_eq!(peer.frame().await, Some((0x89, Vec::new())));
@@ -119,10 +119,10 @@ async fn websocket_stays_open_when_the_client_answers_pings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn websocket_closes_as_idle_when_a_message_never_completes() {
+async fn websocket_closes_as_idle_when_a_message_is_never_completed() {
     let server = Server::new(Limits::default());
     let mut peer = server.connect();
-    // A header announces a thousand bytes, which are then sent one at a time.
+    // The header announces a thousand bytes, which are then sent one at a time.
     let bytes = frame(0x81, &[b' '; 1000]);
     let mut rest = bytes.into_iter();
     let closed = soon(async {
@@ -130,7 +130,7 @@ async fn websocket_closes_as_idle_when_a_message_never_completes() {
             if let Ok(closed) = tokio::time::timeout(Duration::from_secs(1), &mut peer.served).await {
                 return closed.unwrap();
             }
-            // The engine may have closed meanwhile, which is what this loop waits for.
+            // A write error is expected once the engine has closed, which is what this loop waits for.
             let _ = peer.stream.write_all(&[rest.next().unwrap()]).await;
         }
     })
@@ -143,7 +143,7 @@ fn accept_key_matches_the_rfc_example() {
     assert_eq!(accept_key(b"dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
 }
 
-/// Counts the reads that returned data, and the writes.
+/// Counts the writes, and the reads that returned data.
 struct Counting {
     stream: DuplexStream,
     calls: Arc<[AtomicUsize; 2]>,
@@ -177,7 +177,7 @@ impl AsyncWrite for Counting {
 }
 
 #[tokio::test]
-async fn websocket_batches_frames_into_one_read_and_one_write() {
+async fn websocket_handles_a_batch_of_frames_with_one_read_and_one_write() {
     let server = Server::new(Limits::default());
     let (stream, far) = tokio::io::duplex(1 << 20);
     let calls = Arc::<[AtomicUsize; 2]>::default();
@@ -205,7 +205,7 @@ async fn websocket_batches_frames_into_one_read_and_one_write() {
     assert_eq!(counted(), [0, 1]);
 }
 
-/// Refuses to write while `closed` is set, and records the address of what was to be written.
+/// Rejects writes while `closed` is set, and records the address of the data to be written.
 struct Blocked {
     stream: DuplexStream,
     closed: Arc<AtomicBool>,
@@ -241,7 +241,7 @@ impl AsyncWrite for Blocked {
 }
 
 #[tokio::test]
-async fn event_is_written_from_the_same_memory_to_all_subscribers() {
+async fn event_is_written_to_all_subscribers_from_the_same_memory() {
     let server = Server::new(Limits::default());
     let closed = Arc::<AtomicBool>::default();
     let mut peers = Vec::new();
@@ -265,7 +265,7 @@ async fn event_is_written_from_the_same_memory_to_all_subscribers() {
             tokio::task::yield_now().await;
         }
     });
-    // All three connections hold their frames now, so equal addresses are the same memory.
+    // All three connections now hold their frames, so equal addresses mean shared memory.
     let addresses = addresses.await;
     assert_eq!(addresses, vec![addresses[0]; 3]);
 }
@@ -280,7 +280,7 @@ async fn closed_connection_is_not_reset_while_the_client_still_writes() {
     peer.raw(&[frame(0x83, b""), vec![0; 200_000]].concat()).await;
     let (first, _) = peer.frame().await.unwrap();
     assert_eq!(first, 0x88);
-    // A socket that is closed with unread bytes resets the connection, and a write then fails.
+    // Closing a socket with unread bytes resets the connection, and further writes would then fail.
     for _ in 0..100 {
         peer.raw(&[0]).await;
         tokio::task::yield_now().await;
@@ -291,7 +291,7 @@ async fn closed_connection_is_not_reset_while_the_client_still_writes() {
 }
 
 #[tokio::test]
-async fn idle_connection_takes_little_memory() {
+async fn idle_connection_uses_little_memory() {
     let server = Server::new(Limits::default());
     let (_near, far) = tokio::io::duplex(64);
     let serving = server.engine.serve(far, bytes::Bytes::new());

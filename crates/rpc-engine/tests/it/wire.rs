@@ -1,4 +1,4 @@
-//! Property tests: for any input, the output is JSON-RPC.
+//! Property tests: for any input, the output is valid JSON-RPC.
 
 use proptest::prelude::*;
 use rpc_engine::Limits;
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::Server;
 
-/// Returns whether this is a reply of the engine: exactly one of result and error, and every member well formed.
+/// Returns whether this is a valid engine reply: exactly one of `result` and `error`, with every member well formed.
 fn is_reply(reply: &Value) -> bool {
     let Some(members) = reply.as_object() else { return false };
     let answers = [members.get("result").is_some(), members.get("error").is_some()];
@@ -36,7 +36,7 @@ fn check(body: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// Generates JSON that often looks like an envelope.
+/// Generates JSON that often resembles an envelope.
 fn envelope() -> impl Strategy<Value = String> {
     let method = prop_oneof![
         "subtract",
@@ -75,17 +75,17 @@ fn envelope() -> impl Strategy<Value = String> {
 
 proptest! {
     #[test]
-    fn reply_is_well_formed_or_absent_when_the_body_is_any_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn reply_is_well_formed_or_absent_for_arbitrary_bytes(body in prop::collection::vec(any::<u8>(), 0..200)) {
         check(&body)?;
     }
 
     #[test]
-    fn reply_is_well_formed_or_absent_when_the_body_resembles_json(body in "[\\[\\]{}:,\"\\\\ntfu0-9.e \u{e9}-]{0,60}") {
+    fn reply_is_well_formed_or_absent_for_text_that_resembles_json(body in "[\\[\\]{}:,\"\\\\ntfu0-9.e \u{e9}-]{0,60}") {
         check(body.as_bytes())?;
     }
 
     #[test]
-    fn reply_is_well_formed_or_absent_when_the_body_holds_envelopes(
+    fn reply_is_well_formed_or_absent_for_json_that_resembles_envelopes(
         elements in prop::collection::vec(envelope(), 1..5),
         is_batch: bool,
     ) {

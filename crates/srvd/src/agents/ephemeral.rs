@@ -1,5 +1,5 @@
-//! Credentials that clients lend to the daemon. They are held in memory until they are cleared, dropped by a reload, or
-//! the daemon ends.
+//! Credentials lent to the daemon by clients. They are held in memory until they are cleared, dropped by a reload, or
+//! the daemon exits.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,58 +11,58 @@ use crate::keys::api_key;
 use crate::wire::ephemeral::Stored;
 use crate::wire::error::{ApiError, Kind};
 
-/// Largest number of credentials that are held.
+/// The maximum number of stored credentials.
 const MOST: usize = 10_000;
 
-/// The lent credentials. A clone is a handle to the same ones.
+/// The lent credentials. Cheap to clone; clones share the same credentials.
 #[derive(Clone, Default)]
 pub(crate) struct Ephemeral(Arc<Mutex<BTreeMap<Slot, SecretString>>>);
 
-/// The agent, provider and user that a credential is for. Ordered by agent first, so that those of an agent are
-/// adjacent.
+/// The agent, provider and user for which a credential is intended. Ordered by agent first, so that an agent's
+/// credentials are adjacent.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Slot {
-    /// The id of the agent.
+    /// The agent's id.
     pub agent: String,
     /// The canonical provider id.
     pub provider: String,
-    /// The user; `None` matches every user, and requests without one.
+    /// The user; `None` matches every user, as well as requests without a user.
     pub user: Option<String>,
 }
 
-/// The error when there is no room for another credential.
+/// The error returned when there is no room for another credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooManyCredentials;
 
-/// A credential that is usable for an agent and a user.
+/// A credential usable for an agent and a user.
 pub(crate) struct Lent {
     /// The canonical provider id.
     pub provider: String,
-    /// True if it is for this user alone. It then has priority over one for every user.
+    /// True if it is only for this user. It then takes precedence over one for every user.
     pub own: bool,
     /// The secret.
     pub secret: SecretString,
 }
 
 impl Ephemeral {
-    /// Stores a credential that a client lends.
+    /// Stores a credential lent by a client.
     ///
     /// # Errors
-    /// `conflict` when there is no room for another credential.
+    /// `conflict` if there is no room for another credential.
     pub(crate) fn lend(&self, slot: Slot, secret: SecretString) -> Result<Stored, ApiError> {
         tracing::info!(agent = slot.agent, provider = slot.provider, "a credential was lent");
         let replaced = self.put(slot, secret).map_err(|TooManyCredentials| {
-            ApiError::new(Kind::Conflict, "too many credentials are lent")
+            ApiError::new(Kind::Conflict, "too many credentials have been lent")
                 .with("what", "ephemeral credentials")
-                .hint("remove the credentials of agents that have ended with ephemeral.clear")
+                .hint("use ephemeral.clear to remove the credentials of agents that have ended")
         })?;
         Ok(Stored { stored: true, replaced })
     }
 
-    /// Stores a credential, and replaces the one in the same slot. Returns whether there was one.
+    /// Stores a credential, replacing the one in the same slot. Returns whether there was one.
     ///
     /// # Errors
-    /// [`TooManyCredentials`]; the credential is then not stored.
+    /// [`TooManyCredentials`], in which case the credential is not stored.
     pub(crate) fn put(&self, slot: Slot, secret: SecretString) -> Result<bool, TooManyCredentials> {
         let mut held = self.held();
         if held.len() >= MOST && !held.contains_key(&slot) {
@@ -71,17 +71,17 @@ impl Ephemeral {
         Ok(held.insert(slot, secret).is_some())
     }
 
-    /// Drops the credentials of an agent, for one provider or for all. Returns how many there were.
+    /// Drops an agent's credentials, for one provider or all. Returns the number of dropped credentials.
     pub(crate) fn clear(&self, agent: &str, provider: Option<&str>) -> usize {
         self.forget(|slot| slot.agent == agent && provider.is_none_or(|provider| slot.provider == provider))
     }
 
-    /// Drops the credentials that were lent for one user alone, for every agent. Returns how many there were.
+    /// Drops the credentials lent only for one user, for every agent. Returns the number of dropped credentials.
     pub(crate) fn clear_user(&self, user: &str) -> usize {
         self.forget(|slot| slot.user.as_deref() == Some(user))
     }
 
-    /// Returns the credentials lent to an agent for this user or for every user, in order of provider.
+    /// Returns the credentials lent to an agent for this user or for every user, sorted by provider.
     pub(crate) fn of(&self, agent: &str, user: Option<&str>) -> Vec<Lent> {
         let first = Slot { agent: agent.to_owned(), provider: String::new(), user: None };
         self.held()
@@ -108,10 +108,10 @@ impl Ephemeral {
     }
 }
 
-/// Returns the key in the form in which the provider takes it.
+/// Returns the key in the form that the provider accepts.
 ///
 /// # Errors
-/// `invalid_input` for a provider that takes no key, and for an unusable key.
+/// `invalid_input` for a provider that does not accept keys, and for an unusable key.
 pub(crate) fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, ApiError> {
     let service = provider
         .key
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn ephemeral_store_refuses_new_keys_when_it_is_full() {
+    fn full_ephemeral_store_rejects_new_keys() {
         let held = Ephemeral::default();
         for number in 0..MOST {
             assert_eq!(

@@ -1,8 +1,8 @@
-//! Agents: the credentials of agents that no user owns.
+//! Agents: credentials for agents that are not owned by any user.
 //!
-//! It holds the credentials that files declare and those that clients lend for a while, in memory only, and defines the
-//! source and the models of a credential. It uses `wire`, `base`, `config` and `keys`. It must not write to the store or
-//! choose between credentials; `launch` does that.
+//! The room contains the credentials declared in files and those lent by clients for a while, both only in memory, and
+//! defines the source and models of a credential. It uses `wire`, `base`, `config` and `keys`. It must not write to the
+//! store or choose between credentials; `launch` does that.
 
 pub(crate) mod declared;
 pub(crate) mod ephemeral;

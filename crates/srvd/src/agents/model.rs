@@ -1,8 +1,8 @@
-//! The model that a credential is for, or that a request names.
+//! The model for which a credential is intended, or which a request names.
 
 use auth_spawner::{Provider, Registry};
 
-/// The models that a credential is for.
+/// The models for which a credential is intended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Model {
     /// Every model, `*`.
@@ -13,8 +13,8 @@ pub(crate) enum Model {
 
 impl Model {
     /// Parses a model from a request or a row. An absent or empty text, or `*`, means any model. The provider's own
-    /// prefix, its id or an alias, is removed. The prefix of another provider is part of the name, as in `openrouter`'s
-    /// `anthropic/...`.
+    /// prefix, which is its id or an alias, is removed. Another provider's prefix is part of the name, as in
+    /// `openrouter`'s `anthropic/...`.
     pub(crate) fn of(text: Option<&str>, provider: &Provider, registry: &Registry) -> Self {
         let text = text.map_or("*", str::trim);
         let own = text.split_once('/').filter(|(prefix, rest)| {
@@ -26,12 +26,12 @@ impl Model {
         }
     }
 
-    /// Returns the provider that a model's prefix names, for a request without a provider.
+    /// Returns the provider named by a model's prefix, for a request without a provider.
     pub(crate) fn provider<'a>(text: &str, registry: &'a Registry) -> Option<&'a std::sync::Arc<Provider>> {
         registry.provider(text.trim().split_once('/')?.0)
     }
 
-    /// Returns the one model that is meant; `None` for any model.
+    /// Returns the single model; `None` for any model.
     pub(crate) fn only(self) -> Option<String> {
         match self {
             Self::Any => None,

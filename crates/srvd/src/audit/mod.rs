@@ -1,7 +1,7 @@
-//! The audit log of actions that only read. A launch must not wait for a disk, so one task writes the queued rows. The
-//! queue is bounded; rows that find no room are counted, and a row of the log reports their number.
+//! The audit log for read-only actions. A launch must not wait for a disk, so one task writes the queued rows. The
+//! queue is bounded: rows that do not fit are counted, and a row in the log reports their number.
 //!
-//! It uses `wire` and `base`. It must not decide what is recorded; the methods do that.
+//! The room uses `wire` and `base`. It must not decide what is recorded; the methods do that.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,26 +16,27 @@ use tokio_util::sync::CancellationToken;
 use crate::base::clock::now;
 use crate::wire::error::with_causes;
 
-/// Largest number of rows that wait for the database. Further rows are counted and dropped.
+/// The maximum number of rows waiting for the database. Further rows are counted and dropped.
 const QUEUE: usize = 4096;
 
-/// Largest number of rows that are written in one transaction.
+/// The maximum number of rows written in one transaction.
 const BATCH: usize = 256;
 
-/// Time that a row waits for others in the same transaction. Each transaction costs a disk write, whatever its size.
+/// The time for which a row waits for others to share its transaction. Each transaction costs a disk write, whatever
+/// its size.
 const GATHER: Duration = Duration::from_millis(50);
 
-/// First pause before rows are written again after the database refused them. It grows up to `LONGEST_PAUSE`.
+/// The first pause before retrying rows that the database rejected. It grows up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Longest wait for queued rows when the daemon stops.
+/// The maximum time for which the daemon waits for queued rows when it stops.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The action of the row that reports missing rows.
+/// The action of the row that reports lost rows.
 const LOST: &str = "audit.lost";
 
-/// Accepts rows without waiting. A clone is a handle to the same queue.
+/// Accepts rows without waiting. Cheap to clone; clones share the same queue.
 #[derive(Clone)]
 pub(crate) struct Auditor {
     queue: mpsc::Sender<AuditEntry>,
@@ -64,7 +65,7 @@ impl Auditor {
         (Self { queue, lost }, Recorder { task, finish })
     }
 
-    /// Queues a row. A row that finds no room is counted, and the log reports how many there were.
+    /// Queues a row. A row that does not fit is counted, and the log reports the number of such rows.
     pub(crate) fn note(&self, entry: AuditEntry) {
         if self.queue.try_send(entry).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
@@ -77,9 +78,9 @@ impl Recorder {
     pub(crate) async fn finish(mut self) {
         self.finish.cancel();
         match tokio::time::timeout(PATIENCE, self.task.join_next()).await {
-            Ok(Some(Err(error))) => tracing::error!(%error, "a background task ended unexpectedly"),
+            Ok(Some(Err(error))) => tracing::error!(%error, "a background task failed unexpectedly"),
             Ok(_) => {}
-            // The drop of the set ends the task.
+            // Dropping the set ends the task.
             Err(_) => tracing::error!("the last rows of the audit log could not be written in time"),
         }
     }
@@ -103,7 +104,7 @@ impl Writer {
                         return;
                     }
                 }
-                // Queued rows are still received after the close.
+                // Queued rows can still be received after the channel is closed.
                 () = self.finish.cancelled(), if !self.rows.is_closed() => {
                     self.rows.close();
                     continue;
@@ -114,7 +115,7 @@ impl Writer {
         }
     }
 
-    /// Collects the rows that arrive within a moment, up to a whole batch.
+    /// Collects the rows that arrive within a moment, up to a full batch.
     async fn gather(&mut self, batch: &mut Vec<AuditEntry>) {
         let until = Instant::now() + GATHER;
         while batch.len() < BATCH {
@@ -126,7 +127,7 @@ impl Writer {
         }
     }
 
-    /// Writes a batch and retries until it succeeds. When the task is to end, it is tried once more.
+    /// Writes a batch, retrying until it succeeds. When the task is about to end, it is tried once more.
     async fn write(&self, batch: &mut Vec<AuditEntry>) {
         let mut pause = FIRST_PAUSE;
         loop {
@@ -151,7 +152,7 @@ impl Writer {
             if self.finish.is_cancelled() {
                 return batch.clear();
             }
-            // The rows are tried once more, whether the pause is over or the task is to end.
+            // The rows are tried once more, whether the pause is over or the task is about to end.
             let _ = tokio::time::timeout(pause, self.finish.cancelled()).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -209,7 +210,7 @@ mod tests {
         store.close().await;
     }
 
-    /// On one thread the writer runs only when the test waits, so the queue is full by then.
+    /// With a single thread, the writer runs only while the test is waiting, so the queue is full by then.
     #[tokio::test]
     async fn auditor_records_the_number_of_lost_rows_when_the_queue_is_full() {
         let dir = tempfile::tempdir().unwrap();

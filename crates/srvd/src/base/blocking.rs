@@ -1,20 +1,20 @@
-//! Blocking work outside the runtime's threads.
+//! Blocking work, kept off the runtime's threads.
 
 use tokio::task::JoinError;
 use tokio_util::task::TaskTracker;
 
-/// The blocking work under way. A clone is a handle to the same work.
+/// The blocking work in progress. Cheap to clone; clones share the same work.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct BlockingTasks(TaskTracker);
 
-/// The error for work that panicked, or that the end of the runtime prevented.
+/// The error for work that panicked, or that could not run because the runtime is shutting down.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct BrokenOff(#[from] JoinError);
 
 impl BlockingTasks {
-    /// Runs work on a thread for blocking work. The work continues when the caller stops waiting, and the daemon waits
-    /// for it at its shutdown.
+    /// Runs work on a thread for blocking work. The work continues if the caller stops waiting, and the daemon waits
+    /// for it when it shuts down.
     ///
     /// # Errors
     /// [`BrokenOff`].
@@ -25,7 +25,7 @@ impl BlockingTasks {
         Ok(self.0.spawn_blocking(work).await?)
     }
 
-    /// Waits until the work under way has ended.
+    /// Waits until the work in progress has finished.
     pub(crate) async fn settle(&self) {
         self.0.close();
         self.0.wait().await;
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn blocking_work_is_awaited_at_shutdown_when_its_caller_has_left() {
+    async fn blocking_work_without_a_caller_is_awaited_at_shutdown() {
         let tasks = BlockingTasks::default();
         let (release, released) = mpsc::channel::<()>();
         assert!(tasks.run(move || released.recv()).now_or_never().is_none());
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn blocking_work_is_an_error_when_it_panics() {
+    async fn panicking_blocking_work_is_an_error() {
         let tasks = BlockingTasks::default();
         assert!(tasks.run(|| std::hint::black_box(None::<i32>).unwrap()).await.is_err());
         assert_eq!(tasks.run(|| 1).await.unwrap(), 1);

@@ -1,4 +1,4 @@
-//! The file `endpoint.json`, with which local clients find a running daemon.
+//! The file `endpoint.json`, through which local clients find a running daemon.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ pub(crate) struct Endpoint {
     pub version: u32,
     /// The process id of the daemon.
     pub pid: u32,
-    /// The address `ws://127.0.0.1:<port>/rpc`; absent when TCP is off.
+    /// The URL `ws://127.0.0.1:<port>/rpc`; absent if TCP is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
     /// The path of the Unix socket.
     pub socket: PathBuf,
-    /// The path of the file with the bearer token for TCP.
+    /// The path of the file that contains the bearer token for TCP.
     pub token_file: PathBuf,
     /// The id of this run of the daemon.
     pub epoch: String,
@@ -37,13 +37,13 @@ impl Endpoint {
     /// Reads the file.
     ///
     /// # Errors
-    /// `NotFound` when no daemon has written the file, `InvalidData` when its content is not an endpoint.
+    /// `NotFound` if no daemon has written the file, `InvalidData` if its content is not a valid endpoint.
     pub(crate) fn read(runtime: &Path) -> io::Result<Self> {
         let content = private::read_file(&Self::path(runtime), 64 * 1024)?;
         serde_json::from_slice(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
-    /// Writes the file in one atomic step.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// The I/O error.
@@ -54,10 +54,10 @@ impl Endpoint {
     }
 }
 
-/// Creates a bearer token of 256 random bits. It is new at each start, so that a stolen old one is worthless.
+/// Creates a bearer token from 256 random bits. Each start creates a new one, so a stolen old token is worthless.
 ///
 /// # Errors
-/// The operating system gave no random bytes.
+/// The operating system could not provide random bytes.
 pub(crate) fn fresh_token() -> io::Result<SecretString> {
     let mut bytes = zeroize::Zeroizing::new([0_u8; 32]);
     getrandom::fill(&mut *bytes)?;
@@ -67,7 +67,7 @@ pub(crate) fn fresh_token() -> io::Result<SecretString> {
     )))
 }
 
-/// Writes the token with mode 0600 to the path that [`Endpoint::token_file`] names.
+/// Writes the token with mode 0600 to the path in [`Endpoint::token_file`].
 ///
 /// # Errors
 /// The I/O error.
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endpoint_reads_back_as_written() {
+    fn endpoint_file_survives_a_round_trip() {
         let dir = tempfile::tempdir().unwrap();
         let endpoint = Endpoint {
             version: 1,
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_fit_a_subprotocol_and_differ() {
+    fn tokens_are_unique_and_valid_in_a_subprotocol() {
         let [one, two] = [fresh_token().unwrap(), fresh_token().unwrap()];
         assert_ne!(one.expose_secret(), two.expose_secret());
         assert_eq!(one.expose_secret().len(), 5 + 43);

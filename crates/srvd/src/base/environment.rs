@@ -1,17 +1,17 @@
-//! The process's environment, read once. All other code receives it as a value.
+//! The process environment, read once. All other code receives it as a value.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-/// A copy of the environment, so that tests can pass their own.
+/// A copy of the environment. Tests can pass their own.
 #[derive(Clone, Default)]
 pub(crate) struct Environment {
     vars: BTreeMap<OsString, OsString>,
 }
 
-/// The default directories of the daemon, before command line flags are applied.
+/// The daemon's default directories, before command line flags are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Directories {
     /// The directory of `srvd.toml`, `providers.d/` and `encryption.key`.
@@ -28,7 +28,7 @@ impl Environment {
         Self { vars: std::env::vars_os().collect() }
     }
 
-    /// An environment of exactly these variables.
+    /// An environment with exactly these variables.
     #[cfg(test)]
     pub(crate) fn of(vars: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self { vars: vars.into_iter().map(|(name, value)| (name.into(), value.into())).collect() }
@@ -42,7 +42,7 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The variable's bytes, unchanged; `None` only when it is unset.
+    /// The variable's bytes, unchanged; `None` only if it is unset.
     pub(crate) fn bytes(&self, name: &str) -> Option<&[u8]> {
         self.vars.get(std::ffi::OsStr::new(name)).map(|value| value.as_bytes())
     }
@@ -57,18 +57,18 @@ impl Environment {
             .collect()
     }
 
-    /// The user's home directory, an absolute path.
+    /// The user's home directory, as an absolute path.
     pub(crate) fn home(&self) -> Option<PathBuf> {
         self.path("HOME")
     }
 
-    /// The variable as an absolute path. A relative path is ignored, as the XDG rules require.
+    /// The variable as an absolute path. A relative path is ignored, as required by the XDG rules.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.text(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
-    /// The three directories: from `SRVD_*_DIR`, else from XDG, or in Application Support on macOS. `None` without a
-    /// home.
+    /// The three directories: from `SRVD_*_DIR`, or else from XDG, or in Application Support on macOS. `None` if there
+    /// is no home directory.
     pub(crate) fn directories(&self) -> Option<Directories> {
         let home = self.home();
         let under_home = |rest: &str| home.as_ref().map(|home| home.join(rest));
@@ -94,7 +94,7 @@ impl Environment {
     }
 }
 
-/// Returns whether a name matches `^[A-Z_][A-Z0-9_]{0,63}$`, the names that a child's variables may have.
+/// Returns whether a name matches `^[A-Z_][A-Z0-9_]{0,63}$`, the pattern for names of a child's variables.
 pub(crate) fn is_variable_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_uppercase() || byte == b'_');
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variable_name_is_upper_case_and_at_most_64_long() {
+    fn variable_name_is_upper_case_and_at_most_64_characters_long() {
         let longest = "A".repeat(64);
         for (name, good) in [
             ("A", true),

@@ -1,5 +1,5 @@
-//! HTTP client for requests to vendors and issuers: HTTP/1.1, this machine's certificate authorities, no redirects, no
-//! proxy.
+//! The HTTP client for requests to vendors and issuers: HTTP/1.1, this machine's certificate authorities, no redirects,
+//! no proxy.
 
 use std::io;
 
@@ -9,11 +9,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-/// Creates a client. Loading the certificates reads files. Every request has its own connection. The other side could
-/// close a reused connection at the same moment, and then it would be unknown whether a token was spent.
+/// Creates a client. Loading the certificates reads files. Every request uses a separate connection: if a reused
+/// connection were closed by the peer at the same moment, it would be unknown whether a token had been spent.
 ///
 /// # Errors
-/// The I/O error when this machine has no certificate authorities.
+/// The I/O error if this machine has no certificate authorities.
 pub(crate) fn client<B>() -> io::Result<Client<HttpsConnector<HttpConnector>, B>>
 where
     B: Body + Send,
@@ -27,7 +27,7 @@ where
     Ok(Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector))
 }
 
-/// Returns the text of the innermost cause, which names what happened ("Connection refused") without the request.
+/// Returns the text of the innermost cause, which says what happened ("Connection refused") without the request.
 pub(crate) fn innermost(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {

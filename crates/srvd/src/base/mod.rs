@@ -1,8 +1,8 @@
-//! Base: the machine as the daemon sees it, without a decision of its own.
+//! Base: the machine as seen by the daemon, without any decisions.
 //!
-//! It holds the clock, the environment, files with private permissions, the guard's command, the HTTPS client, the
-//! redaction of secrets in the log and the address at which the daemon is served. It uses no other room. It must not
-//! know configuration, the wire or an identity.
+//! The room contains the clock, the environment, files with private permissions, the guard's command, the HTTPS client,
+//! the redaction of secrets in the log, and the address at which the daemon is served. It uses no other room. It must
+//! not know about configuration, the wire or identities.
 
 pub(crate) mod blocking;
 pub(crate) mod clock;

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// The reason why a private directory cannot be used. The text names the path.
+/// The reason why a private directory cannot be used. The text contains the path.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PrivateError {
     /// The directory could not be created or inspected.
@@ -16,7 +16,7 @@ pub(crate) enum PrivateError {
         /// The I/O error.
         source: io::Error,
     },
-    /// The path is a symbolic link, which could lead anywhere.
+    /// The path is a symbolic link, which could point anywhere.
     #[error("{0} is a symbolic link; srvd does not follow links to its own directories")]
     Link(PathBuf),
     /// The path is not a directory.
@@ -42,10 +42,11 @@ pub(crate) enum PrivateError {
     },
 }
 
-/// Creates `path` and its missing parents, 0700 each, or checks that an existing directory belongs to this user alone.
+/// Creates `path` and any missing parents with mode 0700, or checks that an existing directory belongs only to this
+/// user.
 ///
 /// # Errors
-/// [`PrivateError`]: a link, another owner, a mode that gives others access, or an I/O error.
+/// A [`PrivateError`]: a link, another owner, a mode that gives others access, or an I/O error.
 pub(crate) fn directory(path: &Path) -> Result<(), PrivateError> {
     let io = |source| PrivateError::Io { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
@@ -70,11 +71,11 @@ pub(crate) fn directory(path: &Path) -> Result<(), PrivateError> {
     }
 }
 
-/// Writes a file with mode 0600 through a new file and a rename. A reader sees either the old content or all of the
-/// new.
+/// Writes a file with mode 0600 by creating a new file and renaming it. A reader sees either all of the old content or
+/// all of the new content.
 ///
 /// # Errors
-/// The I/O error. The existing file is then unchanged.
+/// The I/O error. In that case the existing file is unchanged.
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", uuid::Uuid::new_v4().simple()));
@@ -89,7 +90,7 @@ pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     })
 }
 
-/// Makes a rename or creation of this file durable by syncing its directory.
+/// Makes the renaming or creation of this file durable by syncing its directory.
 ///
 /// # Errors
 /// The I/O error.
@@ -103,19 +104,19 @@ pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
 /// Creates a file that must not exist yet. It has this mode from the start.
 ///
 /// # Errors
-/// The I/O error; `AlreadyExists` when the path exists, including as a link.
+/// The I/O error; `AlreadyExists` if the path exists, even as a link.
 pub(crate) fn new_file(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
-/// Reads a small file, such as the key, that must belong to this user and be closed to others.
+/// Reads a small file, such as the key, that must belong to this user and be inaccessible to others.
 ///
 /// # Errors
-/// An I/O error; `PermissionDenied` with the reason when others may read the file or another user owns it.
+/// An I/O error; `PermissionDenied`, with the reason, if others may read the file or another user owns it.
 pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
     let denied = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
-    // O_NONBLOCK keeps a FIFO at this path from blocking the start forever.
+    // O_NONBLOCK prevents a FIFO at this path from blocking the start forever.
     let flags = (rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
     let found = file.metadata()?;
@@ -141,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directory_is_made_private_and_refused_when_it_is_open_or_a_link() {
+    fn directory_is_created_private_and_rejected_when_open_or_a_link() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("a/b");
         directory(&path).unwrap();
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_replaced_whole_and_refused_when_others_can_read_it() {
+    fn file_is_replaced_atomically_and_rejected_when_others_can_read_it() {
         let root = tempfile::tempdir().unwrap();
         let path = root.path().join("f");
         replace_file(&path, b"one").unwrap();

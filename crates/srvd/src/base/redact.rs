@@ -1,4 +1,4 @@
-//! The removal of live secrets from the log, even when a library prints them.
+//! Removal of live secrets from the log, even when a library prints them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -10,7 +10,7 @@ use identity_store::ReceivedTokens;
 use secrecy::{ExposeSecret, SecretString};
 use zeroize::Zeroizing;
 
-/// The secrets that are in use. All clones share the same list.
+/// The secrets in use. All clones share the same list.
 #[derive(Clone, Default)]
 pub(crate) struct Redactor {
     known: Arc<RwLock<KnownSecrets>>,
@@ -19,36 +19,36 @@ pub(crate) struct Redactor {
 /// A form in which a secret may be written.
 type Form = Arc<Zeroizing<Vec<u8>>>;
 
-/// The known forms. When many tokens are refreshed, many are added per second, while log lines are short and few. The
-/// only search structure is therefore a table by first bytes.
+/// The known forms. When many tokens are refreshed, many forms are added per second, while log lines are short and few.
+/// A table keyed by first bytes is therefore the only search structure.
 #[derive(Default)]
 struct KnownSecrets {
-    /// The forms by their first bytes.
+    /// The forms, keyed by their first bytes.
     forms: HashMap<[u8; SHORTEST], Vec<Form>>,
-    /// The forms that are dropped when newer ones arrive, the oldest first.
+    /// The forms that are dropped when newer ones arrive, oldest first.
     passing: VecDeque<Form>,
 }
 
-/// Shortest secret that is removed, in bytes. A shorter one would also remove ordinary words.
+/// The minimum length of a secret that is removed, in bytes. A shorter one would also remove ordinary words.
 const SHORTEST: usize = 8;
-/// Largest number of passing forms that are kept. A key is not printed any more once it has been sealed.
+/// The maximum number of temporary forms. A key is no longer printed once it has been encrypted.
 const MOST: usize = 256;
 const BLANK: &[u8] = b"[REDACTED]";
 
 impl Redactor {
-    /// Removes this secret from the log from now on: plain, in base64 and percent-encoded. Older secrets are dropped
-    /// when many newer ones arrive. The caller bounds their length.
+    /// Removes this secret from the log from now on: as plain text, base64 and percent-encoded. Older secrets are
+    /// dropped when many newer ones arrive. The caller must limit their length.
     pub(crate) fn hide(&self, secret: &SecretString) {
         self.add(secret, KnownSecrets::pass);
     }
 
-    /// Removes tokens that were just received from the log from now on.
+    /// Removes tokens that have just been received from the log from now on.
     pub(crate) fn hide_received(&self, received: &ReceivedTokens) {
         let tokens = [Some(&received.access), received.refresh.as_ref(), received.id.as_ref()];
         tokens.into_iter().flatten().for_each(|token| self.hide(token));
     }
 
-    /// Removes a secret of the daemon from the log for as long as the daemon runs.
+    /// Removes one of the daemon's secrets from the log for as long as the daemon runs.
     pub(crate) fn pin(&self, secret: &SecretString) {
         self.add(secret, KnownSecrets::stay);
     }
@@ -96,7 +96,7 @@ impl Redactor {
         cleaned.into()
     }
 
-    /// Returns a maker of writers to standard error, for the log.
+    /// Returns a factory of writers to standard error, for the log.
     pub(crate) fn stderr(&self) -> impl Fn() -> RedactingWriter<io::Stderr> + Send + Sync + 'static {
         let redactor = self.clone();
         move || RedactingWriter { redactor: redactor.clone(), inner: io::stderr() }
@@ -104,7 +104,7 @@ impl Redactor {
 }
 
 impl KnownSecrets {
-    /// Keeps a form until newer ones replace it.
+    /// Stores a form until newer ones replace it.
     fn pass(&mut self, form: Zeroizing<Vec<u8>>) {
         let (form, is_new) = self.insert(form);
         if is_new {
@@ -116,7 +116,7 @@ impl KnownSecrets {
         }
     }
 
-    /// Keeps a form permanently.
+    /// Stores a form permanently.
     fn stay(&mut self, form: Zeroizing<Vec<u8>>) {
         let (form, _) = self.insert(form);
         self.passing.retain(|passing| !Arc::ptr_eq(passing, &form));
@@ -144,7 +144,7 @@ impl KnownSecrets {
         }
     }
 
-    /// Returns the length of the longest form that the text begins with; 0 when there is none.
+    /// Returns the length of the longest form at the start of the text; 0 if there is none.
     fn at_the_start(&self, text: &[u8]) -> usize {
         let same_start = start(text).and_then(|start| self.forms.get(&start)).into_iter().flatten();
         same_start.filter(|form| text.starts_with(form)).map(|form| form.len()).max().unwrap_or_default()
@@ -161,7 +161,7 @@ impl std::fmt::Debug for Redactor {
     }
 }
 
-/// A writer that removes secrets from each line. The log's formatter writes one whole line per call.
+/// A writer that removes secrets from each line. The log's formatter writes one complete line per call.
 pub(crate) struct RedactingWriter<W> {
     redactor: Redactor,
     inner: W,
@@ -183,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redactor_blanks_plain_base64_and_percent_encoded_secrets() {
+    fn redactor_removes_plain_base64_and_percent_encoded_secrets() {
         let redactor = Redactor::default();
         redactor.hide(&SecretString::from("sk-planted/+key=1"));
         redactor.hide(&SecretString::from("short"));
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn redactor_drops_oldest_unpinned_secrets_when_full() {
+    fn redactor_drops_the_oldest_unpinned_secrets_when_full() {
         let redactor = Redactor::default();
         redactor.pin(&SecretString::from("the-daemons-own"));
         for number in 0..1000 {

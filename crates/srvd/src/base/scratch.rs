@@ -1,4 +1,4 @@
-//! Temporary directories of single commands.
+//! Temporary directories for individual commands.
 
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,14 +11,14 @@ use crate::base::environment::Environment;
 pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Creates the directory where temporary files go. Its name begins with `name`.
+    /// Creates a directory among the temporary files. Its name starts with `name`.
     ///
     /// # Errors
     /// The I/O error.
     pub(crate) fn make(environment: &Environment, name: &str) -> io::Result<Self> {
         let parent = environment.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"));
         let path = parent.join(format!("{name}-{}", uuid::Uuid::new_v4().simple()));
-        // The directory must be new, so that a directory of another user is never used.
+        // The directory must be new, so that another user's directory is never used.
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
@@ -33,7 +33,7 @@ impl Scratch {
         self.0.join(name)
     }
 
-    /// Creates a directory in it.
+    /// Creates a subdirectory.
     ///
     /// # Errors
     /// The I/O error.

@@ -121,8 +121,8 @@ mod tests {
             Ok("The key was stored, but it is not known to be valid: the provider was not asked."),
         );
         check(
-            &outcome(false, None, Some("OpenAI refused the key (HTTP status 401)")),
-            Err((1, "srvd: OpenAI refused the key (HTTP status 401)\nhint: the key was not stored")),
+            &outcome(false, None, Some("OpenAI rejected the key (HTTP status 401)")),
+            Err((1, "srvd: OpenAI rejected the key (HTTP status 401)\nhint: the key was not stored")),
         );
     }
 }

@@ -1,10 +1,10 @@
 //! Checks on a request head before anything is served, in this order: HTTP version, Host, Origin, path, WebSocket
 //! version, token. The checks are pure functions of the head.
 //!
-//! The limits on connections and on the size of the head apply earlier (`listen` and the HTTP library).
+//! The limits on connections and on the size of the head apply earlier (in `listen` and in the HTTP library).
 //!
-//! A session cookie opens only `/me` and `/login/<name>`, and only at a loopback `Host`. For a sign-in by cookie the
-//! browser must state that no other site has asked for it.
+//! A session cookie gives access only to `/me` and `/login/<name>`, and only with a loopback `Host`. For a sign-in by
+//! cookie, the browser must state that the request was not made by another site.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -23,13 +23,13 @@ use crate::forge::operator::session;
 const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
 const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
 const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
-/// The browser's statement of how the response will be used (Fetch Metadata).
+/// The browser's statement about how the response will be used (Fetch Metadata).
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-/// The browser's statement of which site made the request (Fetch Metadata).
+/// The browser's statement about which site made the request (Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The path of the operator's sign-ins, without the name of the forge.
+/// The path of the operator's sign-ins, without the forge's name.
 const LOGIN: &str = "/login/";
-/// The longest name of a forge, in bytes.
+/// The maximum length of a forge's name, in bytes.
 const FORGE_NAME: usize = 64;
 const SUBPROTOCOL: &str = "srvd.v1";
 const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
@@ -42,15 +42,15 @@ pub(crate) enum Transport {
         /// The uid of the peer: the daemon's own user, or root.
         uid: u32,
     },
-    /// A TCP port of a loopback address.
+    /// A TCP port on a loopback address.
     Tcp {
-        /// The port of the listener, which a `Host` header must name.
+        /// The listener's port, which a `Host` header must name.
         port: u16,
     },
 }
 
 impl std::fmt::Display for Transport {
-    /// Writes the caller's name for the audit log. There is one token, so all TCP callers share one name.
+    /// Writes the caller's name for the audit log. There is only one token, so all TCP callers share one name.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unix { uid } => write!(f, "unix:{uid}"),
@@ -59,7 +59,7 @@ impl std::fmt::Display for Transport {
     }
 }
 
-/// The purpose of a request that passed the checks.
+/// The purpose of a request that has passed the checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
     /// `GET /rpc`, to be upgraded to a WebSocket.
@@ -77,30 +77,30 @@ pub(crate) enum Route {
     Ready,
     /// `GET /openrpc.json`.
     OpenRpc,
-    /// `GET /oauth/callback`, from a browser that was redirected by a forge. It carries no token: its query is checked
-    /// by the login flows.
+    /// `GET /oauth/callback`, from a browser that was redirected by a forge. It has no token: the login flows check its
+    /// query.
     Callback,
     /// `GET /me`.
     Me(Caller),
     /// `GET /login/<name>`, from the operator's browser.
     Login {
-        /// The forge's name in `srvd.toml`; its characters have been checked.
+        /// The forge's name in `srvd.toml`. Its characters have been checked.
         forge: String,
-        /// The proof that the request carries.
+        /// The authentication of the request.
         caller: Caller,
     },
 }
 
-/// The proof that a request is the operator's.
+/// The means by which a request was authenticated as the operator's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// The request was received through the Unix socket or carries the token.
+    /// The request arrived through the Unix socket or contains the token.
     Trusted,
-    /// The request carries a session cookie, which has not been looked up yet.
+    /// The request contains a session cookie, which has not been looked up yet.
     Browser,
 }
 
-/// The reason that a request is refused. The response body is a fixed text; the exact reason is only logged.
+/// The reason why a request is rejected. The response body is a fixed text; the exact reason is only logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AccessRefusal {
     /// The HTTP status.
@@ -117,13 +117,13 @@ pub(crate) struct AccessCheck {
     failures: Mutex<Failures>,
 }
 
-/// The number of wrong tokens in the minute that began at `since`.
+/// The number of wrong tokens in the minute that started at `since`.
 struct Failures {
     since: Instant,
     count: u32,
 }
 
-/// Wrong tokens that are answered with 401 in each minute; further ones are answered with 429.
+/// The number of wrong tokens per minute that are answered with 401. Further ones are answered with 429.
 const FAILURES_A_MINUTE: u32 = 10;
 
 impl AccessCheck {
@@ -138,7 +138,7 @@ impl AccessCheck {
     /// The [`AccessRefusal`] of the first check that fails.
     pub(crate) fn check(&self, transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
         if head.version != Version::HTTP_11 {
-            return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version of HTTP");
+            return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported HTTP version");
         }
         self.check_host(transport, &head.headers)?;
         self.check_origin(transport, &head.headers)?;
@@ -172,7 +172,7 @@ impl AccessCheck {
     }
 
     /// Checks a request to a path that also accepts a session cookie. A browser attaches the cookie to every request,
-    /// including those that another site triggers. Such requests are refused. A sign-in must be a navigation by the
+    /// including those triggered by another site, so such requests are rejected. A sign-in must be a navigation by the
     /// user.
     fn check_operator(&self, transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
         let forge = head.uri.path().strip_prefix(LOGIN);
@@ -199,7 +199,8 @@ impl AccessCheck {
         let caller = match transport {
             Transport::Tcp { port } if !head.headers.contains_key(AUTHORIZATION) => {
                 check_session(port, &head.headers)?;
-                // A browser states which site started the navigation. Without that statement the cookie may be misused.
+                // A browser states which site started the navigation. Without that statement, the cookie may have been
+                // misused.
                 if forge.is_some() && !own {
                     return refuse(StatusCode::FORBIDDEN, "no Sec-Fetch-Site header");
                 }
@@ -231,7 +232,7 @@ impl AccessCheck {
     }
 
     fn check_origin(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
-        // A client of a Unix socket never sends these headers; a browser that was tricked into connecting would.
+        // A client of a Unix socket never sends these headers, but a browser tricked into connecting would.
         if matches!(transport, Transport::Unix { .. })
             && (headers.contains_key(&ORIGIN) || headers.contains_key(&REFERER))
         {
@@ -275,7 +276,7 @@ fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, AccessRefusa
     Err(AccessRefusal { status, reason })
 }
 
-/// Returns the header's value as text if the header is present exactly once.
+/// Returns the header's value as text if the header occurs exactly once.
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?;
@@ -299,15 +300,15 @@ fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list(headers, &PROTOCOL)
 }
 
-/// Returns whether a `Host` names this machine and the listener's port.
+/// Returns whether a `Host` refers to this machine and the listener's port.
 fn is_loopback(host: &str, port: u16) -> bool {
     host.rsplit_once(':').is_some_and(|(name, digits)| {
         matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
     })
 }
 
-/// Checks a request to the redirect address. Only a navigation of the user's browser to the loopback address is
-/// allowed. Requests through a configured `Host`, on the socket, or for an image or a frame of a page are refused.
+/// Checks a request to the redirect URL. Only a navigation of the user's browser to the loopback address is allowed.
+/// Requests through a configured `Host`, through the socket, or for an image or frame in a page are rejected.
 fn check_callback(transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
     let Transport::Tcp { port } = transport else { return refuse(StatusCode::NOT_FOUND, "path") };
     if !only(&head.headers, &HOST).is_some_and(|host| is_loopback(host, port)) {

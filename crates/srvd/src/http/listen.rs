@@ -1,4 +1,5 @@
-//! Listeners: a Unix socket, which checks the peer's uid, and TCP on a loopback address, which checks the bearer token.
+//! The listeners: a Unix socket, which checks the peer's uid, and TCP on a loopback address, which checks the bearer
+//! token.
 
 use std::convert::Infallible;
 use std::io;
@@ -29,18 +30,19 @@ use super::respond::{self, HttpResponse};
 use crate::forge::oauth::Flows;
 use crate::forge::operator::session::BrowserSessions;
 
-/// Limits of the request head: bytes, headers, and the time that a client may take to send it.
+/// Limits on the request head: bytes, headers, and the time that a client may take to send it.
 const HEAD_BYTES: usize = 8 * 1024;
 const HEAD_HEADERS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// The longest body of a POST, in bytes.
+/// The maximum size of a POST body, in bytes.
 const BODY_BYTES: usize = 1024 * 1024;
-/// Longest time that a client may take to send the body.
+/// The maximum time for a client to send the body.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// The pause after a failed accept. An immediate retry would only waste CPU time when file descriptors run out.
+/// The pause after a failed accept. Retrying immediately would only waste CPU time when there are no file descriptors
+/// left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The sockets, bound but not served yet.
+/// The bound sockets, not yet being served.
 pub(crate) struct Listeners {
     unix: UnixListener,
     socket: PathBuf,
@@ -48,19 +50,19 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    /// Binds both sockets. The socket file is created in a directory that only this user may enter, under a umask that
-    /// denies other users access to the file. A socket that a crashed daemon left is replaced. That is safe because the
+    /// Binds both sockets. The socket file is created in a directory that only this user may enter, with a umask that
+    /// denies other users access to the file. A socket left by a crashed daemon is replaced, which is safe because the
     /// caller holds the lock of the data directory.
     ///
     /// # Errors
-    /// The I/O error, with the address in its text.
+    /// The I/O error, including the address.
     pub(crate) async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
         let named =
             |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
         match tokio::fs::symlink_metadata(socket).await {
             Ok(_) => {
                 if UnixStream::connect(socket).await.is_ok() {
-                    let text = format!("{}: another process serves this socket", socket.display());
+                    let text = format!("{}: another process is serving this socket", socket.display());
                     return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
                 }
                 tokio::fs::remove_file(socket).await.map_err(named(socket.display().to_string()))?;
@@ -88,23 +90,23 @@ struct ConnectionTasks {
     stop: CancellationToken,
 }
 
-/// The state that connections share.
+/// The state shared by all connections.
 pub(crate) struct HttpServer {
     /// Checks the head of each request.
     pub access: AccessCheck,
     /// Answers the calls.
     pub engine: Engine,
-    /// The sign-ins in progress, to which callbacks of browsers belong.
+    /// The sign-ins in progress, to which browser callbacks belong.
     pub flows: Flows,
     /// The browser sessions in which the operator has signed in.
     pub sessions: BrowserSessions,
     /// The store, which `/readyz` checks.
     pub store: Store,
-    /// False until the boot is complete, and again during the shutdown.
+    /// False until startup is complete, and again during shutdown.
     pub ready: AtomicBool,
-    /// Maximum number of connections that each listener serves at once.
+    /// The maximum number of connections that each listener serves at once.
     pub connections: usize,
-    /// Number of open `WebSocket`s.
+    /// The number of open `WebSocket`s.
     pub open: Arc<AtomicUsize>,
 }
 
@@ -112,7 +114,7 @@ impl HttpServer {
     /// Accepts connections until `stop` is cancelled, then waits for them to end. The caller drains the engine.
     pub(crate) async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        // Each listener has its own quota, so that strangers who can reach the port cannot keep the owner off the
+        // Each listener has a separate quota, so that strangers who can reach the port cannot lock the owner out of the
         // socket.
         let [unix_quota, tcp_quota] = [(); 2].map(|()| Arc::new(Semaphore::new(self.connections)));
         let port = listeners.tcp_address().map(|address| address.port()).unwrap_or_default();
@@ -138,7 +140,7 @@ impl HttpServer {
                 match accepted {
                     Accepted::Unix(stream) => {
                         let Some(uid) = our_uid(&stream) else {
-                            return tracing::warn!("another user's connection was closed");
+                            return tracing::warn!("closed a connection from another user");
                         };
                         server.connection(stream, Transport::Unix { uid }, permit, lifetime).await;
                     }
@@ -152,7 +154,7 @@ impl HttpServer {
         }
         drop(listeners.tcp);
         drop(listeners.unix);
-        // A leftover socket file is replaced by the next boot, so a failure to remove it does no harm.
+        // The next start replaces a leftover socket file, so failing to remove it does no harm.
         let _ = tokio::fs::remove_file(&listeners.socket).await;
         tasks.close();
         tasks.wait().await;
@@ -169,9 +171,9 @@ impl HttpServer {
     {
         let ConnectionTasks { tasks, stop } = lifetime;
         let Some(permit) = permit else {
-            tracing::warn!(limit = self.connections, "a connection was refused because too many are open");
+            tracing::warn!(limit = self.connections, "a connection was rejected because too many are open");
             let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // The client may have disconnected; the connection is refused in any case.
+            // The client may already have disconnected; the connection is rejected in any case.
             let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(busy)).await;
             return;
         };
@@ -192,7 +194,7 @@ impl HttpServer {
             }
         };
         if let Err(error) = outcome {
-            tracing::debug!(%error, "a connection ended early");
+            tracing::debug!(%error, "a connection failed");
         }
     }
 
@@ -213,7 +215,7 @@ impl HttpServer {
                 tracing::warn!(
                     status = refusal.status.as_u16(),
                     reason = refusal.reason,
-                    "a request was refused"
+                    "a request was rejected"
                 );
                 operator::refused(&head, refusal)
             }
@@ -262,7 +264,7 @@ impl HttpServer {
         }
     }
 
-    /// Serves a WebSocket until it ends. It counts against the quota for that time.
+    /// Serves a WebSocket until it ends. It counts towards the quota during that time.
     async fn socket<S>(
         self: Arc<Self>,
         transport: Transport,
@@ -273,11 +275,11 @@ impl HttpServer {
     {
         let upgraded = match upgrade.await {
             Ok(upgraded) => upgraded,
-            Err(error) => return tracing::debug!(%error, "a client left during the handshake"),
+            Err(error) => return tracing::debug!(%error, "a client disconnected during the handshake"),
         };
-        // The plain stream, without the HTTP library's layers and their buffers.
+        // The plain stream, without the HTTP library's layers and buffers.
         let Ok(parts) = upgraded.downcast::<TokioIo<S>>() else {
-            return tracing::error!("an upgraded connection is of another type than the accepted one");
+            return tracing::error!("an upgraded connection has a different type than the accepted one");
         };
         self.open.fetch_add(1, Ordering::Relaxed);
         let engine = self.engine.on_behalf_of(transport.to_string());
@@ -288,7 +290,7 @@ impl HttpServer {
     }
 }
 
-/// Returns an HTTP server with the limits of the request head, which a client may take `head_time` to send.
+/// Returns an HTTP server with limits on the request head, which the client may take `head_time` to send.
 fn http_builder(head_time: Duration) -> http1::Builder {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(head_time);
@@ -296,7 +298,7 @@ fn http_builder(head_time: Duration) -> http1::Builder {
     server
 }
 
-/// Returns the engine's error for a message that is too large. Its id is null, because the message was not read.
+/// Returns the engine's error for a message that is too large. Its id is null because the message was not read.
 fn too_large() -> String {
     serde_json::json!({"jsonrpc": "2.0", "error": RpcError::message_too_large(), "id": null}).to_string()
 }
@@ -326,11 +328,11 @@ mod tests {
 
     use super::*;
 
-    /// Shorter than the limit that the HTTP library has if none is set, which is 30 seconds.
+    /// Shorter than the HTTP library's default limit of 30 seconds.
     const OWN_LIMIT: Duration = Duration::from_secs(20);
 
     #[tokio::test]
-    async fn connection_is_closed_when_the_request_head_is_slow() {
+    async fn connection_with_a_slow_request_head_is_closed() {
         let (mut client, stream) = tokio::io::duplex(1024);
         let service = service_fn(|_| async { Ok::<_, Infallible>(respond::status(true)) });
         let served = tokio::spawn(

@@ -1,7 +1,8 @@
-//! HTTP interface of the daemon: the access checks and the answer for each path.
+//! The daemon's HTTP interface: the access checks, and the response for each path.
 //!
-//! It holds the listeners, the order of the access checks, the upgrade to the engine and the pages of the operator. It
-//! uses `wire`, `base` and `forge`. It must not know a method of the protocol or decide about an identity.
+//! The room contains the listeners, the order of the access checks, the upgrade to the engine, and the operator's
+//! pages. It uses `wire`, `base` and `forge`. It must not know the protocol's methods or make decisions about
+//! identities.
 
 pub(crate) mod access;
 mod listen;

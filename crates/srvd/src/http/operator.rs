@@ -1,4 +1,5 @@
-//! Answers to the operator's browser: `GET /oauth/callback`, `GET /me` and `GET /login/<name>`, after the checks.
+//! Responses to the operator's browser: `GET /oauth/callback`, `GET /me` and `GET /login/<name>`, after the access
+//! checks.
 
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
@@ -16,7 +17,8 @@ use crate::forge::operator::session::BrowserSessions;
 use crate::forge::operator::{OWNER, session};
 use crate::wire::error::{ApiError, Kind};
 
-/// Returns the answer to a refused request. On the operator's own paths, a missing session is answered with a hint.
+/// Returns the response to a rejected request. On the operator's paths, the response for a missing session contains a
+/// hint.
 pub(super) fn refused(head: &Parts, refusal: AccessRefusal) -> HttpResponse {
     let path = head.uri.path();
     match path.strip_prefix("/login/") {
@@ -27,7 +29,7 @@ pub(super) fn refused(head: &Parts, refusal: AccessRefusal) -> HttpResponse {
     }
 }
 
-/// Returns whether the request is the operator's. A session cookie is looked up.
+/// Returns whether the request is from the operator. A session cookie is looked up.
 pub(super) fn is_signed_in(sessions: &BrowserSessions, caller: Caller, headers: &HeaderMap) -> bool {
     match caller {
         Caller::Trusted => true,
@@ -35,7 +37,7 @@ pub(super) fn is_signed_in(sessions: &BrowserSessions, caller: Caller, headers: 
     }
 }
 
-/// Handles a redirect from a forge. A successful sign-in starts a session of this browser and ends its previous one.
+/// Handles a redirect from a forge. A successful sign-in starts a session for this browser and ends its previous one.
 pub(super) async fn callback(
     flows: &Flows,
     sessions: &BrowserSessions,
@@ -51,13 +53,13 @@ pub(super) async fn callback(
     match sessions.renew(former.as_ref(), now()) {
         Ok(fresh) => respond::beginning(answer, &fresh),
         Err(error) => {
-            tracing::error!(%error, "no session could be created, because the system returned no random numbers");
+            tracing::error!(%error, "no session could be created because the system could not provide random numbers");
             answer
         }
     }
 }
 
-/// Returns the account in use.
+/// Returns the active account.
 pub(super) async fn me(store: &Store) -> HttpResponse {
     match store.active_forge().await {
         Ok(Some(active)) => {
@@ -72,7 +74,7 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
         Ok(None) => respond::failure(
             StatusCode::PRECONDITION_FAILED,
             Kind::NoActiveForge.as_str(),
-            "choose one with: srvd operator use ACCOUNT",
+            "select one with: srvd operator use ACCOUNT",
         ),
         Err(error) => {
             let error = ApiError::from(error);
@@ -82,10 +84,10 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
     }
 }
 
-/// Redirects the browser to a forge. A browser that was accepted by its session must return with the same session.
+/// Redirects the browser to a forge. A browser that was authenticated by its session must return with the same session.
 pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> HttpResponse {
     let Some(forge) = flows.forges().named(forge).cloned() else {
-        let hint = "list the forges of srvd.toml with: srvd operator list";
+        let hint = "list the forges in srvd.toml with: srvd operator list";
         return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), hint);
     };
     let session = match caller {

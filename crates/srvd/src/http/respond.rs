@@ -1,4 +1,4 @@
-//! Construction of HTTP answers.
+//! Construction of HTTP responses.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -15,10 +15,10 @@ use super::access::AccessRefusal;
 use crate::forge::oauth::callback::Page;
 use crate::forge::operator::session;
 
-/// The type of all answers.
+/// The type of all responses.
 pub(super) type HttpResponse = Response<Full<Bytes>>;
 
-/// Returns an answer with a JSON body.
+/// Returns a response with a JSON body.
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
@@ -27,13 +27,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     last(answer)
 }
 
-/// Closes the connection after this answer. Only WebSocket connections stay open, so that others free their place.
+/// Closes the connection after this response. Only WebSocket connections stay open, so that others free their slot.
 fn last(mut answer: HttpResponse) -> HttpResponse {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     answer
 }
 
-/// Returns the answer `{"status":"..."}`.
+/// Returns the response `{"status":"..."}`.
 pub(super) fn status(ok: bool) -> HttpResponse {
     if ok {
         json(StatusCode::OK, r#"{"status":"ok"}"#)
@@ -42,8 +42,8 @@ pub(super) fn status(ok: bool) -> HttpResponse {
     }
 }
 
-/// Returns a page for a person. It must not be cached or shown in a frame, and it sends no referrer, because its
-/// address holds a code.
+/// Returns a page for the user. It must not be cached or shown in a frame, and it sends no referrer because its URL
+/// contains a code.
 pub(super) fn page(page: &Page) -> HttpResponse {
     let mut answer = json(page.status(), page.html());
     let beside = [
@@ -62,9 +62,9 @@ pub(super) fn page(page: &Page) -> HttpResponse {
     answer
 }
 
-/// Adds a cookie to the answer that begins a session in the browser.
+/// Adds a cookie to the response that starts a session in the browser.
 pub(super) fn beginning(mut answer: HttpResponse, fresh: &SecretString) -> HttpResponse {
-    // The secret is in base64url, so this cannot fail.
+    // The secret is base64url text, so this cannot fail.
     if let Ok(mut cookie) = HeaderValue::from_str(&session::set_cookie(fresh)) {
         cookie.set_sensitive(true);
         answer.headers_mut().insert(SET_COOKIE, cookie);
@@ -72,7 +72,7 @@ pub(super) fn beginning(mut answer: HttpResponse, fresh: &SecretString) -> HttpR
     answer
 }
 
-/// Redirects a browser to a forge. The address must not be cached, because it holds the `state` of the sign-in.
+/// Redirects a browser to a forge. The URL must not be cached, because it contains the `state` of the sign-in.
 pub(super) fn away(to: &url::Url) -> HttpResponse {
     let mut answer = json(StatusCode::FOUND, r#"{"status":"sign in at the forge"}"#);
     // A URL is printable ASCII.
@@ -83,13 +83,13 @@ pub(super) fn away(to: &url::Url) -> HttpResponse {
     answer
 }
 
-/// Returns a failure with its kind, as the RPC methods name it, and a hint about what to do.
+/// Returns an error with the kind used by the RPC methods, and a hint about what to do.
 pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> HttpResponse {
     let error = status.canonical_reason().unwrap_or("failed");
     json(status, serde_json::json!({"error": error, "kind": kind, "hint": hint}).to_string())
 }
 
-/// Returns the answer when no user is signed in. A browser cannot send the token, but the command line can start a
+/// Returns the response when no user is signed in. A browser cannot send the token, but the command line can start a
 /// sign-in for it.
 pub(super) fn signed_out(forge: Option<&str>) -> HttpResponse {
     let hint = format!("sign in with: srvd operator login {}", forge.unwrap_or("NAME"));
@@ -98,15 +98,15 @@ pub(super) fn signed_out(forge: Option<&str>) -> HttpResponse {
     answer
 }
 
-/// Returns an answer without a body, for a POST that holds notifications only.
+/// Returns a response without a body, for a POST that contains only notifications.
 pub(super) fn nothing() -> HttpResponse {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::NO_CONTENT;
     last(answer)
 }
 
-/// Returns the answer to a refused request: the status, its standard text, and the headers that RFC 6455 and RFC 9110
-/// require.
+/// Returns the response to a rejected request: the status, its standard text, and the headers required by RFC 6455 and
+/// RFC 9110.
 pub(super) fn refusal(refusal: AccessRefusal) -> HttpResponse {
     let reason = refusal.status.canonical_reason().unwrap_or("refused");
     let mut answer = json(refusal.status, format!(r#"{{"error":"{reason}"}}"#));
@@ -125,7 +125,7 @@ pub(super) fn refusal(refusal: AccessRefusal) -> HttpResponse {
     answer
 }
 
-/// Returns the answer to a WebSocket handshake.
+/// Returns the response to a WebSocket handshake.
 pub(super) fn switching(accept: &str, subprotocol: bool) -> HttpResponse {
     let mut answer = Response::new(Full::default());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

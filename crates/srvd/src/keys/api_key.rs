@@ -1,15 +1,15 @@
-//! The check that a text can be an API key of a service.
+//! Checks whether a text can be an API key of a service.
 
 use auth_spawner::KeyService;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The longest key that is accepted, in bytes.
+/// The maximum length of a key, in bytes.
 pub(crate) const LONGEST: usize = 8 * 1024;
 
-/// Returns the key without the white space that a paste may have added around it.
+/// Returns the key without surrounding white space, which pasting may have added.
 ///
 /// # Errors
-/// Describes the fault in words that follow "the key". The text quotes no part of the key.
+/// A description of the problem that continues the phrase "the key". It quotes no part of the key.
 pub(crate) fn usable(key: &SecretString, service: &KeyService) -> Result<SecretString, String> {
     let min_length = service.min_length;
     let text = key.expose_secret().trim();
@@ -40,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn key_pair_is_refused_when_a_part_is_missing() {
+    fn key_pair_is_rejected_when_a_part_is_missing() {
         let aws = service("pair = { vars = ['ID', 'SECRET'], separator = ':' }");
         let good = usable(&SecretString::from(" AKIAplanted:planted/secret+1\n"), &aws).unwrap();
         assert_eq!(good.expose_secret(), "AKIAplanted:planted/secret+1");
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn key_is_trimmed_and_checked_without_quoting_it() {
+    fn key_is_trimmed_and_checked_without_being_quoted() {
         let check = |text: &str, expect: Result<&str, &str>| {
             let service = service("vars = ['A']\nmin-length = 10\nprefix = 'sk-'");
             let got = usable(&SecretString::from(text), &service);

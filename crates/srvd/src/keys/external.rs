@@ -1,8 +1,8 @@
-//! Keys that the operator keeps outside the store: in a variable of the daemon, or in an external secret manager.
+//! Keys that the operator stores outside the store: in a variable of the daemon, or in an external secret manager.
 //!
-//! Only the variables and commands that `srvd.toml` names are read and run. An account's row only refers to one of
-//! these. A person who can write to the database, or connect to the daemon, can therefore not make it run another
-//! command or read another variable.
+//! Only variables and commands listed in `srvd.toml` are read and run, and an account's row merely refers to one of
+//! them. Someone who can write to the database or connect to the daemon therefore cannot make it run another command or
+//! read another variable.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,20 +17,20 @@ use super::api_key;
 use crate::base::redact::Redactor;
 use crate::config::{Config, ConfigError, Source};
 
-/// Longest time that a command may take, including the wait for its turn.
+/// The maximum duration of a command, including the time it waits for its turn.
 const LONGEST: Duration = Duration::from_secs(10);
-/// Largest output of a command, in bytes.
+/// The maximum size of a command's output, in bytes.
 const MOST_BYTES: usize = 64 * 1024;
-/// Largest number of commands that run at the same time.
+/// The maximum number of commands running at the same time.
 const AT_ONCE: usize = 8;
 
-/// The operator's external keys. A clone is a handle to the same ones.
+/// The operator's external keys. Cheap to clone; clones share the same keys.
 #[derive(Clone)]
 pub(crate) struct ExternalKeys(Arc<ConfiguredKeys>);
 
 struct ConfiguredKeys {
     known: BTreeMap<String, ConfiguredKey>,
-    /// The environment of a declared agent's command.
+    /// The environment for a declared agent's command.
     environment: ChildEnv,
     redactor: Redactor,
     turns: Semaphore,
@@ -43,28 +43,28 @@ struct ConfiguredKey {
     source: Source,
 }
 
-/// The reason why a secret is not available.
+/// The reason why a secret is unavailable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unavailable {
-    /// The reason for programs.
+    /// The machine-readable reason.
     pub why: Why,
-    /// The reason for people, without any part of the secret.
+    /// The human-readable reason, without any part of the secret.
     pub text: String,
 }
 
-/// The kind of reason why a secret is not available.
+/// The kind of reason why a secret is unavailable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// The secret does not exist in its place.
+    /// The secret does not exist at its location.
     Missing,
-    /// The secret is sealed and cannot be opened.
+    /// The secret is encrypted and cannot be decrypted.
     Undecryptable,
-    /// The program or store that holds the secret has failed.
+    /// The program or store that contains the secret has failed.
     BackendFailed,
 }
 
 impl Why {
-    /// The word in `data.reason`.
+    /// The value of `data.reason`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
@@ -82,10 +82,10 @@ impl Unavailable {
 }
 
 impl ExternalKeys {
-    /// The keys that the configuration names. `environment` is the environment of every child.
+    /// Returns the keys listed in the configuration. `environment` is the environment of every child.
     ///
     /// # Errors
-    /// [`ConfigError::Invalid`] when the registry does not know the provider, or the provider accepts no key.
+    /// [`ConfigError::Invalid`] if the registry does not contain the provider, or if the provider does not accept keys.
     pub(crate) fn new(
         config: &Config,
         registry: &Registry,
@@ -96,11 +96,11 @@ impl ExternalKeys {
             let provider = registry.provider(&secret.provider).filter(|provider| provider.key.is_some());
             let provider = provider.ok_or_else(|| ConfigError::Invalid {
                 name: format!("secrets.{name}.provider"),
-                reason: format!("{} is not a provider that accepts an API key", secret.provider),
+                reason: format!("{} is not a provider that accepts API keys", secret.provider),
             })?;
             let mut source = secret.source.clone();
             if let Source::Command { inherited, .. } = &mut source {
-                // Variables that the operator sets for every child override those that the daemon inherited.
+                // Variables that the operator sets for every child override those inherited by the daemon.
                 let both = inherited.iter().chain(environment.iter());
                 *inherited = both.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             }
@@ -118,7 +118,7 @@ impl ExternalKeys {
         its.map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Returns the place of a provider's key of this name, and the address that belongs to it.
+    /// Returns the location of the provider's key with this name, and the URL that belongs to it.
     pub(crate) fn named(&self, provider: &str, name: &str) -> Option<(KeyPlace, Option<&str>)> {
         let known = self.0.known.get(name).filter(|known| known.provider == provider)?;
         let place = match &known.source {
@@ -128,10 +128,11 @@ impl ExternalKeys {
         Some((place, known.base_url.as_deref()))
     }
 
-    /// Reads the key that an account of this provider refers to, if it can be a key of the provider.
+    /// Reads the key to which an account of this provider refers, if it can be a key of the provider.
     ///
     /// # Errors
-    /// [`Unavailable`], also for a key that `srvd.toml` does not name, or no longer names. The text quotes no part of it.
+    /// [`Unavailable`], also for a key that is not, or no longer, listed in `srvd.toml`. Its text quotes no part of the
+    /// key.
     pub(crate) async fn read(
         &self,
         provider: &Provider,
@@ -146,10 +147,10 @@ impl ExternalKeys {
         }
     }
 
-    /// Returns the key that a command of a declared agent prints, if it can be a key of the provider.
+    /// Returns the key printed by a declared agent's command, if it can be a key of the provider.
     ///
     /// # Errors
-    /// [`Unavailable`], whose text quotes no output of the command.
+    /// [`Unavailable`]. Its text quotes no output of the command.
     pub(crate) async fn printed(
         &self,
         provider: &Provider,
@@ -158,8 +159,8 @@ impl ExternalKeys {
         self.run(provider, argv, &self.0.environment).await
     }
 
-    /// Runs a command that prints a secret. This is the only place that runs one: at most [`AT_ONCE`] at a time, each
-    /// for at most [`LONGEST`] with the wait for its turn. The log never shows what one printed.
+    /// Runs a command that prints a secret. Nothing else runs such commands: at most [`AT_ONCE`] at a time, each for at
+    /// most [`LONGEST`] including the wait for its turn. The log never shows what a command printed.
     async fn run(
         &self,
         provider: &Provider,
@@ -180,10 +181,10 @@ impl ExternalKeys {
     }
 }
 
-/// Returns the key that a variable of the daemon's environment had at its start, if it can be a key of the provider.
+/// Returns the key that was in a variable of the daemon's environment at startup, if it can be a key of the provider.
 ///
 /// # Errors
-/// [`Unavailable`], whose text quotes no part of the value.
+/// [`Unavailable`]. Its text quotes no part of the value.
 pub(crate) fn of_variable(
     provider: &Provider,
     var: &str,
@@ -195,7 +196,7 @@ pub(crate) fn of_variable(
     usable(provider, value).map_err(|reason| missing(format!("the key in the variable {var} {reason}")))
 }
 
-/// Returns the key if it can be one of the provider. The error is a reason that follows "the key".
+/// Returns the key if it can be a key of the provider. The error continues the phrase "the key".
 fn usable(provider: &Provider, key: &SecretString) -> Result<SecretString, String> {
     let service = provider
         .key

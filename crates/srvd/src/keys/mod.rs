@@ -1,8 +1,8 @@
-//! Keys: API keys from their submission to their value at a launch.
+//! Keys: API keys, from their submission to their use in a launch.
 //!
-//! It checks the form of a key, asks the provider's service whether it accepts the key, stores a submitted key, and
-//! resolves the keys that are kept outside the store. It uses `wire`, `base`, `config` and `destination`. It must not
-//! decide which key an agent gets.
+//! The room checks the format of a key, asks the provider's service whether it accepts the key, stores a submitted key,
+//! and resolves keys that are stored elsewhere. It uses `wire`, `base`, `config` and `destination`. It must not decide
+//! which key an agent receives.
 
 pub(crate) mod api_key;
 pub(crate) mod external;

@@ -1,4 +1,4 @@
-//! The check of an API key with a provider, by the small HTTP request that the registry describes.
+//! Checks an API key with its provider, using the small HTTP request described in the registry.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::base::https;
 
-/// Longest time that a provider may take to answer.
+/// The maximum time for a provider to answer.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Largest part of an answer that is read, in bytes. It is read so that the connection can be closed properly.
+/// The maximum number of response bytes that are read. The response is read so that the connection can be closed
+/// properly.
 const ANSWER_BYTES: usize = 1024 * 1024;
 
 /// The result of the check.
@@ -21,20 +22,20 @@ const ANSWER_BYTES: usize = 1024 * 1024;
 pub(crate) enum ProbeAnswer {
     /// The provider accepts the key.
     Accepted,
-    /// The provider refuses the key.
+    /// The provider rejects the key.
     Rejected {
         /// The HTTP status.
         status: u16,
     },
-    /// The provider could not be asked, or its answer was not clear.
+    /// The provider could not be asked, or its response was inconclusive.
     Unknown {
-        /// The reason, as text for people.
+        /// The human-readable reason.
         reason: String,
     },
 }
 
-/// Sends the probe once and judges the status of the answer. Redirects are not followed, so that a key is sent only to
-/// the provider's own host.
+/// Sends the probe once and judges the status of the response. Redirects are not followed, so that a key is sent only
+/// to the provider's own host.
 pub(crate) async fn ask(service: &KeyService, probe: &Probe, key: &SecretString) -> ProbeAnswer {
     let request = match request(service, probe, key) {
         Ok(request) => request,
@@ -42,13 +43,11 @@ pub(crate) async fn ask(service: &KeyService, probe: &Probe, key: &SecretString)
     };
     let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
     match tokio::time::timeout(TIMEOUT, send(request)).await {
-        Err(_) => ProbeAnswer::Unknown { reason: format!("{host} did not answer in time") },
+        Err(_) => ProbeAnswer::Unknown { reason: format!("{host} did not respond in time") },
         Ok(Err(reason)) => ProbeAnswer::Unknown { reason: format!("the request to {host} failed: {reason}") },
         Ok(Ok(status)) if probe.accepted.contains(&status) => ProbeAnswer::Accepted,
         Ok(Ok(status)) if probe.rejected.contains(&status) => ProbeAnswer::Rejected { status },
-        Ok(Ok(status)) => {
-            ProbeAnswer::Unknown { reason: format!("{host} answered with HTTP status {status}") }
-        }
+        Ok(Ok(status)) => ProbeAnswer::Unknown { reason: format!("{host} returned HTTP status {status}") },
     }
 }
 
@@ -76,12 +75,13 @@ fn request(service: &KeyService, probe: &Probe, key: &SecretString) -> Result<Re
 }
 
 async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
-    // The certificates are loaded for each probe. Probes are rare, and an idle daemon need not keep the certificates.
+    // The certificates are loaded for each probe. Probes are rare, and an idle daemon does not need to hold the
+    // certificates.
     let client = https::client()
         .map_err(|error| format!("the certificate authorities could not be loaded: {error}"))?;
     let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
     let status = answer.status().as_u16();
-    // The status decides. A body that is cut off does not change it.
+    // Only the status matters. A truncated body does not change it.
     let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;
     Ok(status)
 }

@@ -1,4 +1,4 @@
-//! The storing of an API key as an account of a bundle.
+//! Stores an API key as an account in a bundle.
 
 use auth_spawner::{KeyService, Provider};
 use identity_store::{DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status, Store};
@@ -14,23 +14,23 @@ use crate::wire::auth::{KeyOutcome, SubmitApiKey};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::{SecretInput, convert};
 
-/// The parts that the storing of a key uses.
+/// The parts used when storing a key.
 #[derive(Clone, Copy)]
 pub(crate) struct KeyIntake<'a> {
-    /// Stores the key. Its handle names the caller in the audit log.
+    /// Stores the key. The handle names the caller in the audit log.
     pub store: &'a Store,
-    /// The keys that the operator keeps outside the store.
+    /// The keys that the operator stores elsewhere.
     pub external_keys: &'a ExternalKeys,
     /// Keeps the key out of the log.
     pub redactor: &'a Redactor,
 }
 
-/// The key of a request and its service's address.
+/// The key from a request, and its service's URL.
 struct ReceivedKey {
     key: SecretString,
-    /// The place of a key that is kept elsewhere; `None` for a key that is to be sealed.
+    /// The location of a key that is stored elsewhere; `None` for a key that is to be encrypted.
     place: Option<KeyPlace>,
-    /// The service's address, when it is not the default one.
+    /// The service's URL, if it is not the default one.
     base_url: Option<String>,
 }
 
@@ -38,16 +38,16 @@ struct ReceivedKey {
 struct KeyStatus {
     status: Status,
     evidence: Evidence,
-    /// The reason why the status is not known.
+    /// The reason why the status is unknown.
     reason: Option<String>,
 }
 
 impl KeyIntake<'_> {
-    /// Validates a key, seals and binds it, and announces it. A key that its provider refuses is not stored.
+    /// Validates a key, encrypts and binds it, and announces it. A key that its provider rejects is not stored.
     ///
     /// # Errors
-    /// `invalid_input` for an unusable key, name or address, `secret_unavailable` for a key of the operator that cannot
-    /// be read, and the errors of the store.
+    /// `invalid_input` for an unusable key, name or URL, `secret_unavailable` for an operator's key that cannot be
+    /// read, and store errors.
     pub(crate) async fn submit(
         self,
         provider: &Provider,
@@ -65,7 +65,7 @@ impl KeyIntake<'_> {
             (Some(key), None) => in_request(key, request.base_url.as_deref())?,
             (None, Some(name)) => self.in_configuration(provider, &name, request.base_url.as_deref()).await?,
             _ => {
-                let reason = "give either a key or the name of one in srvd.toml";
+                let reason = "specify either a key or the name of one in srvd.toml";
                 return Err(ApiError::invalid_input("apiKey", reason));
             }
         };
@@ -80,20 +80,20 @@ impl KeyIntake<'_> {
         self.save(provider, target, request.account_name, received, status).await
     }
 
-    /// Reads the key that the operator gave this name.
+    /// Reads the key to which the operator gave this name.
     async fn in_configuration(
         self,
         provider: &Provider,
         name: &str,
         base_url: Option<&str>,
     ) -> Result<ReceivedKey, ApiError> {
-        // With a free choice of the address, a client could have the operator's key sent anywhere.
+        // If clients could choose the URL freely, they could have the operator's key sent anywhere.
         if base_url.is_some() {
-            let reason = "the address of a named key is set in srvd.toml; omit it here";
+            let reason = "the URL for a named key is set in srvd.toml; omit it here";
             return Err(ApiError::invalid_input("baseUrl", reason));
         }
         let (place, base_url) = self.external_keys.named(&provider.id, name).ok_or_else(|| {
-            ApiError::invalid_input("secretName", "srvd.toml has no key of this provider with that name")
+            ApiError::invalid_input("secretName", "srvd.toml has no key with that name for this provider")
                 .with("known", self.external_keys.names(&provider.id))
         })?;
         let key = self.external_keys.read(provider, &place.reference()).await.map_err(|unavailable| {
@@ -102,7 +102,7 @@ impl KeyIntake<'_> {
         Ok(ReceivedKey { key, place: Some(place), base_url: base_url.map(str::to_owned) })
     }
 
-    /// Returns the key without the white space that a paste added around it.
+    /// Returns the key without surrounding white space, which pasting may have added.
     fn usable(self, key: &SecretString, service: &KeyService) -> Result<SecretString, ApiError> {
         if key.expose_secret().len() > api_key::LONGEST {
             let reason = format!("is longer than {} bytes", api_key::LONGEST);
@@ -156,7 +156,7 @@ fn in_request(key: SecretInput, base_url: Option<&str>) -> Result<ReceivedKey, A
 /// Asks the provider about the key if `asks` is true.
 ///
 /// # Errors
-/// The HTTP status with which the provider refuses the key.
+/// The HTTP status with which the provider rejected the key.
 async fn checked(service: &KeyService, key: &SecretString, asks: bool) -> Result<KeyStatus, u16> {
     let unknown =
         |reason| KeyStatus { status: Status::Unknown, evidence: Evidence::None, reason: Some(reason) };
@@ -173,13 +173,13 @@ async fn checked(service: &KeyService, key: &SecretString, asks: bool) -> Result
 }
 
 fn refused(provider: &Provider, status: u16) -> KeyOutcome {
-    tracing::info!(provider = provider.id, status, "an API key was refused by its provider");
+    tracing::info!(provider = provider.id, status, "an API key was rejected by its provider");
     KeyOutcome {
         success: false,
         bundle_id: None,
         account_id: None,
         status: None,
-        error: Some(format!("{} refused the key (HTTP status {status})", provider.display_name)),
+        error: Some(format!("{} rejected the key (HTTP status {status})", provider.display_name)),
         error_kind: Some(ErrorKind::NotAuthenticated),
     }
 }

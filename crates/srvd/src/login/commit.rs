@@ -1,4 +1,4 @@
-//! The storing of a proven login: its rows in the store and, for a renewal, the replacement of the old files.
+//! Storing of a proven login: its rows in the store and, for a renewal, the replacement of the old files.
 
 use auth_spawner::{ConfirmedLogin, FailureKind, SaveError, Saved};
 use identity_store::{Evidence, LoginCredential, ProviderId, SaveLogin, SessionId, StoreError};
@@ -13,9 +13,9 @@ use crate::wire::error::with_causes;
 impl LoginSink {
     /// Stores a proven login.
     pub(super) async fn commit(self, login: ConfirmedLogin) -> Result<Saved, SaveError> {
-        let session: SessionId = login.session.parse().map_err(|_| storage("the session has no valid id"))?;
+        let session: SessionId = login.session.parse().map_err(|_| storage("the session id is invalid"))?;
         let provider: ProviderId =
-            login.provider.parse().map_err(|_| storage("the provider has no valid id"))?;
+            login.provider.parse().map_err(|_| storage("the provider id is invalid"))?;
         self.written(&session).await;
         if let Some(token) = &login.token {
             self.resources().redactor.hide(token.secret());
@@ -40,8 +40,8 @@ impl LoginSink {
         prepared.map_err(|error| not_moved(session, &error))
     }
 
-    /// Writes the row, moves the files into place, and commits. It runs to its end even when its caller stops waiting.
-    /// The session's next write waits for it.
+    /// Writes the row, moves the files into place, and commits. It runs to completion even if its caller stops waiting,
+    /// and the session's next write waits for it.
     async fn save_renewed(
         &self,
         session: SessionId,
@@ -68,7 +68,7 @@ impl LoginSink {
         let pending = store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
         renewal.place().await.map_err(|error| not_moved(session, &error))?;
         let saved = pending.commit().await.map_err(|error| save_error(session, &error));
-        // The login's files are in place. Files that the CLI writes until it ends are removed after it.
+        // The login's files are in place. Any files that the CLI writes until it exits are removed afterwards.
         if saved.is_ok() {
             renewals.settle(store, session).await;
         }
@@ -120,11 +120,11 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
     match error {
         StoreError::IdentityMismatch { .. } => SaveError {
             kind: FailureKind::IdentityMismatch,
-            message: "the login belongs to another person; the stored account was not changed".to_owned(),
+            message: "the login belongs to a different user; the stored account was not changed".to_owned(),
         },
         StoreError::Conflict { what: "bundle name", .. } => SaveError {
             kind: FailureKind::Conflict,
-            message: "another bundle took the name in the meantime; nothing was stored".to_owned(),
+            message: "another bundle has taken the name in the meantime; nothing was stored".to_owned(),
         },
         StoreError::NotFound { .. } => SaveError {
             kind: FailureKind::NotFound,

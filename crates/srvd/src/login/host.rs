@@ -1,4 +1,4 @@
-//! The choice of the host for a login.
+//! Selection of the host for a login.
 
 use std::sync::Arc;
 
@@ -9,21 +9,21 @@ use crate::base::host;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 
-/// A provider at the host of a login.
+/// A provider with the host of a login.
 pub(super) struct HostedProvider {
-    /// The provider; its CLI uses that host.
+    /// The provider. Its CLI uses that host.
     pub(super) provider: Arc<Provider>,
-    /// The address of the service, when it is not the default one.
+    /// The URL of the service, if it is not the default one.
     pub(super) base_url: Option<String>,
-    /// The name to show to people. It includes the host when that is not the default one.
+    /// The display name. It includes the host if that is not the default one.
     pub(super) name: String,
 }
 
-/// Chooses the host: the one that the client names, or else that of the bundle's login, or else the default one.
+/// Selects the host: the one specified by the client, or else that of the bundle's login, or else the default one.
 ///
 /// # Errors
 /// `invalid_input` for a text that is not a host name, and for a CLI that supports only one host. `conflict` if the
-/// bundle has a login at another host: its files would hold both logins, and a launch could use either.
+/// bundle has a login at another host: its files would then contain both logins, and a launch could use either.
 pub(super) async fn choose(
     store: &Store,
     provider: &Arc<Provider>,
@@ -35,7 +35,7 @@ pub(super) async fn choose(
         if wanted.is_none() {
             return Ok(at(provider, None));
         }
-        let reason = format!("the CLI of {} can log in to one host only", provider.display_name);
+        let reason = format!("the CLI of {} can log in to only one host", provider.display_name);
         return Err(ApiError::invalid_input("host", reason).hint("omit the host"));
     };
     let wanted: Option<Host> = match wanted {

@@ -1,4 +1,4 @@
-//! The end of a login with its CLI's own logout, and the proof that it is gone.
+//! Logging out with the CLI's own logout command, and proving that the login is gone.
 
 use std::time::Duration;
 
@@ -13,42 +13,42 @@ use crate::wire::account::{Deleted, Outcome, Revoked};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::provider;
 
-/// Longest time that a CLI may take to log out, including its request to the provider.
+/// The maximum time for a CLI to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The next step for an account that cannot be revoked.
+/// The next step for an account whose login cannot be revoked.
 const FORGET: &str =
-    "account.delete deletes the account on this machine; the credential stays valid at the provider";
+    "account.delete deletes the account from this machine; the credential stays valid at the provider";
 
-/// Runs one logout at a time, with the deletion of its account.
+/// Runs one logout at a time, including the deletion of its account.
 #[derive(Debug, Default)]
 pub(super) struct LogoutTurns(Mutex<()>);
 
 impl Logins {
-    /// Ends a login with its CLI's own logout, verifies that it is gone, and only then runs `delete`, which deletes the
-    /// account.
+    /// Logs out with the CLI's own logout command, verifies that the login is gone, and only then runs `delete`, which
+    /// deletes the account.
     ///
     /// # Errors
-    /// The refusals of an account that no CLI can log out of, and the errors of the store and of `delete`. A logout that
-    /// was run and failed is part of the result.
+    /// Errors for an account that no CLI can log out, store errors, and errors of `delete`. A logout that was run but
+    /// failed is part of the result.
     pub(crate) async fn revoke(
         &self,
         store: &Store,
         id: &AccountId,
         delete: impl Future<Output = Result<Deleted, ApiError>>,
     ) -> Result<Revoked, ApiError> {
-        // The lock is taken before the account is read. Of two calls that revoke the same account, the second finds it
+        // The lock is taken before the account is read. If two calls revoke the same account, the second one finds it
         // deleted.
         let _turn = self.logouts.0.lock().await;
         let account = store.account(id).await?;
         let registered = provider(&self.resources.registry, account.provider.as_str())?;
         let provider = provider_of(registered, &account);
         let ended = self.log_out(&provider, &account).await?;
-        tracing::info!(account = %id, provider = provider.id, outcome = ?ended, "a CLI's logout was run");
+        tracing::info!(account = %id, provider = provider.id, outcome = ?ended, "ran a CLI's logout");
         if let Err(error) = ended {
             return not_revoked(&provider, &error);
         }
         let deleted = delete.await.map_err(|error| {
-            error.hint("the login has ended, but the account still exists; delete the account later")
+            error.hint("the login has been ended, but the account still exists; delete the account later")
         })?;
         let outcome = match &provider.cli {
             Some(cli) if cli.logout_revokes => Outcome::Revoked,
@@ -57,7 +57,7 @@ impl Logins {
         Ok(Revoked { revoked: true, outcome, exit_code: None, cleanup: deleted.cleanup })
     }
 
-    /// Runs the CLI's logout. Every check is made before.
+    /// Runs the CLI's logout command, after all checks.
     async fn log_out(
         &self,
         provider: &Provider,
@@ -66,7 +66,10 @@ impl Logins {
         let identities = &self.resources.identities;
         let dir = directory(account, provider)?;
         if !dir.adopted && !identities.owns(&dir.path) {
-            return Err(ApiError::new(Kind::AmbientDirectory, "its directory does not belong to the daemon"));
+            return Err(ApiError::new(
+                Kind::AmbientDirectory,
+                "the account's directory does not belong to the daemon",
+            ));
         }
         self.refuse_running_login(account)?;
         let cli = provider.cli.as_ref().ok_or_else(|| no_logout(provider))?;
@@ -82,13 +85,13 @@ impl Logins {
         Ok(logout.run().await)
     }
 
-    /// Refuses an account with a running login. The login would be interrupted, or it would finish after the logout and
-    /// be deleted.
+    /// Rejects an account with a login in progress. Otherwise that login would be interrupted, or would finish after
+    /// the logout and be deleted.
     fn refuse_running_login(&self, account: &Account) -> Result<(), ApiError> {
         let bound = |scope: &str| account.bound_to.iter().any(|bundle| bundle.as_str() == scope);
         match self.running(account.provider.as_str(), bound) {
             None => Ok(()),
-            Some(login) => Err(ApiError::new(Kind::Conflict, "a login of this account is running")
+            Some(login) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
                 .with("what", "login")
                 .with("sessionId", login.id.as_str())
                 .hint("finish or cancel that login first")),
@@ -99,7 +102,7 @@ impl Logins {
 /// Returns the result of a logout that did not end the login.
 ///
 /// # Errors
-/// The refusals after which nothing was run.
+/// Errors for which nothing was run.
 fn not_revoked(provider: &Provider, error: &LogoutError) -> Result<Revoked, ApiError> {
     let failed = |outcome, exit_code| Revoked { revoked: false, outcome, exit_code, cleanup: Vec::new() };
     match error {
@@ -127,14 +130,11 @@ fn directory(account: &Account, provider: &Provider) -> Result<AccountDir, ApiEr
         }
         _ if account.kind == AccountKind::ApiKey => Err(ApiError::invalid_input(
             "accountId",
-            "this is an API key; only its provider can revoke it, where the key was created",
+            "this is an API key; revoke it at the provider, where it was created",
         )
         .hint(FORGET)),
-        _ => Err(ApiError::invalid_input(
-            "accountId",
-            "no CLI can log out a token that is stored in the database",
-        )
-        .hint(FORGET)),
+        _ => Err(ApiError::invalid_input("accountId", "no CLI can log out a token stored in the database")
+            .hint(FORGET)),
     }
 }
 

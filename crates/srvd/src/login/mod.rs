@@ -1,9 +1,9 @@
-//! Logins through the providers' own CLIs, from the request to the stored account, and their logout.
+//! Logins through the providers' own CLIs, from the request to the stored account, and logging out.
 //!
-//! It decides which command a client may run, finds the CLI, starts the login, stores its reports and its result, and
-//! settles what a cut-off login left on disk. It uses `wire`, `base`, `config`, `destination`, `disk` and `health`; the
-//! spawner runs the processes. It must not delete accounts or choose the credentials of a launch, and no file-system
-//! work here runs on the runtime's threads.
+//! The room decides which command a client may run, locates the CLI, starts the login, stores its reports and its
+//! result, and cleans up what an interrupted login left on disk. It uses `wire`, `base`, `config`, `destination`,
+//! `disk` and `health`; the spawner runs the processes. It must not delete accounts or choose the credentials of a
+//! launch, and no file-system work in it runs on the runtime's threads.
 
 mod commit;
 mod host;

@@ -18,34 +18,34 @@ use crate::wire::convert::class;
 use crate::wire::error::ApiError;
 use crate::wire::provider::{Login, LoginKind, Providers};
 
-/// Longest time that a CLI may take to report its version.
+/// The maximum time for a CLI to report its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time before a CLI that reported no version is asked again. The CLI may only have been slow.
+/// The time after which a CLI that reported no version is asked again. It may only have been slow.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// Finds the providers' CLIs and remembers their versions.
+/// Locates the providers' CLIs and remembers their versions.
 pub(crate) struct Programs {
     registry: Registry,
-    /// The directories that are searched for CLIs, in this order.
+    /// The directories to search for CLIs, in order.
     pub(super) search_path: Arc<[PathBuf]>,
-    /// The environment of a CLI that is asked a question.
+    /// The environment for CLI queries.
     pub(super) environment: ChildEnv,
-    /// The directory of CLI data that all bundles share.
+    /// The directory of CLI data shared by all bundles.
     pub(super) shared: PathBuf,
     versions: Mutex<HashMap<ProgramKey, VersionAnswer>>,
     blocking: BlockingTasks,
 }
 
-/// A program as one provider's CLI. Two providers may use different names for the same program.
+/// A program in its role as one provider's CLI. Two providers may use different names for the same program.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct ProgramKey {
     provider: String,
     path: PathBuf,
 }
 
-/// The answer of a program to the question for its version, with its time.
+/// A program's answer to a version query, with its time.
 struct VersionAnswer {
-    /// Time when the program was last modified.
+    /// The time when the program was last modified.
     changed: SystemTime,
     at: Instant,
     version: Version,
@@ -61,12 +61,12 @@ impl VersionAnswer {
 /// A CLI that was found.
 struct FoundProgram {
     path: PathBuf,
-    /// The version that the program reports, if it reports one.
+    /// The version reported by the program, if any.
     version: Option<String>,
 }
 
 impl Programs {
-    /// Creates the finder. It searches the directories that the configuration names.
+    /// Creates the finder, which searches the configured directories.
     pub(super) fn new(config: &Config, resources: &LoginResources) -> Self {
         Self {
             registry: resources.registry.clone(),
@@ -78,10 +78,10 @@ impl Programs {
         }
     }
 
-    /// Lists the providers, or one of them, with their CLIs on this machine and their ways to log in.
+    /// Lists all providers, or one of them, with their CLIs on this machine and their ways to log in.
     ///
     /// # Errors
-    /// `store_unavailable` if the programs cannot be looked at.
+    /// `store_unavailable` if the programs cannot be inspected.
     pub(crate) async fn list(&self, only: Option<&Provider>) -> Result<Providers, ApiError> {
         let wanted = self.registry.iter().filter(|provider| only.is_none_or(|only| only.id == provider.id));
         let providers = try_join_all(wanted.map(|provider| self.described(provider))).await?;
@@ -118,8 +118,8 @@ impl Programs {
         })
     }
 
-    /// Finds the provider's CLI and its version. It is the first program on the search path that identifies as this CLI,
-    /// or else the first that reports nothing. A program that identifies as another one is skipped.
+    /// Finds the provider's CLI and its version: the first program on the search path that identifies itself as this
+    /// CLI, or else the first that reports nothing. A program that identifies itself as something else is skipped.
     async fn find(&self, provider: &Provider, cli: &Cli) -> Result<Option<FoundProgram>, ApiError> {
         let mut silent = None;
         for path in self.candidates(cli).await? {
@@ -137,10 +137,10 @@ impl Programs {
         Ok(self.blocking.run(move || auth_spawner::programs(&cli, &search_path).collect()).await?)
     }
 
-    /// Returns the provider's CLI, found as for a login.
+    /// Returns the provider's CLI, located in the same way as for a login.
     ///
     /// # Errors
-    /// `not_found` if it is not installed, or if only other programs of its name are.
+    /// `not_found` if it is not installed, or if only other programs with its name are.
     pub(super) async fn installed_cli(&self, provider: &Provider, cli: &Cli) -> Result<PathBuf, ApiError> {
         let (wanted, search_path) = (cli.clone(), Arc::clone(&self.search_path));
         let located = self.blocking.run(move || auth_spawner::locate(&wanted, &search_path)).await?;
@@ -148,8 +148,8 @@ impl Programs {
         self.genuine(provider, cli, located).await
     }
 
-    /// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to identify
-    /// itself.
+    /// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to
+    /// identify itself.
     ///
     /// # Errors
     /// `not_found` if only other programs were found.
@@ -164,7 +164,7 @@ impl Programs {
         }
         let found = self.find(provider, cli).await?;
         found.map(|found| found.path).ok_or_else(|| {
-            let reason = format!("{} is another program", located.display());
+            let reason = format!("{} is a different program", located.display());
             policy::not_installed(provider, cli).with("reason", reason)
         })
     }
@@ -176,8 +176,7 @@ impl Programs {
         names.any(|name| cli.binaries.contains(name))
     }
 
-    /// Returns the version that a program reports. It is `None` when the program reports none or is not the provider's
-    /// CLI.
+    /// Returns the version reported by a program, or `None` if it reports none or is not the provider's CLI.
     pub(super) async fn reported_version(
         &self,
         provider: &Provider,
@@ -189,8 +188,8 @@ impl Programs {
         })
     }
 
-    /// Returns a program's version. The program is asked once until it changes; one that reported no version is asked
-    /// again later.
+    /// Returns a program's version. The program is asked only once until it changes; one that reported no version is
+    /// asked again later.
     async fn version(&self, provider: &Provider, path: &Path) -> Result<Version, ApiError> {
         let file = path.to_owned();
         let modified = move || std::fs::metadata(file).and_then(|found| found.modified());
@@ -235,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn version_answer_expires_when_silent_or_when_the_file_changed() {
+    fn version_answer_expires_when_empty_or_when_the_file_changes() {
         let (changed, at) = (SystemTime::UNIX_EPOCH, Instant::now());
         let later = changed + Duration::from_secs(1);
         let silent = VersionAnswer { changed, at, version: Version::Silent };

@@ -1,11 +1,12 @@
-//! Logins that renew an existing one. The CLI runs in a separate directory. Its files are moved into place in the step
-//! that commits the account. A login that fails, is cancelled or is cut off by a crash leaves the old one intact.
+//! Logins that renew an existing one. The CLI runs in a separate directory, and its files are moved into place in the
+//! step that commits the account. A login that fails, is cancelled or is interrupted by a crash leaves the old one
+//! intact.
 //!
-//! The directory is `<identities>/.renewals/<session id>/`. The CLI's variable names `home` in it; the rest belongs to
-//! [`Transfer`]. No bundle can have the name `.renewals`.
+//! The directory is `<identities>/.renewals/<session id>/`. The CLI's variable points to `home` in it; the rest belongs
+//! to [`Transfer`]. No bundle can have the name `.renewals`.
 //!
-//! The state of the session's row decides whether the moved files stay or go back: at the end of the session, or at the
-//! next start. A login in a database or in a keychain cannot be moved, so its CLI renews it in place.
+//! The state of the session's row decides whether the moved files stay or are moved back, either at the end of the
+//! session or at the next start. A login in a database or in a keychain cannot be moved, so its CLI renews it in place.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -19,24 +20,24 @@ use crate::base::private::PrivateError;
 use crate::disk::identity_dir::DirError;
 use crate::wire::error::with_causes;
 
-/// The directory of all renewals, below the root of the identities.
+/// The directory of all renewals, below the identities' root directory.
 const PLACE: &str = ".renewals";
-/// The directory that the CLI's variable names, inside a renewal.
+/// The directory, inside a renewal, to which the CLI's variable points.
 const HOME: &str = "home";
 
-/// The renewals on disk. A clone is a handle to the same ones.
+/// The renewals on disk. Cheap to clone; clones share the same state.
 #[derive(Debug, Clone)]
 pub(crate) struct Renewals {
     places: RenewalPlaces,
     blocking: BlockingTasks,
 }
 
-/// The files that a session has left.
+/// The files left by a session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftRenewal {
     /// The session.
     session: SessionId,
-    /// The CLI's own directory that the login was transferred to, if the transfer had begun.
+    /// The CLI's own directory to which the login was being transferred, if the transfer had started.
     destination: Option<PathBuf>,
 }
 
@@ -56,7 +57,7 @@ pub(super) enum RenewalError {
     /// The files could not be moved.
     #[error(transparent)]
     Transfer(#[from] TransferError),
-    /// The work on them broke off.
+    /// The work on them was interrupted.
     #[error(transparent)]
     BrokenOff(#[from] BrokenOff),
 }
@@ -67,15 +68,15 @@ impl Renewals {
         Self { places: RenewalPlaces(identities.join(PLACE)), blocking }
     }
 
-    /// The directory in which the CLI of a session runs. It is not created yet.
+    /// The directory in which a session's CLI runs. It is not created yet.
     pub(super) fn home(&self, session: &SessionId) -> PathBuf {
         self.places.home(session)
     }
 
-    /// Makes the directories of a session, 0700.
+    /// Creates the directories of a session, with mode 0700.
     ///
     /// # Errors
-    /// [`DirError`] when a part of the path is a link, open to others, or cannot be made.
+    /// A [`DirError`] if a part of the path is a link, is accessible to others, or cannot be created.
     pub(super) async fn make(&self, session: &SessionId) -> Result<(), DirError> {
         let id = session.clone();
         Ok(self.run(move |places| places.make(&id)).await??)
@@ -84,11 +85,11 @@ impl Renewals {
     /// Returns whether a session has left files.
     pub(super) async fn has(&self, session: &SessionId) -> bool {
         let work = self.places.work(session);
-        // Where it is not known whether there are files, they are looked for when they are removed.
+        // If it is not known whether there are files, they are looked for when they are removed.
         self.run(move |_| work.try_exists().unwrap_or(true)).await.unwrap_or(true)
     }
 
-    /// Prepares the transfer of a session's login to `to`. Nothing in `to` changes.
+    /// Prepares the transfer of a session's login to `to`, without changing anything in `to`.
     ///
     /// # Errors
     /// The errors of [`Transfer::prepare`].
@@ -106,7 +107,7 @@ impl Renewals {
         self.run(prepare).await?
     }
 
-    /// Cleans up after a session according to its row. Returns whether nothing of it is left. When the store fails, the
+    /// Cleans up after a session according to its row. Returns whether nothing of it is left. If the store fails, the
     /// files stay for another attempt.
     pub(super) async fn settle(&self, store: &Store, session: &SessionId) -> bool {
         let committed = match store.session(session).await {
@@ -125,13 +126,13 @@ impl Renewals {
                 false
             }
             Err(RenewalError::BrokenOff(error)) => {
-                tracing::error!(%error, %session, "the removal of a login's remaining files ended unexpectedly");
+                tracing::error!(%error, %session, "removing a login's remaining files failed unexpectedly");
                 false
             }
         }
     }
 
-    /// Cleans up after all sessions that are not live. Returns the directories that could not be settled.
+    /// Cleans up after all sessions that are not live. Returns the directories that could not be cleaned up.
     pub(crate) async fn settle_all(&self, store: &Store, live: impl Fn(&SessionId) -> bool) -> Vec<PathBuf> {
         let left = match self.left().await {
             Ok(left) => left,
@@ -157,10 +158,10 @@ impl Renewals {
         Ok(self.run(RenewalPlaces::left).await??)
     }
 
-    /// Undoes the transfer of a session unless it was committed, and removes the rest. The call can be repeated.
+    /// Undoes a session's transfer unless it was committed, and removes the remaining files. Can be repeated.
     ///
     /// # Errors
-    /// The error of the undo or the removal. The files then stay for another attempt.
+    /// The error of the undo or removal. The files then stay for another attempt.
     async fn end(&self, session: &SessionId, committed: bool) -> Result<(), RenewalError> {
         let id = session.clone();
         Ok(self.run(move |places| places.end(&id, committed)).await??)
@@ -250,7 +251,7 @@ mod tests {
     const NEW: &str = r#"{"access_token":"new"}"#;
 
     #[tokio::test]
-    async fn renewal_leaves_nothing_and_is_undone_when_not_committed() {
+    async fn renewal_leaves_nothing_behind_and_is_undone_when_not_committed() {
         let root = tempfile::tempdir().unwrap();
         let cli = Registry::builtin().unwrap().provider("kimi-code").unwrap().cli.clone().unwrap();
         let renewals = Renewals::new(root.path(), BlockingTasks::default());

@@ -1,4 +1,4 @@
-//! The service that the handlers call, and the parts of the daemon that it uses.
+//! The service called by the handlers, and the parts of the daemon that it uses.
 
 use auth_spawner::{Registry, Spawner};
 use identity_store::Store;
@@ -15,10 +15,10 @@ use crate::config::{Config, SpawnPolicy};
 use crate::disk::identity_dir::IdentityDirs;
 use crate::health::Examiner;
 
-/// The parts of the daemon that logins use. A clone holds handles to the same ones.
+/// The parts of the daemon used by logins. Cheap to clone; clones share the same parts.
 #[derive(Clone)]
 pub(crate) struct LoginResources {
-    /// The store of the sessions and accounts. Its handle names the daemon in the audit log.
+    /// The store for sessions and accounts. This handle names the daemon in the audit log.
     pub store: Store,
     /// Announces sessions to subscribers.
     pub broker: Broker,
@@ -30,22 +30,22 @@ pub(crate) struct LoginResources {
     pub renewals: Renewals,
     /// Keeps credentials out of the log.
     pub redactor: Redactor,
-    /// Examines an account again after a failed login.
+    /// Checks an account again after a failed login.
     pub health: Examiner,
-    /// The writes of logins. The daemon waits for them at its shutdown.
+    /// Pending writes of logins. The daemon waits for them when it shuts down.
     pub tasks: TaskTracker,
-    /// The blocking work of logins, such as the search for programs.
+    /// The blocking work of logins, such as searching for programs.
     pub blocking: BlockingTasks,
 }
 
-/// The service of logins.
+/// The login service.
 pub(crate) struct Logins {
     pub(super) resources: LoginResources,
     pub(super) sink: LoginSink,
     pub(super) spawner: Spawner,
     pub(super) programs: Programs,
     pub(super) policy: SpawnPolicy,
-    /// Longest time that a login may take, in seconds.
+    /// The maximum duration of a login, in seconds.
     pub(super) longest_seconds: u64,
     pub(super) logouts: LogoutTurns,
 }

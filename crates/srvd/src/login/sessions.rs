@@ -1,4 +1,4 @@
-//! The running and the ended logins: their state, a pasted answer, and their cancellation.
+//! Running and ended logins: their state, pasted answers, and cancellation.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::wire::auth::{Outcome, Poll, Session, Sessions, SubmitCallback};
 use crate::wire::convert;
 use crate::wire::error::{ApiError, ErrorKind};
 
-/// The longest wait of `auth.poll`, in milliseconds.
+/// The maximum wait of `auth.poll`, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 30_000;
-/// The longest paste that any CLI accepts, in bytes: one line of a terminal.
+/// The maximum length of a paste that any CLI accepts, in bytes: one terminal line.
 const LONGEST_PASTE: usize = 4096;
-/// The number of ended sessions that are listed.
+/// The maximum number of ended sessions to list.
 const LISTED: u32 = 200;
-/// The longest time since the end of a session that is listed, in milliseconds.
+/// The time for which a session is listed after it has ended, in milliseconds.
 const LISTED_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Logins {
-    /// Returns the state of a session, after a wait for a newer revision if the request asks for one.
+    /// Returns the state of a session, waiting for a newer revision if requested.
     ///
     /// # Errors
     /// `invalid_input` for a wait that is too long, `not_found` for an unknown session.
@@ -36,7 +36,7 @@ impl Logins {
         };
         let after = request.after_revision.unwrap_or(0);
         let news = watch.wait_for(|snapshot| snapshot.revision > after || snapshot.state.is_terminal());
-        // A timeout without news is a valid answer, and so is the end of the session's actor.
+        // A timeout without news is a valid result, and so is the end of the session's actor.
         let _ = tokio::time::timeout(Duration::from_millis(wait_ms), news).await;
         let snapshot = watch.borrow().clone();
         Ok(convert::session(snapshot))
@@ -53,7 +53,7 @@ impl Logins {
     /// Delivers a pasted answer to the CLI of a login.
     pub(crate) async fn submit_callback(&self, request: SubmitCallback) -> Outcome {
         let text = request.callback_url.into_secret();
-        // The spawner refuses a longer text as a whole.
+        // The spawner rejects longer texts as a whole.
         if text.expose_secret().len() <= LONGEST_PASTE {
             self.resources.redactor.hide(&text);
         }
@@ -68,10 +68,10 @@ impl Logins {
         }
     }
 
-    /// Lists the sessions that are running or ended recently, newest first.
+    /// Lists the sessions that are running or have ended recently, newest first.
     ///
     /// # Errors
-    /// The errors of the store.
+    /// Store errors.
     pub(crate) async fn sessions(&self, store: &Store) -> Result<Sessions, ApiError> {
         let live = self.spawner.snapshots();
         let rows = store.recent_sessions(now() - LISTED_FOR_MS, LISTED).await?;
@@ -87,7 +87,7 @@ impl Logins {
         Ok(Sessions { sessions })
     }
 
-    /// Returns the running login of a provider whose scope fits.
+    /// Returns the provider's running login whose scope matches.
     pub(super) fn running(&self, provider: &str, fits: impl Fn(&str) -> bool) -> Option<Snapshot> {
         self.spawner
             .snapshots()

@@ -1,4 +1,4 @@
-//! The receiver of the spawner's reports: it stores them and notifies the subscribers.
+//! The receiver of the spawner's reports. It stores them and notifies subscribers.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,27 +21,27 @@ use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
 use crate::wire::events;
 
-/// A login that was started: the bundle and the account that its result is stored in. It is kept here because the
-/// spawner does not know bundles.
+/// A login that was started: the bundle and account in which its result is stored. It is recorded here because the
+/// spawner knows nothing about bundles.
 #[derive(Debug, Clone)]
 pub(super) struct ExpectedLogin {
     /// The bundle.
     pub(super) target: DestinationBundle,
-    /// The provider, adapted to the host that the login is for.
+    /// The provider, adapted to the login's host.
     pub(super) provider: Arc<Provider>,
-    /// The provider's display name, which a new bundle and a new account receive.
+    /// The provider's display name, used for a new bundle and a new account.
     pub(super) provider_name: String,
-    /// The address of the service that the login is for, when it is not the usual one.
+    /// The URL of the service for this login, if it is not the default one.
     pub(super) base_url: Option<String>,
-    /// True if the login may replace that of another person.
+    /// True if the login may replace a different user's login.
     pub(super) force: bool,
-    /// The directory that the login is for.
+    /// The directory for which the login is made.
     pub(super) dir: PathBuf,
-    /// True if the CLI logs in elsewhere because a login exists already.
+    /// True if the CLI logs in elsewhere because a login already exists.
     pub(super) renews: bool,
 }
 
-/// Stores the spawner's reports and notifies the subscribers. A clone is a handle to the same one.
+/// Stores the spawner's reports and notifies subscribers. Cheap to clone; clones share one sink.
 #[derive(Clone)]
 pub(crate) struct LoginSink(Arc<SinkState>);
 
@@ -49,12 +49,12 @@ struct SinkState {
     resources: LoginResources,
     /// The running logins, by session.
     expected: Mutex<HashMap<String, ExpectedLogin>>,
-    /// Writes under way, by session. Each is awaited before the next write of its session.
+    /// Writes in progress, by session. Each is awaited before the next write of its session.
     writes: Mutex<HashMap<String, JoinHandle<()>>>,
 }
 
 impl LoginSink {
-    /// Creates a sink for no login yet.
+    /// Creates a sink that expects no login yet.
     pub(crate) fn new(resources: LoginResources) -> Self {
         Self(Arc::new(SinkState { resources, expected: Mutex::default(), writes: Mutex::default() }))
     }
@@ -63,17 +63,17 @@ impl LoginSink {
         &self.0.resources
     }
 
-    /// Records a session before it is started.
+    /// Registers a session before it is started.
     pub(super) fn expect(&self, session: &SessionId, login: ExpectedLogin) {
         self.expected().insert(session.to_string(), login);
     }
 
-    /// Returns the login of a session that has been started and has not ended.
+    /// Returns the login of a session that has started and not ended.
     pub(super) fn expected_login(&self, session: &SessionId) -> Option<ExpectedLogin> {
         self.expected().get(session.as_str()).cloned()
     }
 
-    /// Drops a session that was not started, with the files that were made for it.
+    /// Drops a session that was not started, together with the files created for it.
     pub(super) async fn forget(&self, session: &SessionId) {
         let login = self.expected().remove(session.as_str());
         if let Some(login) = login {
@@ -85,12 +85,12 @@ impl LoginSink {
         self.0.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a session has been started and has not ended.
+    /// Returns whether a session has started and not ended.
     pub(super) fn is_live(&self, session: &SessionId) -> bool {
         self.expected().contains_key(session.as_str())
     }
 
-    /// Adds a write of a session, which the next write of the session waits for.
+    /// Adds a write for a session. The session's next write waits for it.
     pub(super) fn add_write(&self, session: &SessionId, write: JoinHandle<()>) {
         self.writes().insert(session.to_string(), write);
     }
@@ -110,8 +110,8 @@ impl LoginSink {
         }
     }
 
-    /// Examines the account again after a failed login in an existing bundle, because the CLI may have changed the
-    /// directory. When the bundle was deleted in the meantime, the login's files are removed.
+    /// Checks the account again after a failed login in an existing bundle, because the CLI may have changed the
+    /// directory. If the bundle has been deleted in the meantime, the login's files are removed.
     async fn look_again(&self, provider: &str, login: &ExpectedLogin) {
         let LoginResources { store, registry, .. } = self.resources();
         let known = registry.provider(provider).and_then(|provider| provider.cli.clone());
@@ -134,7 +134,7 @@ impl LoginSink {
         }
     }
 
-    /// Removes the files of a login whose bundle was deleted, except the person's work.
+    /// Removes the files of a login whose bundle was deleted, except for the user's work.
     async fn clean(&self, dir: &Path, keep: Vec<PathBuf>) {
         let reason = match self.resources().identities.clean(dir, keep).await {
             Ok(Cleanup { outcome: CleanupOutcome::Failed(reason), .. }) => reason,
@@ -164,7 +164,7 @@ impl LoginSink {
             tracing::info!(session = %id, provider = snapshot.provider, state, reason, "a login ended");
             let login = self.expected().remove(id.as_str());
             if snapshot.state != State::Success {
-                // The row is written last. While the row is live, the next start cleans up after a crash.
+                // The row is written last. As long as the row is live, the next start cleans up after a crash.
                 if let Some(login) = login {
                     self.discard(&id, &login).await;
                     if !destination::is_new(&login.target) {
@@ -178,8 +178,8 @@ impl LoginSink {
         }
     }
 
-    /// Records the process of a running login, so that a daemon that starts after a crash can end it. The CLI's first
-    /// output does not wait for this write; the end of the login does.
+    /// Records the process of a running login, so that a daemon started after a crash can end it. The CLI's first
+    /// output does not wait for this write, but the end of the login does.
     fn record_process(&self, id: SessionId, snapshot: &Snapshot) {
         let update = SessionUpdate {
             state: SessionState::Pending,
@@ -198,13 +198,13 @@ impl LoginSink {
         self.add_write(&session, write);
     }
 
-    /// Waits for the write of this login that is under way, so that no later write overtakes it.
+    /// Waits for this login's write in progress, so that no later write overtakes it.
     pub(super) async fn written(&self, id: &SessionId) {
         let write = self.writes().remove(id.as_str());
         if let Some(write) = write
             && let Err(error) = write.await
         {
-            tracing::error!(%error, session = %id, "a write of a login ended unexpectedly");
+            tracing::error!(%error, session = %id, "writing a login failed unexpectedly");
         }
     }
 
@@ -229,8 +229,8 @@ impl LoginSink {
     }
 }
 
-/// Removes the directory that was made for a bundle, when the bundle was not created. The directory stays when the
-/// store fails, or when the bundle was committed late.
+/// Removes the directory prepared for a bundle that was not created. The directory stays if the store fails or if the
+/// bundle was committed late.
 pub(crate) async fn discard_unmade(store: &Store, identities: &IdentityDirs, bundle: &BundleId) {
     if !matches!(store.bundle(bundle).await, Err(StoreError::NotFound { .. })) {
         return;
@@ -242,11 +242,11 @@ pub(crate) async fn discard_unmade(store: &Store, identities: &IdentityDirs, bun
 
 impl Sink for LoginSink {
     fn moved(&self, snapshot: Snapshot) -> BoxFuture<'static, ()> {
-        // The write runs on its own task, so that it finishes even when the session stops waiting for it.
+        // The write runs in a separate task, so that it finishes even if the session stops waiting for it.
         let recorded = self.resources().tasks.spawn(self.clone().record(snapshot));
         let finished = async {
             if let Err(error) = recorded.await {
-                tracing::error!(%error, "a change of a login was not recorded");
+                tracing::error!(%error, "a login change was not recorded");
             }
         };
         finished.boxed()
@@ -313,14 +313,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sink_tracks_the_removal_of_files_when_a_session_is_gone() {
+    async fn sink_tracks_the_file_removal_of_an_ended_session() {
         let root = tempfile::tempdir().unwrap();
         let resources = resources(&root).await;
         let LoginResources { renewals, tasks, store, .. } = &resources;
         let session = SessionId::generate();
         renewals.make(&session).await.unwrap();
         assert!(renewals.has(&session).await);
-        // The test's only thread runs no other task until the tracker is waited for.
+        // The test's only thread runs no other task until it waits for the tracker.
         LoginSink::new(resources.clone()).gone(session.as_str());
         tasks.close();
         tasks.wait().await;
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn directory_of_unmade_bundle_is_removed_but_that_of_a_made_one_stays() {
+    async fn directory_is_removed_only_when_its_bundle_was_not_created() {
         let root = tempfile::tempdir().unwrap();
         let LoginResources { store, identities, registry, .. } = resources(&root).await;
         let (made, unmade) = (BundleId::generate(), BundleId::generate());

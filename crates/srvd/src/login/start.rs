@@ -1,4 +1,4 @@
-//! The start of a login: every check, then the row, the directory and the CLI.
+//! The start of a login: first all checks, then the row, the directory and the CLI.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,33 +21,33 @@ use crate::wire::convert::{login_cli, stored_id};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::events;
 
-/// A login that passed every check.
+/// A login that has passed every check.
 struct PreparedLogin {
     id: SessionId,
     command: LoginCommand,
     expected: ExpectedLogin,
-    /// The directory that the CLI runs with.
+    /// The directory used by the CLI.
     config_dir: PathBuf,
     started_at: i64,
     expires_at: i64,
 }
 
-/// The command of a login, with the program that is installed.
+/// The command of a login, with the installed program.
 struct LoginCommand {
     plan: Plan,
-    /// The version that the program reports.
+    /// The version reported by the program.
     version: Option<String>,
-    /// The variant of the recipe that fits the version.
+    /// The recipe variant that matches the version.
     recipe: Option<Recipe>,
 }
 
 impl LoginCommand {
-    /// Returns whether the CLI shows the credential and stores nothing.
+    /// Returns whether the CLI only shows the credential and stores nothing.
     fn only_shows(&self) -> bool {
         self.recipe.as_ref().is_some_and(|recipe| !recipe.patterns.token.is_empty())
     }
 
-    /// Returns the longest time that the login may take, in seconds.
+    /// Returns the maximum duration of the login, in seconds.
     fn seconds(&self, longest: u64) -> u64 {
         self.recipe.as_ref().map_or(longest, |recipe| recipe.deadline.as_secs().min(longest))
     }
@@ -56,15 +56,15 @@ impl LoginCommand {
 /// The directory of a login.
 struct LoginDir {
     dir: PathBuf,
-    /// True if the directory holds a login already, so that the CLI logs in elsewhere.
+    /// True if the directory already contains a login, in which case the CLI logs in elsewhere.
     renews: bool,
 }
 
 impl Logins {
-    /// Starts a login. Every check is made before anything is started. `store` names the caller in the audit log.
+    /// Starts a login. All checks are made before anything is started. `store` names the caller in the audit log.
     ///
     /// # Errors
-    /// The refusals of the checks, and the errors of the store and the file system.
+    /// Errors from the checks, the store and the file system.
     pub(crate) async fn start(
         &self,
         store: &Store,
@@ -87,7 +87,7 @@ impl Logins {
         Ok(started)
     }
 
-    /// Makes every check. The only change is that an earlier renewal of the same directory is settled.
+    /// Makes all checks. The only change is that an earlier renewal of the same directory is cleaned up.
     async fn prepare(
         &self,
         store: &Store,
@@ -107,7 +107,8 @@ impl Logins {
             self.refuse_logged_in(&provider, bound).await?;
         }
         let LoginDir { dir, renews } = if command.only_shows() {
-            // A credential that the CLI only prints is sealed as an account of its own. No directory is at risk.
+            // A credential that the CLI only prints is encrypted and stored as a separate account. No directory is at
+            // risk.
             let dir = self.resources.identities.place(bundle, &login_cli(&provider)?.config_dir.name);
             LoginDir { dir, renews: false }
         } else {
@@ -122,7 +123,7 @@ impl Logins {
         Ok(PreparedLogin { id, command, expected, config_dir, started_at, expires_at })
     }
 
-    /// Plans the command and finds its program.
+    /// Plans the command and locates its program.
     async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
         let (policy, search_path) = (self.policy, Arc::clone(&self.programs.search_path));
         let (planned, asked) = (Arc::clone(provider), request.clone());
@@ -141,7 +142,7 @@ impl Logins {
         Ok(LoginCommand { plan, version, recipe })
     }
 
-    /// Refuses a bundle with a running login of the provider, after a wait for one that is ending.
+    /// Rejects a bundle with a running login for the provider, after waiting for one that is ending.
     async fn refuse_running(
         &self,
         provider: &Provider,
@@ -155,7 +156,7 @@ impl Logins {
         }
     }
 
-    /// Refuses a bundle whose account is a valid login.
+    /// Rejects a bundle whose account has a valid login.
     async fn refuse_logged_in(&self, provider: &Arc<Provider>, bound: &Account) -> Result<(), ApiError> {
         let now = now();
         let logged_in = match &bound.secret_ref {
@@ -181,7 +182,7 @@ impl Logins {
             .hint("log in again with force"))
     }
 
-    /// Returns the directory for the login: that of the bound login, or else the bundle's. It creates nothing.
+    /// Returns the directory for the login: that of the bound login, or else the bundle's. Creates nothing.
     async fn directory(
         &self,
         store: &Store,
@@ -201,7 +202,7 @@ impl Logins {
         {
             return Err(ApiError::new(
                 Kind::Conflict,
-                "this bundle's directory holds the login of another account",
+                "this bundle's directory contains the login of another account",
             )
             .with("what", "login")
             .with("accountId", other.as_str())
@@ -222,22 +223,22 @@ impl Logins {
         Ok(LoginDir { dir, renews })
     }
 
-    /// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the
-    /// new login.
+    /// Cleans up what an earlier renewal of the same directory left behind. Undoing it later would damage the new
+    /// login.
     async fn settle_earlier(&self, store: &Store, inside: &Path) -> Result<(), ApiError> {
         let live = |session: &SessionId| self.sink.is_live(session);
         let unsettled = self.resources.renewals.settle_all(store, live).await;
         if unsettled.iter().any(|dir| dir == inside) {
             return Err(ApiError::new(
                 Kind::StoreUnavailable,
-                "an earlier login to this directory could not be cleaned up",
+                "an earlier login in this directory could not be cleaned up",
             )
-            .hint("retry later; the daemon's log names the cause"));
+            .hint("retry later; see the daemon's log for the cause"));
         }
         Ok(())
     }
 
-    /// Writes the row of the session, and tells the sink what the login is for.
+    /// Writes the session's row, and tells the sink what the login is for.
     async fn record(&self, store: &Store, login: &PreparedLogin) -> Result<(), ApiError> {
         let PreparedLogin { id, expected, .. } = login;
         let row = NewSession {
@@ -254,8 +255,8 @@ impl Logins {
         Ok(())
     }
 
-    /// Makes the directory and starts the CLI. The row exists before the directory, so that it explains the directory's
-    /// purpose after a crash.
+    /// Creates the directory and starts the CLI. The row is written before the directory, so that it explains the
+    /// directory's purpose after a crash.
     async fn run(&self, login: PreparedLogin) -> Result<(), ApiError> {
         let PreparedLogin { id, command, expected, config_dir, expires_at, .. } = login;
         let bundle = destination::bundle(&expected.target).clone();
@@ -327,25 +328,27 @@ fn refusal(error: &StartError, cli: &Cli) -> ApiError {
     match error {
         StartError::Running { session } => running(session),
         StartError::PortLeased { port, session } => {
-            ApiError::new(Kind::Conflict, "another login uses the CLI's callback port")
+            ApiError::new(Kind::Conflict, "another login is using the CLI's callback port")
                 .with("sessionId", session.as_str())
                 .with("port", *port)
                 .hint("finish or cancel that login first")
         }
-        StartError::DuplicateId => ApiError::new(Kind::Conflict, "a login session of this id exists already")
-            .with("what", "session")
-            .hint("start the login again"),
+        StartError::DuplicateId => {
+            ApiError::new(Kind::Conflict, "a login session with this id already exists")
+                .with("what", "session")
+                .hint("start the login again")
+        }
         StartError::Capacity => ApiError::new(Kind::Capacity, "too many logins are running")
             .hint("finish or cancel one of them, then start the login again"),
         StartError::UnknownRecipe => policy::unknown_recipe(cli),
         StartError::ShuttingDown => ApiError::new(Kind::ShuttingDown, "the daemon is shutting down")
-            .hint("start the login again when the daemon runs again"),
+            .hint("start the login again once the daemon is running"),
     }
 }
 
-/// Returns the error for a login while another one of the same provider and bundle is running.
+/// Returns the error for a login when another one for the same provider and bundle is running.
 fn running(session: &str) -> ApiError {
-    ApiError::new(Kind::Conflict, "a login of this provider is already running for this bundle")
+    ApiError::new(Kind::Conflict, "a login with this provider is already running for this bundle")
         .with("sessionId", session)
 }
 
@@ -358,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn start_error_has_a_kind_and_data_of_its_own() {
+    fn start_error_has_its_own_kind_and_data() {
         let registry = Registry::builtin().unwrap();
         let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
         let check = |error: StartError, kind: Kind, data: Value| {

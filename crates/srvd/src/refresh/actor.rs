@@ -1,6 +1,6 @@
 //! The task that owns the queue of due refreshes. The queue itself is in the store, and each pass reads its head. A
-//! pass after a crash, a changed clock or a missed report therefore finds all that is due. A part of the queue that was
-//! read is used for at most a second.
+//! pass after a crash, a clock change or a missed notification therefore finds everything that is due. A part of the
+//! queue that has been read is used for at most a second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,32 +14,33 @@ use super::flight::{Grant, Refresher};
 use super::plan::Backlog;
 use crate::wire::error::with_causes;
 
-/// Longest time between two passes. A changed clock, or a machine that slept, is noticed within it.
+/// The maximum time between two passes, within which a clock change or a suspended machine is noticed.
 const POLL: Duration = Duration::from_secs(30);
-/// Time for which reports are collected before a pass, so that a burst of reports causes one pass.
+/// The time for which notifications are collected before a pass, so that a burst of them causes only one pass.
 const BURST: Duration = Duration::from_millis(20);
-/// The pause after the store has failed.
+/// The pause after a store failure.
 const REST: Duration = Duration::from_secs(5);
-/// Number of rows that are read from the head of the queue first. More are read while there is room, at most `MOST`.
+/// The number of rows read first from the head of the queue. More are read while there is room, up to `MOST`.
 const HEAD: u32 = 64;
 const MOST: u32 = 16_384;
-/// Longest time for which rows that were read are used to begin flights before the queue is read again.
+/// The maximum age of rows used to start flights. After that, the queue is read again.
 const YOUNG: Duration = Duration::from_secs(1);
-/// Time for which a row is put off when no client can refresh its tokens, in milliseconds: one day.
+/// The time for which a row is postponed if no client can refresh its tokens, in milliseconds: one day.
 const HOPELESS: i64 = 24 * 60 * 60 * 1000;
 
-/// Reports that the queue may have changed. A clone is a handle to the same one. Several reports may count as one.
+/// Notifies the task that the queue may have changed. Cheap to clone; clones share one signal. Several notifications
+/// may be merged.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RefreshSignal(Arc<Notify>);
 
 impl RefreshSignal {
-    /// Asks for a pass soon.
+    /// Requests a pass soon.
     pub(crate) fn notify(&self) {
         self.0.notify_one();
     }
 }
 
-/// Refreshes all due accounts until `stop` is cancelled. Then waits up to `grace` for the flights under way.
+/// Refreshes all due accounts until `stop` is cancelled. Then waits up to `grace` for the flights in progress.
 pub(crate) async fn watch_over(refresher: Refresher, stop: CancellationToken, grace: Duration) {
     let mut queue = Queue::default();
     loop {
@@ -58,11 +59,11 @@ pub(crate) async fn watch_over(refresher: Refresher, stop: CancellationToken, gr
         }
     }
     if tokio::time::timeout(grace, refresher.settle()).await.is_err() {
-        tracing::warn!("a refresh did not end in time; the next start retries it");
+        tracing::warn!("a refresh did not finish in time; the next start will retry it");
     }
 }
 
-/// Pauses after a store failure. Returns the time to wait before the next pass, which is zero.
+/// Pauses after a store failure. Returns the delay before the next pass, which is zero.
 async fn rest(stop: &CancellationToken) -> Duration {
     tokio::select! {
         () = stop.cancelled() => {}
@@ -74,16 +75,16 @@ async fn rest(stop: &CancellationToken) -> Duration {
 /// The task's knowledge of the queue.
 #[derive(Default)]
 struct Queue {
-    /// True if rows with bad expiries have been repaired.
+    /// True once rows with invalid expiry times have been repaired.
     repaired: bool,
-    /// The rows that were read, and the time of the reading.
+    /// The rows that have been read, and the time of reading.
     read: Option<(Backlog, Instant)>,
-    /// True if the rows that were read are all that a pass considers.
+    /// True if the rows that have been read are all that a pass considers.
     whole: bool,
 }
 
-/// Reads the head of the queue and begins the flights that there is room for. Returns the time until another account is
-/// due. Accounts that are due already wait until the end of a flight is reported.
+/// Reads the head of the queue and starts as many flights as there is room for. Returns the time until another account
+/// is due. Accounts that are already due wait until the end of a flight is reported.
 async fn pass(refresher: &Refresher, queue: &mut Queue) -> Result<Duration, StoreError> {
     let store = refresher.store();
     if !queue.repaired {
@@ -104,7 +105,7 @@ async fn pass(refresher: &Refresher, queue: &mut Queue) -> Result<Duration, Stor
     Ok(wait.map_or(POLL, |wait| Duration::from_millis(wait).min(POLL)))
 }
 
-/// Begins flights from rows that were read a moment ago. Returns `false` when the queue has to be read.
+/// Starts flights from recently read rows. Returns `false` if the queue has to be read.
 async fn begin_known(refresher: &Refresher, queue: &mut Queue) -> Result<bool, StoreError> {
     let read = queue.read.as_mut();
     let young = read.filter(|(backlog, at)| !backlog.is_empty() && at.elapsed() < YOUNG);
@@ -113,7 +114,7 @@ async fn begin_known(refresher: &Refresher, queue: &mut Queue) -> Result<bool, S
     Ok(!room || queue.whole)
 }
 
-/// Reads the queue as far as there is room for, and begins the flights that there is room for.
+/// Reads as much of the queue as there is room for, and starts as many flights as there is room for.
 async fn read(refresher: &Refresher, queue: &mut Queue) -> Result<(), StoreError> {
     let mut head = HEAD;
     loop {
@@ -129,7 +130,7 @@ async fn read(refresher: &Refresher, queue: &mut Queue) -> Result<(), StoreError
     }
 }
 
-/// Begins the flights that there is room for, and puts off rows that no client can refresh. Returns whether room is
+/// Starts as many flights as there is room for, and postpones rows that no client can refresh. Returns whether room is
 /// left.
 async fn begin(refresher: &Refresher, backlog: &mut Backlog) -> Result<bool, StoreError> {
     let taken = backlog.take(&refresher.under_way());
@@ -139,7 +140,7 @@ async fn begin(refresher: &Refresher, backlog: &mut Backlog) -> Result<bool, Sto
     if !taken.hopeless.is_empty() {
         tracing::debug!(
             accounts = taken.hopeless.len(),
-            "tokens are due for a refresh, but their token endpoint is not known"
+            "tokens are due for a refresh, but their token endpoint is unknown"
         );
         let now = refresher.now();
         let until = now.saturating_add(HOPELESS);

@@ -1,5 +1,5 @@
-//! The clients that may refresh an authority's tokens: the client of a configured forge, or the one that the registry
-//! names for a provider. A token is sent only to the authority that issued it.
+//! The clients that may refresh an authority's tokens: the client of a configured forge, or the one named for a
+//! provider in the registry. A token is sent only to the authority that issued it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::config::forges::{ClientAuth, ForgeKind};
 use crate::forge::oauth::issuer::IssuerConfig;
 use crate::forge::oauth::{Failure, Forge, Forges, Granted, Http, Issuer};
 
-/// Longest time for a forge to name the owner of a new token. The tokens wait for it, so it is short.
+/// The maximum time for a forge to name the owner of a new token. It is short because the tokens have to wait for it.
 const IDENTIFYING: Duration = Duration::from_secs(5);
 
 /// The clients of all authorities.
@@ -54,7 +54,7 @@ impl Clients {
         Self { forges, providers: registry.iter().filter_map(of).collect() }
     }
 
-    /// Returns the client of an authority. An operator's token names its forge's address and client; a user's names
+    /// Returns the client for an authority. An operator token has the URL and client of its forge; a user token has
     /// neither.
     pub(super) fn of(&self, authority: &Authority) -> Option<Client> {
         match (&authority.base_url, authority.client_id.as_deref()) {
@@ -88,7 +88,7 @@ impl Client {
         }
     }
 
-    /// Returns the owner of the new tokens, as far as it can be determined. An unknown owner does not lose the tokens.
+    /// Returns the owner of the new tokens, if it can be determined. Tokens with an unknown owner are not lost.
     pub(super) async fn identity(&self, stored: &StoredTokens, new: &ReceivedTokens) -> Option<Identity> {
         match &self.issuer {
             At::Forge(forge) => {
@@ -114,7 +114,7 @@ fn of_forge(forge: &Arc<Forge>) -> Client {
 
 fn of_provider(endpoint: &TokenEndpoint, http: Http, clock: fn() -> i64) -> Result<Client, url::ParseError> {
     let config = IssuerConfig {
-        // This client begins no login, so no browser is sent to this address.
+        // This client starts no logins, so no browser is sent to this URL.
         authorize: endpoint.token_url.clone(),
         token: endpoint.token_url.clone(),
         device: None,
@@ -137,8 +137,8 @@ fn host(address: &str) -> Arc<str> {
     }
 }
 
-/// Returns the person of a new id token, with only those fields in which the old id token matches the account's person.
-/// An account's subject can be an id of another kind, which cannot be compared with `sub`.
+/// Returns the user of a new id token, with only those fields in which the old id token matches the account's user. An
+/// account's subject can be another kind of id, which cannot be compared with `sub`.
 fn comparable(known: &Identity, old: Option<&SecretString>, new: Option<&SecretString>) -> Option<Identity> {
     let (old, new) = (claims(old?)?, claims(new?)?);
     let same = |known: &Option<String>, old: Option<String>| known.is_some() && *known == old;
@@ -153,7 +153,8 @@ struct Claims {
     email: Option<String>,
 }
 
-/// Reads the claims about the person from a JWT. The signature is not checked because the issuer itself sent the token.
+/// Reads the claims about the user from a JWT. The signature is not checked because the token came directly from the
+/// issuer.
 fn claims(token: &SecretString) -> Option<Claims> {
     let payload = token.expose_secret().split('.').nth(1)?;
     let bytes = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(payload).ok()?;

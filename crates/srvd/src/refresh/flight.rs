@@ -1,5 +1,5 @@
-//! One refresh at a time for each account. A caller that needs a refresh joins the flight under way. A flight goes on
-//! even when all its callers have left. Across daemons, the lease in the account's row decides which one refreshes.
+//! One refresh at a time per account. A caller that needs a refresh joins the flight in progress. A flight continues
+//! even if all its callers have left. Across daemons, the lease in the account's row decides which one refreshes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,13 +23,14 @@ use crate::base::redact::Redactor;
 use crate::forge::oauth::Forges;
 use crate::wire::error::with_causes;
 
-/// Largest number of issuers that are asked at the same time. Each host is asked once at a time.
+/// The maximum number of issuers contacted at the same time. Each host is contacted only once at a time.
 const AT_A_TIME: usize = 4;
-/// Longest time for the answer, the identity and the commit of a refresh, in milliseconds. It exceeds both exchanges.
+/// The maximum time for the response, the identity and the commit of a refresh, in milliseconds. It exceeds the
+/// duration of both exchanges.
 const LEASE: i64 = 30_000;
-/// Interval at which the row is read again while another daemon refreshes.
+/// The interval at which the row is read again while another daemon is refreshing.
 const LOOK: Duration = Duration::from_millis(250);
-/// The pauses between attempts to write an issuer's answer to the store. They end before the lease does.
+/// The pauses between attempts to write an issuer's response to the store. They end before the lease does.
 const PAUSES: [Duration; 6] = [
     Duration::from_millis(50),
     Duration::from_millis(200),
@@ -39,7 +40,7 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(6),
 ];
 
-/// Refreshes accounts. A clone is a handle to the same flights.
+/// Refreshes accounts. Cheap to clone; clones share the same flights.
 #[derive(Clone)]
 pub(crate) struct Refresher(Arc<RefresherState>);
 
@@ -55,27 +56,27 @@ struct RefresherState {
     overall: Semaphore,
     hosts: BTreeMap<Arc<str>, Semaphore>,
     tasks: TaskTracker,
-    /// True if the store failed a flight since the last call of `take_trouble`.
+    /// True if the store has failed a flight since the last call of `take_trouble`.
     troubled: AtomicBool,
 }
 
-/// The parts that a [`Refresher`] is built from.
+/// The parts from which a [`Refresher`] is built.
 pub(crate) struct RefresherConfig {
-    /// The store of the tokens.
+    /// The store for the tokens.
     pub store: Store,
-    /// The clients that refresh operators' tokens.
+    /// The clients that refresh operator tokens.
     pub forges: Forges,
-    /// The providers, which name the endpoints that refresh users' tokens.
+    /// The providers, which name the endpoints that refresh user tokens.
     pub registry: Registry,
-    /// Receives every new token before any other part does.
+    /// Receives every new token before any other component does.
     pub redactor: Redactor,
-    /// The name of this process, unique among all processes that use the database.
+    /// The name of this process, which is unique among all processes that use the database.
     pub holder: String,
-    /// The wall clock in unix milliseconds.
+    /// The wall clock, in Unix milliseconds.
     pub clock: fn() -> i64,
-    /// Receives notice when the queue changes, such as at the end of a flight.
+    /// Notified when the queue changes, such as at the end of a flight.
     pub signal: RefreshSignal,
-    /// The token whose cancellation stops further requests to issuers.
+    /// Cancelling this token stops further requests to issuers.
     pub stop: CancellationToken,
 }
 
@@ -95,7 +96,7 @@ struct Flight {
 }
 
 impl Refresher {
-    /// Creates a refresher. It starts no refresh until it is called.
+    /// Creates a refresher. It starts no refreshes on its own.
     pub(crate) fn new(config: RefresherConfig) -> Self {
         let clients = Clients::new(config.forges, &config.registry, config.clock);
         let hosts = clients.hosts().into_iter().map(|host| (host, Semaphore::new(1))).collect();
@@ -115,13 +116,13 @@ impl Refresher {
         }))
     }
 
-    /// Returns whether an endpoint is known that refreshes the tokens of this authority.
+    /// Returns whether an endpoint is known for refreshing this authority's tokens.
     pub(crate) fn supports(&self, authority: &Authority) -> bool {
         self.0.clients.of(authority).is_some()
     }
 
-    /// Ensures, within `budget`, that an account's tokens are good for `why`. A caller that stops waiting does not stop
-    /// the refresh. The caller reads the tokens from the store afterwards.
+    /// Ensures, within `budget`, that an account's tokens are good enough for `why`. The refresh continues even if the
+    /// caller stops waiting. Afterwards, the caller reads the tokens from the store.
     pub(crate) async fn refresh(&self, grant: &Grant, why: RefreshWhy, budget: Duration) -> Outcome {
         let deadline = Instant::now() + budget;
         loop {
@@ -134,32 +135,32 @@ impl Refresher {
             match landed {
                 Err(_) => return Outcome::TooLong,
                 Ok(Some(outcome @ Outcome::Busy { .. })) => {
-                    // The result of the other daemon's refresh serves all callers. A caller out of time uses the tokens
-                    // as they are.
+                    // The result of the other daemon's refresh serves all callers. A caller that runs out of time uses
+                    // the tokens as they are.
                     sleep_until(deadline.min(Instant::now() + LOOK)).await;
                     if Instant::now() >= deadline {
                         return outcome;
                     }
                 }
-                // The tokens were good enough for the caller that began the flight, but may not be for this one.
+                // The tokens were good enough for the caller that started the flight, but may not be for this one.
                 Ok(Some(Outcome::Unneeded)) if !own => {}
                 Ok(outcome) => return outcome.unwrap_or(Outcome::Unavailable),
             }
         }
     }
 
-    /// Begins a flight for the queue, unless one is under way. No caller waits for it.
+    /// Starts a flight for the queue, unless one is in progress. No caller waits for it.
     pub(super) fn launch(&self, grant: &Grant) {
-        // An account whose flight cannot begin stays due.
+        // An account whose flight cannot start stays due.
         let _ = self.join(grant, RefreshWhy::Due);
     }
 
-    /// The accounts of the flights under way, each with the host that is or will be asked.
+    /// The accounts of the flights in progress, each with the host that is or will be contacted.
     pub(super) fn under_way(&self) -> HashMap<AccountId, Arc<str>> {
         self.flights().iter().map(|(account, flight)| (account.clone(), flight.host.clone())).collect()
     }
 
-    /// The host that is asked to refresh this authority's tokens.
+    /// The host that is contacted to refresh this authority's tokens.
     pub(super) fn host(&self, authority: &Authority) -> Option<Arc<str>> {
         self.0.clients.of(authority).map(|client| client.host().clone())
     }
@@ -176,19 +177,19 @@ impl Refresher {
         (self.0.clock)()
     }
 
-    /// Returns whether the store failed a flight since the last call.
+    /// Returns whether the store has failed a flight since the last call.
     pub(super) fn take_trouble(&self) -> bool {
         self.0.troubled.swap(false, Ordering::Relaxed)
     }
 
-    /// Waits until the flights under way have ended. If the wait is dropped first, the row of a flight keeps its lease
-    /// mark, and another process takes it over when the lease has ended.
+    /// Waits until the flights in progress have ended. If the wait is dropped first, a flight's row keeps its lease
+    /// mark, and another process takes it over after the lease has expired.
     pub(super) async fn settle(&self) {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
 
-    /// Returns the flight of this account, and `true` if this call began it.
+    /// Returns the flight of this account, and `true` if this call started it.
     fn join(&self, grant: &Grant, why: RefreshWhy) -> Result<(Flight, bool), Outcome> {
         let Some(client) = self.0.clients.of(&grant.authority) else { return Err(Outcome::Unsupported) };
         let mut flights = self.flights();
@@ -205,7 +206,7 @@ impl Refresher {
         self.0.tasks.spawn(async move {
             let outcome = landing.refresher.0.fly(&landing.account, &client, why).await;
             tracing::debug!(account = %landing.account, ?outcome, "a refresh ended");
-            // A caller from here on begins another flight, which reads what this one wrote.
+            // A later caller starts another flight, which reads what this one wrote.
             drop(landing);
             sender.send_replace(Some(outcome));
         });
@@ -217,7 +218,7 @@ impl Refresher {
     }
 }
 
-/// Removes a flight from the list when the flight ends, including by panic.
+/// Removes a flight from the list when it ends, even if it panics.
 struct Landing {
     refresher: Refresher,
     account: AccountId,
@@ -231,10 +232,10 @@ impl Drop for Landing {
 }
 
 impl RefresherState {
-    /// Runs the whole refresh, from the lease to the commit.
+    /// Runs the complete refresh, from the lease to the commit.
     async fn fly(&self, account: &AccountId, client: &Client, why: RefreshWhy) -> Outcome {
-        // The lease begins only when the issuer can be asked at once. The host's place is acquired first, so that
-        // flights that wait for a slow host hold no place that another host could use.
+        // The lease starts only when the issuer can be contacted immediately. The host's slot is acquired first, so
+        // that flights waiting for a slow host do not occupy a slot that another host could use.
         let turn = async {
             let host = self.hosts.get(client.host())?.acquire().await.ok()?;
             Some((host, self.overall.acquire().await.ok()?))
@@ -273,8 +274,8 @@ impl RefresherState {
         }
     }
 
-    /// Commits the new tokens. The old refresh token may be used up, so the commit is retried until the lease is nearly
-    /// over.
+    /// Commits the new tokens. The old refresh token may have been used up, so the commit is retried until the lease
+    /// has nearly expired.
     async fn keep(&self, lease: RefreshLease, client: &Client, received: ReceivedTokens) -> Outcome {
         self.redactor.hide_received(&received);
         let account = lease.stored().account.clone();
@@ -285,7 +286,7 @@ impl RefresherState {
             match self.store.complete_refresh(&refreshed, jitter(), (self.clock)()).await {
                 Ok(completed) => return outcome::completed(&completed),
                 Err(error @ StoreError::IdentityMismatch { .. }) => {
-                    tracing::warn!(%account, error = with_causes(&error), "the issuer returned another person's tokens");
+                    tracing::warn!(%account, error = with_causes(&error), "the issuer returned tokens of a different user");
                     return Outcome::Stuck(RefreshReason::IdentityMismatch);
                 }
                 Err(error @ StoreError::InvalidName { .. }) => {
@@ -316,7 +317,7 @@ impl RefresherState {
     }
 
     fn unavailable(&self, account: &AccountId, error: &StoreError) -> Outcome {
-        tracing::error!(%account, error = with_causes(error), "a refresh failed because of an error of the store");
+        tracing::error!(%account, error = with_causes(error), "a refresh failed because of a store error");
         self.troubled.store(true, Ordering::Relaxed);
         Outcome::Unavailable
     }

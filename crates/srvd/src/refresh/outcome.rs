@@ -1,4 +1,4 @@
-//! The conversion of an issuer's answer for the store, and of the store's answer for the caller. It does no I/O.
+//! Conversion of an issuer's response for the store, and of the store's answer for the caller. It performs no I/O.
 
 use std::time::Duration;
 
@@ -12,38 +12,38 @@ use crate::forge::oauth::{Failure, PermanentFailure, TransientFailure};
 /// The result of a refresh. The tokens are in the store, where every caller reads them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The tokens were good enough, and no issuer was asked.
+    /// The tokens were good enough, and no issuer was contacted.
     Unneeded,
     /// There are new tokens, from this refresh or from another one.
     Renewed,
-    /// Another daemon is refreshing. The tokens as they are may still be good.
+    /// Another daemon is refreshing. The current tokens may still be usable.
     Busy {
-        /// The end of the other daemon's lease, in unix milliseconds.
+        /// The end of the other daemon's lease, in Unix milliseconds.
         until: i64,
     },
     /// The refresh failed for a temporary reason.
     Later {
-        /// The reason, where it is known.
+        /// The reason, if known.
         reason: Option<RefreshReason>,
-        /// The time of the next attempt, in unix milliseconds.
+        /// The time of the next attempt, in Unix milliseconds.
         at: i64,
     },
-    /// The refresh cannot succeed until a person signs in again.
+    /// The refresh cannot succeed until the user signs in again.
     Stuck(RefreshReason),
-    /// No endpoint is known that refreshes the tokens of this authority.
+    /// No endpoint is known for refreshing this authority's tokens.
     Unsupported,
-    /// The account was deleted, or its grant was given up.
+    /// The account was deleted, or its grant was revoked.
     Gone,
-    /// The store could not be read or written, or the daemon is ending.
+    /// The store could not be read or written, or the daemon is shutting down.
     Unavailable,
-    /// The refresh takes longer than the caller can wait. It goes on.
+    /// The refresh takes longer than the caller can wait. It continues in the background.
     TooLong,
 }
 
 /// The next step after the store has answered.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// The issuer is asked once.
+    /// The issuer must be contacted once.
     Ask(RefreshLease),
     /// Nothing is left to do.
     Done(Outcome),
@@ -60,7 +60,7 @@ pub(super) fn begun(begun: RefreshStart) -> Step {
     })
 }
 
-/// Converts the answer to the commit of new tokens.
+/// Converts the answer to committing new tokens.
 pub(super) fn completed(completed: &CompletedRefresh) -> Outcome {
     match completed {
         CompletedRefresh::Committed(_) | CompletedRefresh::Adopted(_) => Outcome::Renewed,
@@ -68,19 +68,19 @@ pub(super) fn completed(completed: &CompletedRefresh) -> Outcome {
     }
 }
 
-/// Converts the answer to the record of a failure at `now`.
+/// Converts the answer to recording a failure at `now`.
 pub(super) fn failed(failed: &FailedRefresh, now: i64) -> Outcome {
     match failed {
         FailedRefresh::Adopted(_) => Outcome::Renewed,
         FailedRefresh::RetryAt { at, tokens } => Outcome::Later { reason: tokens.reason, at: *at },
         FailedRefresh::NeedsReauth { reason, .. } => Outcome::Stuck(*reason),
-        // The process that took over is refreshing at this moment. The store knows the end of its lease.
+        // The process that took over is refreshing right now. The store knows when its lease ends.
         FailedRefresh::Superseded => Outcome::Busy { until: now },
         FailedRefresh::Gone => Outcome::Gone,
     }
 }
 
-/// Converts an issuer's failure for the store. After a wrong configuration the tokens stay, because the operator can
+/// Converts an issuer's failure for the store. If the configuration is wrong, the tokens stay, because the operator can
 /// fix it.
 pub(super) fn failure(failure: &Failure, jitter: Jitter) -> RefreshFailure {
     let transient = |reason, retry_after: Option<Duration>| RefreshFailure::Transient {
@@ -101,7 +101,7 @@ pub(super) fn failure(failure: &Failure, jitter: Jitter) -> RefreshFailure {
     }
 }
 
-/// The failure for an answer that cannot be stored.
+/// The failure for a response that cannot be stored.
 pub(super) fn malformed(jitter: Jitter) -> RefreshFailure {
     RefreshFailure::Transient { reason: RefreshReason::Malformed, retry_after: None, jitter }
 }
@@ -130,7 +130,7 @@ mod tests {
     use crate::forge::oauth::failure::Misconfigured;
     use crate::forge::oauth::failure::classify;
 
-    /// The bad answers of a token endpoint.
+    /// The error responses of a token endpoint.
     #[test]
     fn refresh_failure_is_classified_as_permanent_or_transient() {
         let check = |given: Failure, expect: RefreshFailure| {

@@ -1,47 +1,47 @@
-//! The choice of the due accounts that are refreshed next. It does no I/O.
+//! Selection of the due accounts to refresh next. It performs no I/O.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use identity_store::{AccountId, DueRefresh};
 
-/// Largest number of flights that the queue has under way, in all and at one host. Each host is still asked once at a
-/// time. A second flight waits at the host, so that the host is not idle until the next pass.
+/// The maximum number of flights that the queue has in progress, in total and per host. Each host is still contacted
+/// only once at a time. A second flight waits for the host, so that the host is not idle until the next pass.
 const FLIGHTS: usize = 8;
 const AT_A_HOST: usize = 2;
 
 /// The plan for the head of the queue.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
-    /// The positions of the accounts that are refreshed at once.
+    /// The positions of the accounts to refresh immediately.
     start: Vec<usize>,
     /// The positions of the accounts that no client can refresh.
     hopeless: Vec<usize>,
-    /// True if there is room for more than the head of the queue holds.
+    /// True if there is room for more than the head of the queue contains.
     room: bool,
 }
 
-/// The part of the queue that was read and has not begun. When many accounts are due at one host, most of them wait.
-/// The backlog finds the accounts behind them without reading the queue again each time a flight ends.
+/// The part of the queue that has been read but not started. When many accounts are due at one host, most of them have
+/// to wait. The backlog finds the accounts behind them without reading the queue again whenever a flight ends.
 #[derive(Default)]
 pub(super) struct Backlog {
     due: Vec<DueRefresh>,
     hosts: Vec<Option<Arc<str>>>,
 }
 
-/// The accounts that are taken out of the backlog.
+/// The accounts taken out of the backlog.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
-    /// The accounts that are refreshed at once.
+    /// The accounts to refresh immediately.
     pub(super) start: Vec<DueRefresh>,
     /// The accounts that no client can refresh.
     pub(super) hopeless: Vec<AccountId>,
-    /// True if there is room for more than the backlog holds.
+    /// True if there is room for more than the backlog contains.
     pub(super) room: bool,
 }
 
 impl Backlog {
-    /// Creates a backlog from rows that were just read, each with the host that is asked to refresh it.
+    /// Creates a backlog from rows that have just been read, each with the host that is contacted to refresh it.
     pub(super) fn new(due: Vec<DueRefresh>, host: impl Fn(&DueRefresh) -> Option<Arc<str>>) -> Self {
         let hosts = due.iter().map(host).collect();
         Self { due, hosts }
@@ -52,8 +52,8 @@ impl Backlog {
         self.due.is_empty()
     }
 
-    /// Takes out the accounts that are next while these flights are under way. Accounts that are under way already are
-    /// dropped, because their place in the queue changes when their flight ends.
+    /// Takes out the next accounts, given the flights in progress. Accounts that are already in progress are dropped,
+    /// because their position in the queue changes when their flight ends.
     pub(super) fn take(&mut self, under_way: &HashMap<AccountId, Arc<str>>) -> Taken {
         let Plan { start, hopeless, room } = plan(&self.due, &self.hosts, under_way);
         let (start, hopeless): (HashSet<usize>, HashSet<usize>) =
@@ -74,8 +74,8 @@ impl Backlog {
     }
 }
 
-/// Plans for the head of the queue, the longest waiting first, while these flights are under way. `hosts` holds the
-/// host of each due account; an account without a host is hopeless.
+/// Plans for the head of the queue, starting with the longest waiting, given the flights in progress. `hosts` contains
+/// the host of each due account; an account without a host is hopeless.
 fn plan(due: &[DueRefresh], hosts: &[Option<Arc<str>>], under_way: &HashMap<AccountId, Arc<str>>) -> Plan {
     let mut busy: HashMap<&str, usize> = HashMap::new();
     for host in under_way.values() {
@@ -155,7 +155,7 @@ mod tests {
         };
         assert_eq!(check(&[], &["x1", "x2", "y1"], &["n1"]), (true, false));
         assert_eq!(check(&["x1", "x2"], &[], &[]), (true, false));
-        // `x3` was begun by a caller that could not wait for the queue.
+        // `x3` was started by a caller that could not wait for the queue.
         assert_eq!(check(&["x3"], &["x4"], &[]), (true, true));
         assert_eq!(check(&[], &[], &[]), (true, true));
     }

@@ -1,5 +1,5 @@
-//! The handling of a token that a provider's service refused before its expiry. The report names the token's
-//! generation, so several reports of one refusal cause one refresh.
+//! Handling of tokens that a provider's service rejected before their expiry. The report includes the token's
+//! generation, so several reports about one rejection cause only one refresh.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::wire::account::{AfterRefusal, NextStep, Refused};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
 
-/// Longest time that the refresh may take.
+/// The maximum duration of the refresh.
 const REFRESHING: Duration = Duration::from_secs(10);
 
 impl Refresher {
-    /// Returns the next step after a service refused an account's token. The refused tokens are refreshed first, if
-    /// that can help. `store` names the caller in the audit log.
+    /// Returns the next step after a service has rejected an account's token. The rejected tokens are refreshed first,
+    /// if that can help. `store` names the caller in the audit log.
     ///
     /// # Errors
-    /// `invalid_input` or `not_found` for the account, `refresh_failed` when the report is worth repeating later, and an
-    /// error of the store.
+    /// `invalid_input` or `not_found` for the account, `refresh_failed` if the report is worth repeating later, and
+    /// store errors.
     pub(crate) async fn after_refusal(
         &self,
         store: &Store,
@@ -36,11 +36,11 @@ impl Refresher {
             Next::NeedsReauth => give_up(store, &id, params.generation).await?,
             Next::RefreshAndRetry => self.replace(store, stored, params.generation).await?,
         };
-        tracing::info!(account = %id, status = params.status, ?next, "a service refused a token");
+        tracing::info!(account = %id, status = params.status, ?next, "a service rejected a token");
         Ok(AfterRefusal { next })
     }
 
-    /// Refreshes the set of tokens that was refused, unless a newer set exists.
+    /// Refreshes the rejected set of tokens, unless a newer set exists.
     async fn replace(
         &self,
         store: &Store,
@@ -50,22 +50,21 @@ impl Refresher {
         let grant = Grant { account: stored.account, authority: stored.authority };
         let why = RefreshWhy::Forced { generation };
         let later = |reason: String| {
-            ApiError::new(Kind::RefreshFailed, reason).hint("the token is kept; report it again later")
+            ApiError::new(Kind::RefreshFailed, reason)
+                .hint("the token has been retained; report it again later")
         };
         match self.refresh(&grant, why, REFRESHING).await {
             Outcome::Unneeded | Outcome::Renewed => Ok(NextStep::Retry),
             Outcome::Stuck(_) | Outcome::Unsupported => give_up(store, &grant.account, generation).await,
             Outcome::Gone => Err(ApiError::not_found("account", grant.account.as_str())),
             Outcome::Later { reason, at } => {
-                let reason = reason.map_or("it will be retried later", |reason| reason.as_str());
+                let reason = reason.map_or("retrying later", |reason| reason.as_str());
                 Err(later(format!("the refresh failed: {reason}")).with("retryAt", at))
             }
             Outcome::Busy { until } => {
-                Err(later("another daemon is refreshing it".to_owned()).with("retryAt", until))
+                Err(later("another daemon is refreshing the token".to_owned()).with("retryAt", until))
             }
-            Outcome::TooLong | Outcome::Unavailable => {
-                Err(later("the refresh did not end in time".to_owned()))
-            }
+            Outcome::TooLong | Outcome::Unavailable => Err(later("the refresh timed out".to_owned())),
         }
     }
 }
@@ -76,9 +75,9 @@ async fn tokens(store: &Store, account: &AccountId) -> Result<StoredTokens, ApiE
         Ok(stored) => Ok(stored),
         Err(StoreError::NotFound { .. }) => {
             store.account(account).await?;
-            let reason = "this account has no tokens that the daemon refreshes";
+            let reason = "the daemon does not refresh any tokens of this account";
             Err(ApiError::invalid_input("accountId", reason)
-                .hint("check its credential with account.refreshstatus"))
+                .hint("check the credential with account.refreshstatus"))
         }
         Err(error) => Err(error.into()),
     }

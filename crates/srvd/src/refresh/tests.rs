@@ -1,4 +1,4 @@
-//! The refresher with a real database and a real endpoint, and a clock that the tests control.
+//! The refresher with a real database, a real endpoint, and a clock controlled by the tests.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use endpoint::{Mode, id_token};
 use fixture::{HOUR, MINUTE, T, USE, World, at, clock};
 
 #[path = "../../tests/it/refresh/endpoint.rs"]
-#[allow(dead_code, reason = "the tests of the daemon use the rest")]
+#[allow(dead_code, reason = "the daemon's tests use the rest")]
 mod endpoint;
 mod fixture;
 
 #[tokio::test]
-async fn refresh_asks_endpoint_only_when_needed() {
+async fn refresh_contacts_the_endpoint_only_when_needed() {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let first = world.endpoint.login();
@@ -30,7 +30,7 @@ async fn refresh_asks_endpoint_only_when_needed() {
     assert_eq!(daemon.refresh(&grant, RefreshWhy::Forced { generation: 1 }).await, Outcome::Renewed);
     let expect = (format!("planted-access-of-{first}"), Some(first.clone()));
     assert_eq!(daemon.texts(&grant.account).await, expect);
-    // The store already has a newer generation than the refused one.
+    // The store already has a newer generation than the rejected one.
     assert_eq!(daemon.refresh(&grant, RefreshWhy::Forced { generation: 1 }).await, Outcome::Unneeded);
 
     world.endpoint.set(Mode::Grant);
@@ -78,9 +78,9 @@ async fn concurrent_refreshes_share_one_request() {
     assert_eq!(world.endpoint.seen().sent, [before.1.clone().unwrap(), before.1.unwrap()]);
 }
 
-/// A caller that leaves does not stop the refresh.
+/// The refresh continues after its caller has left.
 #[tokio::test(flavor = "multi_thread")]
-async fn refresh_continues_when_caller_leaves() {
+async fn refresh_continues_after_its_caller_has_left() {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let (grant, _) = daemon.login("u", Some(world.endpoint.login()), None).await;
@@ -96,7 +96,7 @@ async fn refresh_continues_when_caller_leaves() {
 
 /// R11: a daemon waits for another daemon's refresh and uses its tokens.
 #[tokio::test(flavor = "multi_thread")]
-async fn refresh_uses_tokens_that_another_daemon_obtained() {
+async fn refresh_uses_tokens_obtained_by_another_daemon() {
     let world = World::new().await;
     let (one, other) = (world.daemon().await, world.daemon().await);
     let (grant, _) = one.login("u", Some(world.endpoint.login()), None).await;
@@ -118,9 +118,9 @@ async fn refresh_uses_tokens_that_another_daemon_obtained() {
     assert_eq!(world.endpoint.seen().sent.len(), 1);
 }
 
-/// The events of a failure and of the recovery.
+/// The events for a failure and for the recovery.
 #[tokio::test(flavor = "multi_thread")]
-async fn queue_refreshes_again_when_endpoint_recovers() {
+async fn queue_resumes_refreshing_when_the_endpoint_recovers() {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let (grant, _) = daemon.login("u", Some(world.endpoint.login()), None).await;
@@ -137,7 +137,7 @@ async fn queue_refreshes_again_when_endpoint_recovers() {
                 (stored.state, stored.next_refresh_at),
                 (RefreshState::Active, stored.next_attempt_at)
             );
-            // The token is still valid, so no caller waits for another one.
+            // The token is still valid, so no caller waits for a new one.
             assert_eq!(daemon.refresh(&grant, USE).await, Outcome::Unneeded);
             world.endpoint.set(Mode::Grant);
             at(T + HOUR);
@@ -149,9 +149,9 @@ async fn queue_refreshes_again_when_endpoint_recovers() {
     assert_eq!(world.endpoint.seen().sent.len(), 2);
 }
 
-/// A dead token is never sent again, whatever the number of callers and of restarts.
+/// A dead token is never sent again, regardless of the number of callers and restarts.
 #[tokio::test(flavor = "multi_thread")]
-async fn refresh_token_is_sent_only_once_when_dead() {
+async fn dead_refresh_token_is_sent_only_once() {
     let world = World::new().await;
     let first = world.endpoint.login();
     let daemon = world.daemon().await;
@@ -176,7 +176,7 @@ async fn refresh_token_is_sent_only_once_when_dead() {
         daemon.store.close().await;
     }
     assert_eq!(world.endpoint.seen().sent, [first]);
-    // A login makes the account valid again.
+    // A new login makes the account valid again.
     world.endpoint.set(Mode::Grant);
     let daemon = world.daemon().await;
     let second = world.endpoint.login();
@@ -186,7 +186,7 @@ async fn refresh_token_is_sent_only_once_when_dead() {
     assert_eq!(world.endpoint.seen().sent.last(), Some(&second));
 }
 
-/// The delay that an issuer requests is obeyed, and the token is used in the meantime.
+/// The delay requested by an issuer is respected, and the token is used in the meantime.
 #[tokio::test]
 async fn refresh_waits_for_retry_after_when_rate_limited() {
     let world = World::new().await;
@@ -197,7 +197,7 @@ async fn refresh_waits_for_retry_after_when_rate_limited() {
     let Outcome::Later { reason: Some(RefreshReason::RateLimited), at: again } =
         daemon.refresh(&grant, RefreshWhy::Due).await
     else {
-        panic!("it should be tried later")
+        panic!("the refresh should be retried later")
     };
     assert!(again >= T + 58 * MINUTE, "{again}");
     world.endpoint.set(Mode::Grant);
@@ -210,9 +210,9 @@ async fn refresh_waits_for_retry_after_when_rate_limited() {
     assert_eq!(daemon.refresh(&grant, forced).await, Outcome::Renewed);
 }
 
-/// Another person's tokens are not stored, and the account's refresh token is not sent again.
+/// A different user's tokens are not stored, and the account's refresh token is not sent again.
 #[tokio::test]
-async fn refresh_refuses_tokens_when_they_belong_to_another_person() {
+async fn refresh_rejects_tokens_of_a_different_user() {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let id = Some(id_token("person-u"));
@@ -228,9 +228,9 @@ async fn refresh_refuses_tokens_when_they_belong_to_another_person() {
     assert_eq!(world.endpoint.seen().sent.len(), 2);
 }
 
-/// A late answer restores no deleted or replaced token.
+/// A late response does not restore a deleted or replaced token.
 #[tokio::test(flavor = "multi_thread")]
-async fn refresh_restores_no_token_when_it_was_deleted_or_replaced() {
+async fn refresh_does_not_restore_a_deleted_or_replaced_token() {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let (gone, profile) = daemon.login("u", Some(world.endpoint.login()), None).await;
@@ -260,9 +260,9 @@ async fn refresh_restores_no_token_when_it_was_deleted_or_replaced() {
     assert_eq!(daemon.texts(&replaced.account).await, expect);
 }
 
-/// The refusal of a token that is no longer stored has no effect on the stored one.
+/// Rejection of a token that is no longer stored has no effect on the stored one.
 #[tokio::test(flavor = "multi_thread")]
-async fn refusal_has_no_effect_when_token_was_replaced() {
+async fn rejection_of_a_replaced_token_has_no_effect() {
     let world = World::new().await;
     let daemon = world.daemon().await;
     let (grant, _) = daemon.login("u", Some(world.endpoint.login()), None).await;
@@ -285,7 +285,7 @@ async fn refusal_has_no_effect_when_token_was_replaced() {
 
 /// Tokens without a known endpoint leave the queue for a while and do not delay others.
 #[tokio::test(flavor = "multi_thread")]
-async fn queue_postpones_tokens_when_no_endpoint_is_known() {
+async fn queue_postpones_tokens_without_a_known_endpoint() {
     let world = World::new().await;
     let first = world.daemon().await;
     let (grant, _) = first.login("u", Some(world.endpoint.login()), None).await;
@@ -302,7 +302,7 @@ async fn queue_postpones_tokens_when_no_endpoint_is_known() {
         signal: daemon.signal.clone(),
         stop: daemon.stop.clone(),
     });
-    // The queue is stopped at once, but still makes its first pass.
+    // The queue is stopped immediately but still makes its first pass.
     daemon.watched(async {}).await;
     assert_eq!(daemon.tokens(&grant.account).await.next_refresh_at, Some(T + 25 * HOUR));
     assert_eq!(daemon.heard(), []);

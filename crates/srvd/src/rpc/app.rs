@@ -1,7 +1,7 @@
 //! The state that every handler receives.
 //!
-//! The actor in the audit log is the listener that a call came through, `unix:<uid>` or `tcp`. The engine carries this
-//! name and does not interpret it. A sign-in acts as `operator:<forge>/<login>`, and the daemon itself as `srvd`.
+//! The actor in the audit log is the listener through which a call arrived, `unix:<uid>` or `tcp`. The engine passes
+//! this name on without interpreting it. A sign-in acts as `operator:<forge>/<login>`, and the daemon itself as `srvd`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -28,19 +28,19 @@ use crate::refresh::Refresher;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 
-/// The state of the daemon. A clone is a handle to the same one.
+/// The state of the daemon. Cheap to clone; clones share the same state.
 #[derive(Clone)]
 pub(crate) struct App {
     state: Arc<AppState>,
-    /// The identities, through a handle that names the caller in the audit log.
+    /// The store, through a handle that names the caller in the audit log.
     pub store: Store,
     /// The caller's name in the audit log.
     pub actor: Arc<str>,
 }
 
-/// The state that all calls share.
+/// The state shared by all calls.
 pub(crate) struct AppState {
-    /// The identities.
+    /// The store.
     pub store: Store,
     /// Writes rows of the audit log.
     pub auditor: Auditor,
@@ -48,38 +48,38 @@ pub(crate) struct AppState {
     pub registry: Registry,
     /// The launch engine.
     pub launcher: Launcher,
-    /// The service of logins.
+    /// The login service.
     pub logins: Arc<Logins>,
     /// The broker that delivers events to subscribers.
     pub broker: Broker,
-    /// The credentials that files declare for agents.
+    /// The credentials declared for agents in files.
     pub declared: Declared,
-    /// The credentials that clients lend to agents.
+    /// The credentials that clients have lent to agents.
     pub ephemeral: Ephemeral,
     /// The operator's sign-ins at forges.
     pub flows: Flows,
-    /// Keeps the tokens of the operator's sign-ins.
+    /// Stores the tokens of the operator's sign-ins.
     pub operators: Operators,
     /// Ends the logins of deleted accounts and removes their directories.
     pub remover: Remover,
     /// Checks the credentials of accounts on request.
     pub status_checker: StatusChecker,
-    /// Keeps the credentials that users supply for agents.
+    /// Stores the credentials that users supply for agents.
     pub profiles: ProfileService,
-    /// The operator's keys that are kept outside the store.
+    /// The operator's keys that are stored elsewhere.
     pub external_keys: ExternalKeys,
     /// Refreshes tokens.
     pub refresher: Refresher,
-    /// The secrets that are removed from the log.
+    /// The secrets to remove from the log.
     pub redactor: Redactor,
     /// The number of open WebSocket connections.
     pub connections: Arc<AtomicUsize>,
-    /// The time at which this run began.
+    /// The start time of this run.
     pub started: Instant,
 }
 
 impl App {
-    /// Creates the handle of the daemon itself.
+    /// Creates the handle for the daemon itself.
     pub(crate) fn new(state: AppState) -> Self {
         Self { store: state.store.clone(), state: Arc::new(state), actor: "srvd".into() }
     }
@@ -91,7 +91,7 @@ impl App {
         Self { store: self.store.acting_as(Arc::clone(&actor)), state: Arc::clone(&self.state), actor }
     }
 
-    /// Queues a row of the audit log for an action of the caller that changed nothing.
+    /// Queues an audit log row for an action by the caller that changed nothing.
     pub(crate) fn note(&self, action: &str, subject: String, outcome: &str, detail: Option<String>) {
         self.auditor.note(AuditEntry {
             at: now(),

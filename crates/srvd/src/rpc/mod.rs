@@ -1,8 +1,8 @@
 //! RPC: the methods of the protocol.
 //!
-//! `routes` lists them, `methods` decodes, calls a room and encodes, `app` is the state that they share, and `reference`
-//! writes the protocol's documentation. It uses every room below it. It must not hold a decision, SQL, a path or a
-//! child process.
+//! `routes` lists them, `methods` decodes, calls a room and encodes, `app` is the state they share, and `reference`
+//! generates the protocol documentation. The room uses every room below it. It must not contain decisions, SQL, paths
+//! or child processes.
 
 pub(crate) mod app;
 pub(crate) mod methods;

@@ -1,4 +1,4 @@
-//! `account.*`: accounts, which hold one credential each.
+//! `account.*`: accounts, each of which holds one credential.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,65 +6,65 @@ use serde::{Deserialize, Serialize};
 use super::bundle::Cleanup;
 use super::{CredentialKind, Evidence, Status, method, words};
 
-/// An account of a provider. It holds one credential; the secret itself is never shown.
+/// An account with a provider. It holds one credential; the secret itself is never shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Account {
     /// The account's id.
     pub id: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider_id: String,
-    /// The kind of its credential.
+    /// The kind of credential.
     pub kind: CredentialKind,
     /// The owner of the account.
     pub owner: Owner,
-    /// The name that people see; 1 to 100 characters, not unique.
+    /// The name of the account; 1 to 100 characters, not unique.
     pub name: String,
-    /// The name to show to people, or `null` to show `name`.
+    /// The display name, or `null` to show `name`.
     pub display_name: Option<String>,
     /// The email address from the provider's files, or `null`.
     pub email: Option<String>,
     /// The provider's own account id, or `null`.
     pub subject: Option<String>,
-    /// The place where the credential is kept.
+    /// The location of the credential.
     pub secret_ref: SecretRef,
-    /// The address of the service, when it is not the provider's usual one.
+    /// The URL of the service, if it is not the provider's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The last characters of an API key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub masked_tail: Option<String>,
-    /// The state of the credential.
+    /// The status of the credential.
     pub status: Status,
     /// The reason for the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
     /// The source of the status.
     pub evidence: Evidence,
-    /// Time of the last check in unix milliseconds, or `null`.
+    /// The time of the last check, in Unix milliseconds, or `null`.
     pub checked_at: Option<i64>,
-    /// Time when the credential expires, in unix milliseconds.
+    /// The expiry time of the credential, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Time when the login ends even if it is refreshed, in unix milliseconds.
+    /// The time at which the login ends even if it is refreshed, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_deadline_at: Option<i64>,
-    /// An action for the person, such as a command to run.
+    /// The next step for the user, such as a command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_step: Option<String>,
     /// The ids of the bundles that bind the account.
     pub bound_to: Vec<String>,
-    /// Time of creation, in unix milliseconds.
+    /// The creation time, in Unix milliseconds.
     pub created_at: i64,
-    /// Time of the last change, in unix milliseconds.
+    /// The time of the last change, in Unix milliseconds.
     pub updated_at: i64,
 }
 
-/// The place where a credential is kept.
+/// The location of a credential.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SecretRef {
-    /// The kind of the place.
+    /// The kind of location.
     pub(crate) backend: Backend,
     /// The CLI's own directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,7 +72,7 @@ pub(crate) struct SecretRef {
     /// The environment variable's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub var: Option<String>,
-    /// True if the directory is the user's own and was adopted.
+    /// True if the directory is the user's own and has been adopted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted: Option<bool>,
 }
@@ -80,9 +80,9 @@ pub(crate) struct SecretRef {
 words! {
     /// The owner of an account.
     Owner {
-        /// The bundles that bind the account. It is deleted with the last of them.
+        /// The bundles that bind the account. The account is deleted together with the last of them.
         Bundle = "bundle",
-        /// A user, who supplied the credential for an agent.
+        /// A user who supplied the credential for an agent.
         User = "user",
         /// The operator of the daemon.
         Operator = "operator",
@@ -90,18 +90,18 @@ words! {
 }
 
 words! {
-    /// The kind of the place where a credential is kept.
+    /// The kind of location where a credential is stored.
     #[schemars(rename = "SecretBackend")]
     Backend {
         /// The CLI's own directory.
         ConfigDir = "config_dir",
-        /// The database, encrypted.
+        /// The database, in encrypted form.
         Sealed = "sealed",
-        /// The database, encrypted, as the tokens of a login that the daemon refreshes.
+        /// The database, in encrypted form, as login tokens that the daemon refreshes.
         Tokens = "tokens",
         /// An environment variable of the daemon.
         Env = "env",
-        /// The output of a command of the operator.
+        /// The output of one of the operator's commands.
         Command = "command",
     }
 }
@@ -110,10 +110,10 @@ words! {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List {
-    /// The provider whose accounts are listed, by id or alias; all when absent.
+    /// The provider whose accounts are listed, by id or alias; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
-    /// The bundle whose accounts are listed; all when absent.
+    /// The bundle whose accounts are listed; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
@@ -125,7 +125,7 @@ method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be rea
 pub(crate) struct Accounts {
     /// The accounts that could be read.
     pub accounts: Vec<Account>,
-    /// The rows that could not be read. They do not hide the others.
+    /// The rows that could not be read. The other rows are still listed.
     pub corrupt: Vec<Corrupt>,
 }
 
@@ -135,7 +135,7 @@ pub(crate) struct Accounts {
 pub(crate) struct Corrupt {
     /// The row's id.
     pub id: String,
-    /// The error that was found in the row.
+    /// The error found in the row.
     pub reason: String,
 }
 
@@ -154,16 +154,16 @@ method!(Get, "account.get", Account, "Reads one account.");
 pub(crate) struct Update {
     /// The account's id.
     pub account_id: String,
-    /// The new name; unchanged when absent.
+    /// The new name; unchanged if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The new display name; unchanged when absent.
+    /// The new display name; unchanged if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
 method!(Update, "account.update", Account, "Renames an account.");
 
-/// Deletes an account with its bindings and its credential on this machine.
+/// Deletes an account with its bindings and its local credential.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Delete {
@@ -174,7 +174,7 @@ method!(
     Delete,
     "account.delete",
     Deleted,
-    "Deletes an account, its bindings and its credential on this machine; the provider is not notified."
+    "Deletes an account with its bindings and its local credential. The provider is not notified."
 );
 
 /// The result of deleting an account.
@@ -182,9 +182,9 @@ method!(
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedAccount")]
 pub(crate) struct Deleted {
-    /// True when the account was deleted.
+    /// True if the account was deleted.
     pub deleted: bool,
-    /// The ids of the bundles that bound it. They now have no account of this provider.
+    /// The ids of the bundles that bound the account. They now have no account with this provider.
     #[serde(default)]
     pub unbound_from: Vec<String>,
     /// The number of running agent instances under those bundles.
@@ -205,10 +205,10 @@ method!(
     RefreshStatus,
     "account.refreshstatus",
     Account,
-    "Checks an account's credential now: reads its file, or asks the provider about a key, and returns the result."
+    "Checks an account's credential now, by reading its file or by asking the provider about a key, and returns the result."
 );
 
-/// Ends a login with the CLI's own logout, then deletes the account as `account.delete` does.
+/// Logs out with the CLI's own logout command, then deletes the account like `account.delete`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Revoke {
@@ -219,54 +219,54 @@ method!(
     Revoke,
     "account.revoke",
     Revoked,
-    "Ends a login with its CLI's own logout and then deletes the account. If the CLI notifies its provider, every copy of the login ends."
+    "Logs out with the CLI's own logout command and then deletes the account. If the CLI notifies its provider, every copy of the login ends."
 );
 
-/// The result of ending a login.
+/// The result of logging out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "RevokedAccount")]
 pub(crate) struct Revoked {
-    /// True if the CLI's logout succeeded, its files hold no login any more and the account was deleted. When false,
+    /// True if the CLI's logout succeeded, its files no longer contain a login, and the account was deleted. If false,
     /// the account is unchanged.
     pub revoked: bool,
-    /// The result of the CLI's logout.
+    /// The result of the CLI's logout command.
     pub outcome: Outcome,
-    /// The exit code of a logout that failed.
+    /// The exit code of a failed logout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// The result for each directory or file of the account; empty unless it was deleted.
+    /// The result for each directory or file of the account; empty if the account was not deleted.
     pub cleanup: Vec<Cleanup>,
 }
 
 words! {
-    /// The result of a CLI's logout.
+    /// The result of a CLI's logout command.
     #[schemars(rename = "RevokeOutcome")]
     Outcome {
-        /// The CLI logged out. This CLI is known to withdraw the login at its provider.
+        /// The CLI logged out. It is known to revoke the login at its provider.
         Revoked = "revoked",
-        /// The CLI logged out. It is not known whether it withdraws the login at its provider.
+        /// The CLI logged out. Whether it revokes the login at its provider is not known.
         LoggedOut = "logged_out",
         /// The logout failed or timed out.
         CliFailed = "cli_failed",
         /// The logout succeeded, but the login is still present.
         StillLoggedIn = "still_logged_in",
-        /// The logout succeeded, but the files that it left cannot be read.
+        /// The logout succeeded, but the remaining files cannot be read.
         Unknown = "unknown",
     }
 }
 
-/// Reports that a provider's service refused an account's token that had not expired.
+/// Reports that a provider's service rejected an account's token that had not expired.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Refused {
-    /// The account's id from the answer to a launch or to `profile.best`.
+    /// The account's id, from the result of a launch or of `profile.best`.
     pub account_id: String,
-    /// The generation of the refused tokens, from the same answer as the account.
+    /// The generation of the rejected tokens, from the same result as the account.
     pub generation: u64,
-    /// The HTTP status of the service's answer.
+    /// The HTTP status of the service's response.
     pub status: u16,
-    /// True if the token was fetched after an earlier report for the same call.
+    /// True if the token was obtained after an earlier report about the same call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<bool>,
 }
@@ -274,10 +274,10 @@ method!(
     Refused,
     "account.refused",
     AfterRefusal,
-    "Reports that a provider's service refused an account's token. A 401 causes one refresh, regardless of the token's expiry; a 403 never does."
+    "Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does."
 );
 
-/// The answer to a report of a refused token.
+/// The answer to a report about a rejected token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AfterRefusal {
@@ -286,15 +286,16 @@ pub(crate) struct AfterRefusal {
 }
 
 words! {
-    /// A step to take after a service refused a token.
+    /// The step to take after a service has rejected a token.
     NextStep {
-        /// A newer token is available. Resolve again and repeat the call once; set `retried` if it is refused again.
+        /// A newer token is available. Resolve again and repeat the call once; set `retried` if the new token is
+        /// rejected too.
         Retry = "retry",
-        /// A person has to log in again.
+        /// The user has to log in again.
         SignIn = "sign_in",
-        /// The token is valid but lacks the scope for this call. A refresh does not help.
+        /// The token is valid but lacks the scope for this call. A refresh would not help.
         MissingScope = "missing_scope",
-        /// The answer says nothing about the token. No step is needed.
+        /// The response says nothing about the token. No step is needed.
         Nothing = "nothing",
     }
 }

@@ -8,48 +8,48 @@ use serde::{Deserialize, Serialize};
 use super::error::ErrorKind;
 use super::{SecretInput, Status, method, words};
 
-/// Starts a login by driving the provider's own CLI.
+/// Starts a login by running the provider's own CLI.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Start {
-    /// Provider id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
-    /// The id of the bundle to log in to. When absent or `""`, a new bundle is created on success.
+    /// The id of the bundle to log in to. If absent or `""`, a new bundle is created when the login succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into_bundle_id: Option<String>,
-    /// The name of a new bundle. When absent, the name is `<Provider> (<email>)`, with the subject in place of an
+    /// The name of the new bundle. If absent, the name is `<Provider> (<email>)`, with the subject instead of an
     /// unknown email.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
-    /// Accepted for compatibility; must be one of the provider's binaries in an allowed directory.
+    /// Accepted for compatibility. Must be one of the provider's binaries in an allowed directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cli_path: Option<String>,
-    /// Accepted for compatibility; must be the arguments of one of the provider's recipes.
+    /// Accepted for compatibility. Must be the arguments of one of the provider's recipes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_login_args: Option<Vec<String>>,
-    /// Accepted for compatibility; must be the provider's check arguments.
+    /// Accepted for compatibility. Must be the provider's check arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_check_args: Option<Vec<String>>,
-    /// Accepted for compatibility; may contain only the provider's own config-dir variable, which is always overridden.
+    /// Accepted for compatibility. May contain only the provider's own config-dir variable, which is always overridden.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_env: Option<BTreeMap<String, String>>,
-    /// Accepted for compatibility; must agree with the recipe.
+    /// Accepted for compatibility. Must match the recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_tty: Option<bool>,
-    /// The id of one of the provider's login recipes; the first recipe when absent.
+    /// The id of one of the provider's login recipes; the first recipe if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipe: Option<String>,
-    /// The host to log in to, such as `github.example.com`, for a provider whose CLI supports several hosts. When
-    /// absent, it is the host of the bundle's present login, or the provider's default host if the bundle has none.
+    /// The host to log in to, such as `github.example.com`, for a provider whose CLI supports several hosts. If absent,
+    /// the host of the bundle's current login is used, or the provider's default host if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// True to log in again even if a login exists, and to accept a different person in its place.
+    /// True to log in again even if a login exists, and to allow a different user to replace it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
 }
-method!(Start, "auth.start", Started, "Starts a login by driving the provider's own CLI.");
+method!(Start, "auth.start", Started, "Starts a login by running the provider's own CLI.");
 
-/// A login that was started.
+/// A login that has been started.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Started {
@@ -59,42 +59,37 @@ pub(crate) struct Started {
     pub auth_url: Option<String>,
     /// Always `pending`.
     pub status: SessionStatus,
-    /// Time when the session expires, in unix milliseconds.
+    /// The expiry time of the session, in Unix milliseconds.
     pub expires_at: i64,
 }
 
-/// Returns the state of a login session. With `waitMs` it waits for a change.
+/// Returns the state of a login session. With `waitMs`, waits for a change.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Poll {
     /// The session's id.
     pub session_id: String,
-    /// The last revision that the client has. The answer is sent as soon as the session has a newer one.
+    /// The last revision that the client has seen. The answer is sent as soon as the session has a newer one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_revision: Option<u64>,
-    /// Longest time to wait for a newer revision, in milliseconds; at most 30000.
+    /// The maximum time to wait for a newer revision, in milliseconds; at most 30000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
-method!(
-    Poll,
-    "auth.poll",
-    Session,
-    "Returns the state of a login session; with waitMs it waits for a change."
-);
+method!(Poll, "auth.poll", Session, "Returns the state of a login session. With waitMs, waits for a change.");
 
 words! {
-    /// The state of a login session on the wire.
+    /// The state of a login session.
     SessionStatus {
         /// The CLI is starting.
         Pending = "pending",
-        /// `authUrl` is ready to be opened.
+        /// `authUrl` is ready to open.
         UrlAvailable = "url-available",
-        /// `deviceCode` is ready to be entered at `verificationUrl`.
+        /// `deviceCode` is ready to enter at `verificationUrl`.
         CodeEmitted = "code-emitted",
         /// The login was verified, stored and bound.
         Success = "success",
-        /// The login ended without a result; `errorKind` says why.
+        /// The login failed; `errorKind` says why.
         Failed = "failed",
     }
 }
@@ -107,65 +102,65 @@ impl SessionStatus {
 }
 
 words! {
-    /// The work that the daemon does for a session that has not ended; finer than the status.
+    /// The daemon's current work on a session that has not ended; more detailed than the status.
     Phase {
-        /// The daemon verifies the login.
+        /// The daemon is verifying the login.
         Confirming = "confirming",
-        /// The daemon stores the login.
+        /// The daemon is storing the login.
         Saving = "saving",
     }
 }
 
 words! {
-    /// A shape of the text that `auth.submitcallback` takes.
+    /// A format of the text accepted by `auth.submitcallback`.
     PasteShape {
-        /// The whole address of the page where the browser ended.
+        /// The complete URL of the page where the browser ended up.
         Url = "url",
         /// The code and the state, as `code#state`.
         CodeState = "code_state",
-        /// The code alone.
+        /// Only the code.
         Code = "code",
     }
 }
 
-/// One login session.
+/// A login session.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Session {
     /// `auth-<uuid>`.
     pub session_id: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider_id: String,
-    /// A number that grows with every change.
+    /// A number that increases with every change.
     pub revision: u64,
     /// The state of the session.
     pub status: SessionStatus,
-    /// The work that the daemon does for the session; absent while the session only waits.
+    /// The daemon's current work on the session; absent while the session is only waiting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Time of the start, in unix milliseconds.
+    /// The start time, in Unix milliseconds.
     pub started_at: i64,
-    /// Time when the session expires, in unix milliseconds.
+    /// The expiry time of the session, in Unix milliseconds.
     pub expires_at: i64,
-    /// Time when the session ended, in unix milliseconds.
+    /// The end time of the session, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<i64>,
     /// The URL that the CLI printed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_url: Option<String>,
-    /// True if the URL's host belongs to the provider. A frontend may then open the URL.
+    /// True if the host of the URL belongs to the provider, in which case a frontend may open the URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub openable: Option<bool>,
     /// The one-time code to enter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_code: Option<String>,
-    /// The address at which to enter the code.
+    /// The URL at which to enter the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_url: Option<String>,
     /// True while the session accepts a pasted answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt: Option<bool>,
-    /// The shapes of an answer that may be pasted, in no particular order. Present together with `prompt`.
+    /// The accepted formats of a pasted answer, in no particular order. Present together with `prompt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paste_shapes: Option<Vec<PasteShape>>,
     /// The id of the bundle that now has the login.
@@ -174,12 +169,12 @@ pub(crate) struct Session {
     /// The id of the account that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// The account's email on success, or `null` when the provider's files contain none.
+    /// The account's email address on success, or `null` if the provider's files contain none.
     #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
-    #[expect(clippy::option_option, reason = "the wire tells an absent field from null")]
+    #[expect(clippy::option_option, reason = "the wire distinguishes an absent field from null")]
     pub email: Option<Option<String>>,
-    /// The error text, for people.
+    /// The human-readable error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The kind of the error.
@@ -188,7 +183,7 @@ pub(crate) struct Session {
     /// An action that may resolve the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The exit code of the CLI, if it exited before the daemon ended it.
+    /// The CLI's exit code, if it exited before the daemon ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
 }
@@ -197,13 +192,13 @@ pub(crate) struct Session {
 mod nullable {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-    #[expect(clippy::option_option, reason = "the wire tells an absent field from a null one")]
-    #[expect(clippy::ref_option, reason = "the signature that serde asks for")]
+    #[expect(clippy::option_option, reason = "the wire distinguishes an absent field from null")]
+    #[expect(clippy::ref_option, reason = "the signature that serde requires")]
     pub(super) fn serialize<S: Serializer>(value: &Option<Option<String>>, to: S) -> Result<S::Ok, S::Error> {
         value.as_ref().and_then(Option::as_ref).serialize(to)
     }
 
-    #[expect(clippy::option_option, reason = "the wire tells an absent field from a null one")]
+    #[expect(clippy::option_option, reason = "the wire distinguishes an absent field from null")]
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Option<String>>, D::Error> {
@@ -222,23 +217,23 @@ method!(
     Cancel,
     "auth.cancel",
     Outcome,
-    "Cancels a login and ends its CLI and every process that the CLI started."
+    "Cancels a login and ends its CLI with every process that the CLI has started."
 );
 
-/// Delivers the text that the person pasted to the CLI.
+/// Delivers the text pasted by the user to the CLI.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SubmitCallback {
     /// The session's id.
     pub session_id: String,
-    /// The full callback URL, `code#state` or the code, depending on what the provider accepts.
+    /// The full callback URL, `code#state` or the code, whichever the provider accepts.
     pub callback_url: SecretInput,
 }
 method!(
     SubmitCallback,
     "auth.submitcallback",
     Outcome,
-    "Delivers a pasted callback to the CLI; success means that it was written to the CLI, not only queued."
+    "Delivers a pasted callback to the CLI. Success means that it was written to the CLI, not just queued."
 );
 
 /// The result of a request: success, or the error.
@@ -255,30 +250,31 @@ pub(crate) struct Outcome {
     pub error_kind: Option<ErrorKind>,
 }
 
-/// Stores an API key as an account of a bundle.
+/// Stores an API key as an account in a bundle.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SubmitApiKey {
-    /// Provider id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
-    /// The id of the bundle to bind the key in. When absent or `""`, a new bundle is created.
+    /// The id of the bundle that the key is bound to. If absent or `""`, a new bundle is created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub into_bundle_id: Option<String>,
     /// The name of the new bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
-    /// The key. Give either this or `secretName`.
+    /// The key. Provide either this or `secretName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretInput>,
-    /// The name that the operator gave in `srvd.toml` to a key that is kept elsewhere. Give it instead of `apiKey`.
+    /// The name that the operator gave in `srvd.toml` to a key that is stored elsewhere. Provide either this or
+    /// `apiKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
-    /// The address of the service, when it is not the provider's default; not allowed with `secretName`.
+    /// The URL of the service, if it is not the provider's default; not allowed with `secretName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The account's name.
     pub account_name: String,
-    /// `false` stores the key without a check at the provider. Its status is then `unknown`.
+    /// `false` stores the key without checking it with the provider. Its status is then `unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validate: Option<bool>,
 }
@@ -286,7 +282,7 @@ method!(
     SubmitApiKey,
     "auth.submitapikey",
     KeyOutcome,
-    "Validates an API key with its provider, seals it (or records where the operator keeps it) and binds it; a rejected key is not stored."
+    "Validates an API key with its provider, encrypts it (or records where the operator stores it) and binds it. A rejected key is not stored."
 );
 
 /// The result of storing an API key.
@@ -301,22 +297,22 @@ pub(crate) struct KeyOutcome {
     /// The id of the account that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// `valid` when the provider accepted the key; `unknown` when the provider was not asked or could not be asked.
+    /// `valid` if the provider accepted the key; `unknown` if the provider was not or could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
     /// The reason why the key was not stored, or why its status is unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// The kind of the error; absent when the key was stored.
+    /// The kind of the error; absent if the key was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
 }
 
-/// Lists the login sessions that are running or ended recently.
+/// Lists the login sessions that are running or have ended recently.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List {}
-method!(List, "auth.list", Sessions, "Lists the login sessions that are running or ended recently.");
+method!(List, "auth.list", Sessions, "Lists the login sessions that are running or have ended recently.");
 
 /// Login sessions, newest first.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{Status, method, words};
 
-/// An identity bundle: a named set of accounts, at most one for each provider.
+/// An identity bundle: a named set of accounts, with at most one account per provider.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bundle {
-    /// The bundle's id, a safe path segment.
+    /// The bundle's id, which is safe to use as a path segment.
     pub id: String,
-    /// The bundle's name, unique without regard to case.
+    /// The bundle's name, which is unique ignoring case.
     pub name: String,
-    /// A description in free text.
+    /// A free-text description.
     pub description: String,
     /// True for the `blank` bundle, which has no identity.
     pub is_blank: bool,
-    /// Time of creation, in unix milliseconds.
+    /// The creation time, in Unix milliseconds.
     pub created_at: i64,
-    /// Time of the last change, in unix milliseconds.
+    /// The time of the last change, in Unix milliseconds.
     pub updated_at: i64,
-    /// The bound accounts, by provider.
+    /// The bound accounts, sorted by provider.
     pub bindings: Vec<Binding>,
 }
 
@@ -29,7 +29,7 @@ pub(crate) struct Bundle {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Binding {
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider_id: String,
     /// The account's id.
     pub account_id: String,
@@ -43,7 +43,7 @@ pub(crate) struct Binding {
 pub(crate) struct List {}
 method!(List, "bundle.list", Bundles, "Lists all bundles.");
 
-/// All bundles, ordered by name. The list includes `blank`.
+/// All bundles, sorted by name and including `blank`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bundles {
@@ -66,46 +66,46 @@ method!(Get, "bundle.get", Bundle, "Reads one bundle.");
 pub(crate) struct Create {
     /// The name; 1 to 100 characters.
     pub name: String,
-    /// A description in free text.
+    /// A free-text description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 method!(Create, "bundle.create", Bundle, "Creates an empty bundle.");
 
-/// Changes the name or the description of a bundle.
+/// Changes the name or description of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Update {
     /// The bundle's id.
     pub bundle_id: String,
-    /// The new name; unchanged when absent.
+    /// The new name; unchanged if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The new description; unchanged when absent.
+    /// The new description; unchanged if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
-method!(Update, "bundle.update", Bundle, "Changes the name or the description of a bundle.");
+method!(Update, "bundle.update", Bundle, "Changes the name or description of a bundle.");
 
-/// Deletes a bundle and the accounts that only it binds.
+/// Deletes a bundle and the accounts that are bound only by it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Delete {
     /// The bundle's id.
     pub bundle_id: String,
-    /// True keeps the conversation history in the CLIs' directories. The default is true.
+    /// True to keep the conversation history in the CLIs' directories, which is the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_history: Option<bool>,
 }
-method!(Delete, "bundle.delete", Deleted, "Deletes a bundle and the accounts that only it binds.");
+method!(Delete, "bundle.delete", Deleted, "Deletes a bundle and the accounts that are bound only by it.");
 
 /// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Deleted {
-    /// True when the bundle was deleted.
+    /// True if the bundle was deleted.
     pub deleted: bool,
-    /// The number of accounts that were deleted with it.
+    /// The number of accounts deleted with the bundle.
     pub accounts_deleted: u64,
     /// The number of agent instances that lost their identity.
     pub instances_affected: u64,
@@ -113,7 +113,7 @@ pub(crate) struct Deleted {
     pub cleanup: Vec<Cleanup>,
 }
 
-/// The result of the clean-up of one directory or file.
+/// The result of cleaning up one directory or file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cleanup {
@@ -125,15 +125,15 @@ pub(crate) struct Cleanup {
 }
 
 words! {
-    /// The outcome of the clean-up of one directory or file. It is a text on the wire.
+    /// The result of cleaning up one directory or file. On the wire it is a string.
     CleanupOutcome {
         /// The directory was removed.
         Removed = "removed",
-        /// The directory holds only the conversation history, which was to be kept.
+        /// The directory contains only the conversation history, which was to be kept.
         KeptHistory = "kept_history",
         /// The directory did not exist.
         Absent = "absent",
-        /// The directory does not belong to the daemon, or another account uses it. It was not changed.
+        /// The directory does not belong to the daemon, or is used by another account. It was not changed.
         NotOurs = "not_ours",
     }
     and {
@@ -142,7 +142,7 @@ words! {
     }
 }
 
-/// Binds an account in a bundle. It replaces the provider's account that was bound before.
+/// Binds an account in a bundle, replacing any account of the same provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Bind {
@@ -155,26 +155,26 @@ method!(
     Bind,
     "bundle.bind",
     Bundle,
-    "Binds an account in a bundle. It replaces the provider's account that was bound before."
+    "Binds an account in a bundle, replacing any account of the same provider."
 );
 
-/// Removes the binding of a provider.
+/// Removes a provider's binding.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Unbind {
     /// The bundle's id.
     pub bundle_id: String,
-    /// Provider id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
 }
-method!(Unbind, "bundle.unbind", Bundle, "Removes the binding of a provider; the account is kept.");
+method!(Unbind, "bundle.unbind", Bundle, "Removes a provider's binding. The account is kept.");
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn cleanup_outcome_is_a_word_on_the_wire() {
+    fn cleanup_outcome_is_a_string_on_the_wire() {
         for (outcome, text) in [
             (CleanupOutcome::Removed, "removed"),
             (CleanupOutcome::KeptHistory, "kept_history"),

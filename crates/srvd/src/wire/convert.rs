@@ -1,4 +1,4 @@
-//! Conversions from the types of the libraries to the types of the wire.
+//! Conversions from library types to wire types.
 
 use auth_spawner::{Class, Cli, FailureKind, Provider, Snapshot, State};
 use identity_store as store;
@@ -146,8 +146,8 @@ pub(crate) fn account(account: store::Account) -> Account {
     }
 }
 
-/// Returns the command that a person can run for an account. It is `None` if no person is needed, or if the status is
-/// unknown; `status_reason` then says why.
+/// Returns the command that the user can run to fix an account. `None` if nothing needs to be done, or if the status is
+/// unknown, in which case `status_reason` says why.
 fn next_step(account: &store::Account) -> Option<String> {
     let bundle = account.bound_to.first()?;
     let command = match (account.status, account.kind) {
@@ -156,7 +156,7 @@ fn next_step(account: &store::Account) -> Option<String> {
             SuggestedCommand::AddKey
         }
         (store::Status::NeedsReauth, store::AccountKind::OAuth) => SuggestedCommand::Login,
-        // The directory holds a login of another person. Without `--force` it would count as logged in.
+        // The directory contains another user's login. Without `--force`, the user would count as logged in.
         (store::Status::Invalid, store::AccountKind::OAuth) => SuggestedCommand::ForcedLogin,
     };
     let (provider, bundle) = (account.provider.to_string(), bundle.to_string());
@@ -186,7 +186,7 @@ fn paste_shape(shape: auth_spawner::PasteShape) -> PasteShape {
     }
 }
 
-/// Converts a session that is running or ended a moment ago.
+/// Converts a session that is running or has just ended.
 pub(crate) fn session(snapshot: Snapshot) -> Session {
     let waiting = if snapshot.device_code.is_some() {
         SessionStatus::CodeEmitted
@@ -235,10 +235,10 @@ pub(crate) fn session(snapshot: Snapshot) -> Session {
     }
 }
 
-/// Converts the tokens that a client supplies at this time.
+/// Converts the tokens that a client supplies at the time `now`.
 pub(crate) fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
-    // The arrival is set so that the end is a whole number of seconds later, which keeps the end exact. This also holds
-    // for an end in the past.
+    // The arrival time is chosen so that the expiry is a whole number of seconds later, which keeps the expiry exact,
+    // even one in the past.
     let arrival = |end: i64| match end.saturating_sub(now) {
         left if left > 0 => now - (1000 - left % 1000) % 1000,
         _ => end.saturating_sub(1000),
@@ -257,7 +257,7 @@ pub(crate) fn received(tokens: Tokens, now: i64) -> store::ReceivedTokens {
     }
 }
 
-/// Converts the row of a session that is no longer in memory.
+/// Converts the stored row of a session that is no longer in memory.
 pub(crate) fn stored_session(row: store::LoginSession) -> Session {
     let status = match row.state {
         store::SessionState::Success => SessionStatus::Success,
@@ -290,7 +290,7 @@ pub(crate) fn stored_session(row: store::LoginSession) -> Session {
     }
 }
 
-/// Converts the numbers of the store's rows and adds the number of open connections.
+/// Converts the store's row counts and adds the number of open connections.
 pub(crate) fn counts(rows: &store::Counts, connections: usize) -> Counts {
     Counts {
         bundles: rows.bundles,
@@ -301,10 +301,10 @@ pub(crate) fn counts(rows: &store::Counts, connections: usize) -> Counts {
     }
 }
 
-/// Returns the provider's id in the type of the store.
+/// Returns the provider's id as a store type.
 ///
 /// # Errors
-/// `invalid_input` if the registry contains an id that the store cannot hold.
+/// `invalid_input` if the registry contains an id that the store cannot represent.
 pub(crate) fn stored_id(provider: &Provider) -> Result<store::ProviderId, ApiError> {
     provider
         .id
@@ -325,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failure_of_a_login_keeps_its_word_on_the_wire() {
+    fn login_failure_keeps_its_name_on_the_wire() {
         for kind in [
             FailureKind::SpawnFailed,
             FailureKind::TtyUnavailable,

@@ -13,7 +13,7 @@ method!(
     Info,
     "srvd.info",
     Daemon,
-    "Returns information about this daemon and its numbers of stored records and open connections."
+    "Returns information about this daemon, including the number of stored records and open connections."
 );
 
 /// Information about the daemon.
@@ -24,13 +24,13 @@ pub(crate) struct Daemon {
     pub version: String,
     /// The id of this run of the daemon.
     pub epoch: String,
-    /// Time since the start, in milliseconds.
+    /// The time since the daemon started, in milliseconds.
     pub uptime_ms: u64,
-    /// The kind of database that the daemon uses.
+    /// The kind of database in use.
     pub database_kind: DatabaseKind,
-    /// The version of the newest database migration that was applied.
+    /// The version of the newest applied database migration.
     pub schema_version: i64,
-    /// The numbers of stored records and open connections.
+    /// The number of stored records and open connections.
     pub counts: Counts,
 }
 
@@ -44,24 +44,24 @@ words! {
     }
 }
 
-/// Numbers of stored records and open connections.
+/// The number of stored records and open connections.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Counts {
-    /// Number of bundles, including `blank`.
+    /// The number of bundles, including `blank`.
     pub bundles: u64,
-    /// Number of accounts.
+    /// The number of accounts.
     pub accounts: u64,
-    /// Number of bindings.
+    /// The number of bindings.
     pub bindings: u64,
-    /// Number of logins that are running.
+    /// The number of running logins.
     pub live_sessions: u64,
-    /// Number of open WebSocket connections.
+    /// The number of open WebSocket connections.
     pub connections: u64,
 }
 
-/// Answers at once with the text of the request. A client may use it to check that the daemon still answers. It is not
-/// needed to keep the connection open: WebSocket pings do that.
+/// Immediately returns the text of the request. A client can use it to check that the daemon still responds. It is not
+/// needed to keep the connection open, because WebSocket pings do that.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Ping {
@@ -73,7 +73,7 @@ method!(
     Ping,
     "srvd.ping",
     Pong,
-    "Returns the text of the request at once, which shows that the daemon answers."
+    "Immediately returns the text of the request, which shows that the daemon is responding."
 );
 
 /// The answer to a ping.

@@ -1,4 +1,4 @@
-//! `declared.*`: agents and their credentials that files declare.
+//! `declared.*`: agents and credentials declared in files.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,9 +10,9 @@ use super::method;
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListDeclared")]
 pub(crate) struct List {}
-method!(List, "declared.list", DeclaredAgents, "Lists the agents that files declare, without their keys.");
+method!(List, "declared.list", DeclaredAgents, "Lists the agents declared in files, without their keys.");
 
-/// Reads the files again now.
+/// Reads the files again immediately.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReloadDeclared")]
@@ -21,20 +21,20 @@ method!(
     Reload,
     "declared.reload",
     DeclaredAgents,
-    "Reads the files of the declared agents now. If one of them has an error, no declared agent changes."
+    "Reads the files of the declared agents again immediately. If any file contains an error, the declared agents do not change."
 );
 
-/// The declared agents that are in force.
+/// The declared agents in effect.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeclaredAgents {
-    /// The agents, ordered by id.
+    /// The agents, sorted by id.
     pub agents: Vec<DeclaredAgent>,
-    /// The errors in the present files. While there are errors, the agents are those of the last valid files.
+    /// The errors in the current files. As long as there are errors, the agents are those of the last valid files.
     pub errors: Vec<DeclaredError>,
 }
 
-/// An agent that a file declares.
+/// An agent declared in a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeclaredAgent {
@@ -42,7 +42,7 @@ pub(crate) struct DeclaredAgent {
     pub agent_id: String,
     /// The path of the file.
     pub source: String,
-    /// Canonical ids of the providers for which the agent has a credential.
+    /// The canonical ids of the providers for which the agent has a credential.
     pub providers: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) struct DeclaredAgent {
 pub(crate) struct DeclaredError {
     /// The path of the file.
     pub file: String,
-    /// The line number, from 1.
+    /// The line number, starting at 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
     /// The error text.

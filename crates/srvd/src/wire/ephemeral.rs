@@ -1,4 +1,4 @@
-//! `ephemeral.*`: credentials that are kept only in memory.
+//! `ephemeral.*`: credentials that are stored only in memory.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,10 +12,10 @@ use super::{SecretInput, method};
 pub(crate) struct Put {
     /// The agent's id.
     pub agent_id: String,
-    /// The user for whom the key is valid. When absent, it is valid for every user and without a user.
+    /// The user for whom the key is valid. If absent, it is valid for every user, and when there is no user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The provider's id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
     /// The key.
     pub api_key: SecretInput,
@@ -24,43 +24,38 @@ method!(
     Put,
     "ephemeral.put",
     Stored,
-    "Lends an agent an API key until the key is cleared or the daemon ends; the key is never written to a disk."
+    "Lends an API key to an agent until the key is cleared or the daemon exits. The key is never written to disk."
 );
 
-/// The answer after a credential was stored in memory.
+/// The result of storing a credential in memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StoredEphemeral")]
 pub(crate) struct Stored {
-    /// True when the credential was stored in memory.
+    /// True if the credential was stored in memory.
     pub stored: bool,
     /// True if it replaced another credential.
     pub replaced: bool,
 }
 
-/// Removes the credentials that were lent to an agent.
+/// Removes the credentials lent to an agent.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearEphemeral")]
 pub(crate) struct Clear {
     /// The agent's id.
     pub agent_id: String,
-    /// The provider whose credential is removed, by id or alias; all when absent.
+    /// The provider whose credential is removed, by id or alias; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
 }
-method!(
-    Clear,
-    "ephemeral.clear",
-    Cleared,
-    "Removes the credentials that were lent to an agent, for every user."
-);
+method!(Clear, "ephemeral.clear", Cleared, "Removes the credentials lent to an agent, for every user.");
 
 /// The result of removing lent credentials.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearedEphemeral")]
 pub(crate) struct Cleared {
-    /// The number of credentials that were removed.
+    /// The number of removed credentials.
     pub cleared: usize,
 }

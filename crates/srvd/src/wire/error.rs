@@ -1,4 +1,4 @@
-//! The errors of the wire: one enum of kinds, one error type, and one conversion from each library's error.
+//! The errors on the wire: one enum of kinds, one error type, and a conversion from each library's error.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::words;
 
-/// An error that a handler returns: a kind, a text for people, and the data that the kind defines.
+/// An error returned by a handler: a kind, a human-readable message, and the data defined by the kind.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiError {
     kind: Kind,
@@ -17,7 +17,7 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
-    /// Creates an error of `kind`. `message` is for people and must contain no secret.
+    /// Creates an error of `kind`. `message` is for humans and must not contain a secret.
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), data: Map::new() }
     }
@@ -29,7 +29,7 @@ impl ApiError {
         self
     }
 
-    /// Adds the next step for the person, as `data.hint`.
+    /// Adds the next step for the user, as `data.hint`.
     #[must_use]
     pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
         let hint: String = hint.into();
@@ -51,17 +51,17 @@ impl ApiError {
         self.kind
     }
 
-    /// The text for people.
+    /// The human-readable message.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }
 
-    /// The next step for the person, as set with [`Self::hint`].
+    /// The next step for the user, as set with [`Self::hint`].
     pub(crate) fn next_step(&self) -> Option<String> {
         self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
     }
 
-    /// Creates the error for an id that is not well formed, with the name of its field.
+    /// Creates the error for a malformed id, naming its field.
     pub(crate) fn bad_id(field: &str, error: &InvalidId) -> Self {
         Self::invalid_input(field, error)
     }
@@ -75,8 +75,7 @@ impl From<ApiError> for RpcError {
     }
 }
 
-/// Formats an error with all its causes, for the log and the terminal: "the database is unavailable: connection
-/// refused".
+/// Formats an error with all its causes, for logs and terminals: "the database is unavailable: connection refused".
 pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut inner = error.source();
@@ -97,28 +96,28 @@ macro_rules! kinds {
         rpc { $( $variant:ident = $code:expr, $word:literal, $when:literal; )* }
         login { $( $(#[$doc:meta])* $other:ident = $other_word:literal, )* }
     ) => {
-        /// The kind of an application error. The kind is part of the protocol; the text is for people.
+        /// The kind of an application error. The kind is part of the protocol; the message is for humans.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Kind { $( #[doc = $when] $variant, )* }
 
         impl Kind {
-            /// Every kind, in the order of the codes.
+            /// Every kind, ordered by code.
             pub(crate) const ALL: &'static [Kind] = &[ $( Kind::$variant, )* ];
 
-            /// The JSON-RPC error code: positive, so outside the range that JSON-RPC reserves, or that of the engine's
-            /// error with the same word.
+            /// The JSON-RPC error code: either positive, which is outside the range reserved by JSON-RPC, or the code
+            /// of the engine's error with the same name.
             pub(crate) const fn code(self) -> i32 { match self { $( Kind::$variant => $code, )* } }
 
-            /// The word in `data.kind`.
+            /// The value of `data.kind`.
             pub(crate) const fn as_str(self) -> &'static str { match self { $( Kind::$variant => $word, )* } }
 
-            /// The situation in which a client receives it, for the protocol's documentation.
+            /// The situation in which a client receives the error, for the protocol documentation.
             pub(crate) const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
         }
 
         words! {
-            /// The kind of the error in a result: a kind of the list of errors, or a kind that only a login or a sign-in
-            /// of the operator has.
+            /// The kind of the error in a result: a kind from the error list, or one that occurs only for a login or an
+            /// operator sign-in.
             ErrorKind {
                 $( #[doc = $when] $variant = $word, )*
                 $( $(#[$doc])* $other = $other_word, )*
@@ -136,69 +135,69 @@ kinds! {
         NotFound = 1001, "not_found", "the bundle, account, session or CLI is unknown (`data.what`, `data.id`)";
         Conflict = 1002, "conflict", "a name is already in use, or a login is already running (`data.sessionId`) or already exists (`data.accountId`)";
         UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids";
-        NotAllowed = 1004, "not_allowed", "the spawn policy refuses a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)";
-        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value cannot be used, such as a callback text, API key, name or id (`data.field`)";
+        NotAllowed = 1004, "not_allowed", "the spawn policy does not allow a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)";
+        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value is invalid, such as a callback text, API key, name or id (`data.field`)";
         NoCredential = 1006, "no_credential", "launch: there is no usable credential (`data.candidates`, each with a reason)";
-        NeedsReauth = 1007, "needs_reauth", "a credential exists, but only a person can renew it (`data.providerId`, `data.accountId`)";
+        NeedsReauth = 1007, "needs_reauth", "a credential exists, but the user must log in again to renew it (`data.providerId`, `data.accountId`)";
         AllExpired = 1008, "all_expired", "credentials exist, but all of them have expired (`data.candidates`; `data.refreshable` and, if it is true, `data.retryAt`)";
         DeclaredImmutable = 1009, "declared_immutable", "the agent or credential is declared in a file (`data.file`, `data.agentId`); edit the file";
-        NoActiveForge = 1010, "no_active_forge", "no account of the operator is in use; `GET /me` answers 412";
-        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or cannot be opened (`data.reason`)";
-        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or cannot be reached (`data.reason`: `busy`, `full`, `unavailable`), or a login's directory cannot be used; retry later";
-        IdentityMismatch = 1013, "identity_mismatch", "a login belongs to another person than the stored one";
+        NoActiveForge = 1010, "no_active_forge", "no operator account is active; `GET /me` answers 412";
+        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or cannot be decrypted (`data.reason`)";
+        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or unavailable (`data.reason`: `busy`, `full`, `unavailable`), or a login's directory cannot be used; retry later";
+        IdentityMismatch = 1013, "identity_mismatch", "the login belongs to a different user than the stored one";
         RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a temporary reason (`data.retryAt`)";
-        AmbientDirectory = 1016, "ambient_directory", "the directory of a login belongs to the user's own CLI, not to the daemon";
-        Corrupt = 1017, "corrupt", "a stored row cannot be read and stays unchanged (`data.what`, `data.id`); a retry does not help";
-        DatabaseFailed = 1018, "database_failed", "the database refused a statement; the daemon's log names the cause";
+        AmbientDirectory = 1016, "ambient_directory", "the login's directory belongs to the user's own CLI, not to the daemon";
+        Corrupt = 1017, "corrupt", "a stored row cannot be read and stays unchanged (`data.what`, `data.id`); retrying does not help";
+        DatabaseFailed = 1018, "database_failed", "the database rejected a statement; see the daemon's log for the cause";
         DatabaseDamaged = 1019, "database_damaged", "the database is damaged; restore it from a backup";
-        MigrationFailed = 1020, "migration_failed", "the database could not be migrated to the schema of this version (`data.version`, if it is known)";
-        Unsupported = 1021, "unsupported", "the kind of database in use does not support the operation (`data.operation`, `data.databaseKind`)";
+        MigrationFailed = 1020, "migration_failed", "the database could not be migrated to the schema of this version (`data.version`, if known)";
+        Unsupported = 1021, "unsupported", "this kind of database does not support the operation (`data.operation`, `data.databaseKind`)";
         UnknownRecipe = 1022, "unknown_recipe", "the provider has no such login recipe for the installed version of its CLI; `data.known` lists the ids";
-        Capacity = 1023, "capacity", "too many logins run and wait; retry after one has ended";
-        ShuttingDown = -32003, "shutting_down", "the daemon is shutting down and starts no login; retry when it runs again";
+        Capacity = 1023, "capacity", "too many logins are running or queued; retry after one has ended";
+        ShuttingDown = -32003, "shutting_down", "the daemon is shutting down and starts no more logins; retry once it is running again";
     }
     login {
         /// The CLI could not be started.
         SpawnFailed = "spawn_failed",
         /// No pseudo-terminal was available.
         TtyUnavailable = "tty_unavailable",
-        /// The CLI ended with an error (`exitCode`).
+        /// The CLI exited with an error (`exitCode`).
         CliExited = "cli_exited",
-        /// The CLI ended without an error and without a login, or the provider refused the API key.
+        /// The CLI exited successfully but without logging in, or the provider rejected the API key.
         NotAuthenticated = "not_authenticated",
-        /// The provider or the person refused the login.
+        /// The provider or the user denied the login.
         Denied = "denied",
-        /// The CLI reported a failure that is not a refusal, such as a network error.
+        /// The CLI reported a failure other than a denial, such as a network error.
         LoginFailed = "login_failed",
-        /// The program says that it is no longer the provider's CLI.
+        /// The program reports that it is no longer the provider's CLI.
         CliRetired = "cli_retired",
-        /// The login was not finished in time.
+        /// The login was not completed in time.
         Expired = "expired",
         /// The login was cancelled.
         Cancelled = "cancelled",
-        /// Another sign-in at the same forge took its place.
+        /// Another sign-in at the same forge replaced it.
         Superseded = "superseded",
         /// The login could not be stored.
         Storage = "storage",
-        /// A port that the CLI needs for its callback is in use.
+        /// A callback port that the CLI needs is in use.
         PortInUse = "port_in_use",
         /// The daemon was restarted during the login.
         DaemonRestarted = "daemon_restarted",
-        /// The daemon failed; the cause is in its log.
+        /// The daemon failed; its log shows the cause.
         Internal = "internal",
-        /// The forge does not accept the code.
+        /// The forge rejected the code.
         InvalidGrant = "invalid_grant",
-        /// The refresh token was used before.
+        /// The refresh token has already been used.
         RefreshTokenReused = "refresh_token_reused",
-        /// The forge does not accept the client id or its secret.
+        /// The forge rejected the client id or its secret.
         InvalidClient = "invalid_client",
-        /// The forge does not allow this flow to the client.
+        /// The forge does not allow the client to use this flow.
         GrantNotAllowed = "grant_not_allowed",
-        /// The forge does not know a requested scope.
+        /// The forge does not recognize a requested scope.
         InvalidScope = "invalid_scope",
-        /// The redirect address is not registered at the forge.
+        /// The redirect URL is not registered with the forge.
         RedirectUriMismatch = "redirect_uri_mismatch",
-        /// The forge does not understand the request.
+        /// The forge rejected the request as invalid.
         InvalidRequest = "invalid_request",
         /// Plain HTTP is not allowed for this forge.
         Insecure = "insecure",
@@ -224,20 +223,20 @@ mod tests {
     }
 
     #[test]
-    fn error_text_names_each_cause_once() {
+    fn error_text_contains_each_cause_once() {
         let inner = std::io::Error::other("connection refused");
         let outer = identity_store::OpenError::Unavailable(Box::new(inner));
         assert_eq!(with_causes(&outer), "the database is unavailable: connection refused");
     }
 
     #[test]
-    fn error_kinds_have_distinct_codes_and_words() {
+    fn error_kinds_have_distinct_codes_and_names() {
         for (at, kind) in Kind::ALL.iter().enumerate() {
             for other in &Kind::ALL[at + 1..] {
                 assert_ne!(kind.code(), other.code());
                 assert_ne!(kind.as_str(), other.as_str());
             }
-            // A word that the engine uses too has the engine's code.
+            // A name that the engine also uses has the engine's code.
             let engine = ENGINE_ERRORS.iter().find(|entry| entry.kind == kind.as_str());
             assert_eq!(kind.code(), engine.map_or(kind.code().max(1), |entry| entry.code), "{kind:?}");
             assert_eq!(ErrorKind::from(*kind), ErrorKind::from(kind.as_str()));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::method;
 
-/// The notification names of the wire.
+/// The names of the notifications.
 pub(crate) const METHODS: EventMethods = EventMethods { event: "event", lagged: "events.lagged" };
 
 /// Returns the topic `identitybundlebindings:changed:<bundleId>`.
@@ -14,7 +14,7 @@ pub(crate) fn bindings_changed(bundle: &str) -> String {
     format!("identitybundlebindings:changed:{bundle}")
 }
 
-/// The topic of events about a bundle that was created, renamed or deleted.
+/// The topic of events about bundles that were created, renamed or deleted.
 pub(crate) const BUNDLES_CHANGED: &str = "identitybundles:changed";
 
 /// Returns the topic `identityaccounts:changed:<accountId>`.
@@ -27,7 +27,7 @@ pub(crate) fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
-/// The topic of events about a reload of the declared registry that changed it.
+/// The topic of events about reloads that changed the declared agents.
 pub(crate) const DECLARED_CHANGED: &str = "declaredagents:changed";
 
 /// Returns the topic `userprofiles:changed:<userId>`.
@@ -35,10 +35,10 @@ pub(crate) fn profiles_changed(user: &str) -> String {
     format!("userprofiles:changed:{user}")
 }
 
-/// The topic of events about a change of an operator token or of the active forge.
+/// The topic of events about changes to an operator token or to the active forge.
 pub(crate) const OPERATOR_TOKENS_CHANGED: &str = "operatortokens:changed";
 
-/// Every topic with the reason for its events, for the protocol's documentation.
+/// Every topic with the reason for its events, for the protocol documentation.
 pub(crate) const TOPICS: &[(&str, &str)] = &[
     (
         "identitybundlebindings:changed:<bundleId>",
@@ -50,7 +50,7 @@ pub(crate) const TOPICS: &[(&str, &str)] = &[
         "an account was created, changed or deleted, or its status changed",
     ),
     ("authsession:changed:<sessionId>", "a login session changed"),
-    (DECLARED_CHANGED, "the files of the declared agents were read again and the declared agents changed"),
+    (DECLARED_CHANGED, "the files of the declared agents were reloaded and the declared agents changed"),
     ("userprofiles:changed:<userId>", "a profile of this user changed"),
     ("operatortokens:changed", "an operator token or the active forge changed"),
 ];
@@ -81,21 +81,21 @@ pub(crate) fn described() -> serde_json::Value {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Subscribe {
-    /// Exact topics, or prefixes that end in `*`.
+    /// Exact topics, or prefixes ending in `*`.
     pub topics: Vec<String>,
-    /// The position that an earlier subscription reached. Events after it are sent first.
+    /// The position reached by an earlier subscription. Later events are sent first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Since>,
 }
 method!(Subscribe, "events.subscribe", Subscribed, "Subscribes this connection to topics.");
 
-/// A position in the stream of events.
+/// A position in the event stream.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Since {
     /// The id of the daemon's run.
     pub epoch: String,
-    /// The sequence number of the last event that was received.
+    /// The sequence number of the last event received.
     pub seq: u64,
 }
 
@@ -109,7 +109,7 @@ pub(crate) struct Subscribed {
     pub epoch: String,
     /// The sequence number of the newest event.
     pub seq: u64,
-    /// True if events after `since` were lost. The client has to fetch the state again.
+    /// True if events after `since` were lost, in which case the client must fetch the state again.
     pub lagged: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The ids in requests: their parsing, and the error for an id that is not well formed or not known.
+//! The ids in requests: parsing, and errors for malformed and unknown ids.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::wire::error::{ApiError, Kind};
 /// Returns the id in this field of a request.
 ///
 /// # Errors
-/// `invalid_input`, with the name of the field.
+/// `invalid_input`, naming the field.
 pub(crate) fn parse<T: FromStr<Err = InvalidId>>(field: &str, id: &str) -> Result<T, ApiError> {
     id.parse().map_err(|error| ApiError::bad_id(field, &error))
 }
@@ -40,7 +40,7 @@ pub(crate) fn instance_id(id: &str) -> Result<InstanceId, ApiError> {
     parse("instanceId", id)
 }
 
-/// Returns the id of the user in a request.
+/// Returns the user id in a request.
 ///
 /// # Errors
 /// `invalid_input`.
@@ -48,7 +48,7 @@ pub(crate) fn user_id(id: &str) -> Result<UserId, ApiError> {
     parse("userId", id)
 }
 
-/// Returns the id of the agent in a request, or `*` for every agent.
+/// Returns the agent id in a request, or `*` for every agent.
 ///
 /// # Errors
 /// `invalid_input`.
@@ -56,14 +56,14 @@ pub(crate) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
     parse("agentId", id)
 }
 
-/// Returns the id of the one agent in a request; `*` is not allowed.
+/// Returns the id of a single agent in a request; `*` is not allowed.
 ///
 /// # Errors
 /// `invalid_input`.
 pub(crate) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
     let agent = agent_id(id)?;
     if agent.is_any() {
-        return Err(ApiError::invalid_input("agentId", "* means every agent; name one agent"));
+        return Err(ApiError::invalid_input("agentId", "* means every agent; specify a single agent"));
     }
     Ok(agent)
 }
@@ -74,7 +74,6 @@ pub(crate) fn one_agent(id: &str) -> Result<AgentId, ApiError> {
 /// `unknown_provider` with the known ids.
 pub(crate) fn provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a Arc<Provider>, ApiError> {
     registry.provider(id).ok_or_else(|| {
-        ApiError::new(Kind::UnknownProvider, "the registry has no such provider")
-            .with("known", registry.ids())
+        ApiError::new(Kind::UnknownProvider, "no such provider in the registry").with("known", registry.ids())
     })
 }

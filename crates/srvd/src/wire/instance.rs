@@ -1,27 +1,27 @@
-//! `instance.*`: agents that run under a bundle.
+//! `instance.*`: agents running under a bundle.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::method;
 
-/// An agent that runs under a bundle.
+/// An agent running under a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Instance {
     /// The instance's id.
     pub id: String,
-    /// The id of the definition from which the instance was created; chosen by the creator.
+    /// The id of the definition from which the instance was created, chosen by its creator.
     pub definition_id: String,
-    /// The name to show to people.
+    /// The display name.
     pub name: String,
-    /// The id of the bundle of the instance; `null` for none.
+    /// The id of the instance's bundle; `null` for none.
     pub bundle_id: Option<String>,
-    /// Time of creation, in unix milliseconds.
+    /// The creation time, in Unix milliseconds.
     pub created_at: i64,
-    /// Time of the last change, in unix milliseconds.
+    /// The time of the last change, in Unix milliseconds.
     pub updated_at: i64,
-    /// Time of the end, in unix milliseconds.
+    /// The end time, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<i64>,
 }
@@ -33,21 +33,21 @@ pub(crate) struct Instance {
 pub(crate) struct Create {
     /// The id of the definition from which the instance is created, chosen by the caller; 1 to 100 characters.
     pub definition_id: String,
-    /// The name to show to people; the definition's id when absent.
+    /// The display name; the definition's id if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The id of the bundle to run under. Absent or empty means none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
-method!(Create, "instance.create", Instance, "Creates an agent instance, under a bundle or under none.");
+method!(Create, "instance.create", Instance, "Creates an agent instance, with or without a bundle.");
 
 /// Lists instances.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListInstances")]
 pub(crate) struct List {
-    /// The bundle whose instances are listed; all when absent.
+    /// The bundle whose instances are listed; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
     /// True to include instances that have ended.
@@ -71,14 +71,14 @@ pub(crate) struct Instances {
 pub(crate) struct Update {
     /// The instance's id.
     pub instance_id: String,
-    /// The id of the bundle to run under from now on. Empty means none.
+    /// The id of the new bundle. Empty means none.
     pub bundle_id: String,
 }
 method!(
     Update,
     "instance.update",
     Instance,
-    "Moves an agent instance to another bundle; the change takes effect at its next launch."
+    "Moves an agent instance to another bundle. The change takes effect at its next launch."
 );
 
 /// Ends an instance.
@@ -93,7 +93,7 @@ method!(
     End,
     "instance.end",
     Ended,
-    "Ends an agent instance. The daemon does not end its process; the creator of the instance does."
+    "Ends an agent instance. Its process is ended by the creator of the instance, not by the daemon."
 );
 
 /// The result of ending an instance.

@@ -1,10 +1,11 @@
-//! The types of wire protocol version 1: the parameters and the result of every method.
+//! The types of wire protocol version 1: the parameters and result of every method.
 //!
-//! Wire types are defined only here. Domain types of the libraries have no serde for the wire. All JSON is camelCase,
-//! all times are unix milliseconds, and all ids are strings. A result field without a value is left out, unless its doc
-//! says `null`.
+//! Wire types are defined only here. The libraries' domain types do not implement serde for the wire. All JSON is
+//! camelCase, all times are Unix milliseconds, and all ids are strings. A result field without a value is omitted,
+//! unless its documentation says `null`.
 //!
-//! It uses no other room, only the types of the libraries that it converts. It must not decide, read the store or hold
+//! The room uses no other room, only the library types that it converts. It must not make decisions, read the store or
+//! hold state.
 //! state.
 
 pub(crate) mod account;
@@ -47,7 +48,7 @@ pub(crate) use method;
 words! {
     /// The kind of a credential.
     CredentialKind {
-        /// A login that a person completed.
+        /// A login completed by a user.
         OAuth = "oauth",
         /// An API key.
         ApiKey = "api_key",
@@ -61,11 +62,11 @@ words! {
         Valid = "valid",
         /// The credential has expired.
         Expired = "expired",
-        /// A person has to log in again.
+        /// The user has to log in again.
         NeedsReauth = "needs_reauth",
-        /// The provider refused the credential, or it is not the expected one.
+        /// The provider rejected the credential, or it is not the expected one.
         Invalid = "invalid",
-        /// The state is not known.
+        /// The status is not known.
         Unknown = "unknown",
     }
 }
@@ -75,9 +76,9 @@ words! {
     Evidence {
         /// The provider's own credential file.
         File = "file",
-        /// The CLI's check command, beside the file.
+        /// The CLI's check command, in addition to the file.
         Check = "check",
-        /// An answer of the provider.
+        /// A response from the provider.
         Live = "live",
         /// A login that has just finished.
         Login = "login",
@@ -87,16 +88,16 @@ words! {
 }
 
 words! {
-    /// The source of a credential, the strongest first.
+    /// The source of a credential, in order of precedence.
     #[derive(PartialOrd, Ord)]
     Source {
-        /// An account that the bundle binds.
+        /// An account bound in the bundle.
         Bundle = "bundle",
-        /// A profile, which the user supplied for the agent.
+        /// A profile that the user supplied for the agent.
         User = "user",
-        /// A credential that a client lent to the daemon until the daemon ends.
+        /// A credential that a client has lent to the daemon until the daemon exits.
         Ephemeral = "ephemeral",
-        /// A credential that a file declares for the agent.
+        /// A credential that is declared for the agent in a file.
         Declared = "declared",
     }
 }

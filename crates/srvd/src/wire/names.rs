@@ -1,4 +1,4 @@
-//! A list of names that many answers share.
+//! A list of names shared by many answers.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -8,8 +8,8 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 
-/// Names of variables; on the wire a list of strings. Clones share the names and their JSON, which is made only once. A
-/// launch contains more than a hundred names, and most launches contain the same ones.
+/// Names of variables; on the wire, a list of strings. Clones share the names and their JSON, which is created only
+/// once: a launch contains more than a hundred names, and most launches contain the same ones.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Names(Arc<List>);
 

@@ -1,4 +1,4 @@
-//! `operator.*`: the operator's accounts at forges, and the one that is in use.
+//! `operator.*`: the operator's accounts at forges, and the active one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,13 +26,13 @@ words! {
     /// The state of the operator's tokens.
     #[schemars(rename = "OperatorTokenState")]
     TokenState {
-        /// The tokens can be used, and are refreshed when they expire.
+        /// The tokens are usable, and are refreshed when they expire.
         Active = "active",
         /// A refresh is in progress.
         Refreshing = "refreshing",
         /// The operator has to sign in again.
         NeedsReauth = "needs_reauth",
-        /// The tokens were given up and are never used again.
+        /// The tokens were revoked and are never used again.
         Revoked = "revoked",
     }
 }
@@ -45,36 +45,36 @@ pub(crate) struct OperatorAccount {
     pub account_id: String,
     /// The type of the forge.
     pub forge_type: ForgeType,
-    /// The address of the forge, in canonical form.
+    /// The base URL of the forge, in canonical form.
     pub base_url: String,
-    /// The id of the OAuth client to which the tokens were issued; absent for a token that the operator supplied.
+    /// The id of the OAuth client to which the tokens were issued; absent for a token supplied by the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The person's login name at the forge. It may change.
+    /// The user's login name at the forge. It can change.
     pub account_login: String,
-    /// The forge's own id of the person. It does not change.
+    /// The forge's own id for the user. It does not change.
     pub subject: String,
-    /// The person's email address, if the forge returns one.
+    /// The user's email address, if the forge returns one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// True if the account is in use.
+    /// True if the account is the active one.
     pub active: bool,
     /// The state of the tokens.
     pub state: TokenState,
     /// The reason for the state, or the reason why the last refresh failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state_reason: Option<String>,
-    /// Time when the access token expires, in unix milliseconds; absent for one that does not expire.
+    /// The expiry time of the access token, in Unix milliseconds; absent if it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Time of creation, in unix milliseconds.
+    /// The creation time, in Unix milliseconds.
     pub created_at: i64,
-    /// Time of the last sign-in, in unix milliseconds.
+    /// The time of the last sign-in, in Unix milliseconds.
     pub updated_at: i64,
 }
 
-/// A sign-in whose person is not known yet, because the forge has not returned the name. Its tokens are kept. The next
-/// sign-in at the forge, or the next start of the daemon, asks again.
+/// A sign-in whose user is not known yet, because the forge has not returned the name. Its tokens are stored. The next
+/// sign-in at the forge, or the next start of the daemon, asks the forge again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PendingAccount {
@@ -82,17 +82,17 @@ pub(crate) struct PendingAccount {
     pub account_id: String,
     /// The type of the forge.
     pub forge_type: ForgeType,
-    /// The address of the forge, in canonical form.
+    /// The base URL of the forge, in canonical form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
     /// The id of the OAuth client to which the tokens were issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// Time of creation, in unix milliseconds.
+    /// The creation time, in Unix milliseconds.
     pub created_at: i64,
 }
 
-/// A forge that `srvd.toml` configures.
+/// A forge configured in `srvd.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ConfiguredForge {
@@ -100,79 +100,74 @@ pub(crate) struct ConfiguredForge {
     pub name: String,
     /// The type of the forge.
     pub forge_type: ForgeType,
-    /// The address of the forge, in canonical form.
+    /// The base URL of the forge, in canonical form.
     pub base_url: String,
     /// The id of the OAuth client.
     pub client_id: String,
-    /// The flows of the forge.
+    /// The flows supported by the forge.
     pub flows: Vec<Flow>,
 }
 
-/// Lists the operator's accounts and the forges at which the operator can sign in.
+/// Lists the operator's accounts, and the forges at which the operator can sign in.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListOperator")]
 pub(crate) struct List {}
-method!(
-    List,
-    "operator.list",
-    Operators,
-    "Lists the operator's accounts at forges, and the configured forges."
-);
+method!(List, "operator.list", Operators, "Lists the operator's forge accounts and the configured forges.");
 
 /// The operator's accounts and the forges at which the operator can sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Operators {
-    /// The accounts, ordered by forge, address and login.
+    /// The accounts, sorted by forge, URL and login.
     pub tokens: Vec<OperatorAccount>,
-    /// The sign-ins whose person is not known yet, oldest first.
+    /// The sign-ins whose user is not known yet, oldest first.
     pub pending: Vec<PendingAccount>,
-    /// The configured forges, ordered by name.
+    /// The configured forges, sorted by name.
     pub forges: Vec<ConfiguredForge>,
 }
 
-/// Stores a token that the operator supplies. It replaces the token of the same person at the same forge and client.
+/// Stores a token supplied by the operator, replacing any token for the same user, forge and client.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertOperator")]
 pub(crate) struct Upsert {
     /// The type of the forge.
     pub(crate) forge_type: ForgeType,
-    /// The forge's address. When absent, it is the address of the only configured forge of the type, or the type's
-    /// default address.
+    /// The forge's URL. If absent, it is the URL of the only configured forge of this type, or the default URL for the
+    /// type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The id of the configured client to which the tokens belong. It is required for tokens that are to be refreshed.
+    /// The id of the configured client to which the tokens belong. Required if the tokens are to be refreshed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The tokens. With both `subject` and `accountLogin`, the forge is not asked for the owner of the tokens.
+    /// The tokens. If both `subject` and `accountLogin` are given, the forge is not asked for the owner of the tokens.
     pub tokens: Tokens,
-    /// The person's login name at the forge.
+    /// The user's login name at the forge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_login: Option<String>,
-    /// The person's email address.
+    /// The user's email address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// True to make it the account in use. The default is false.
+    /// True to make it the active account. The default is false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activate: Option<bool>,
 }
-method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token that the operator supplies.");
+method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token supplied by the operator.");
 
-/// Deletes an account of the operator.
+/// Deletes one of the operator's accounts.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeleteOperator")]
 pub(crate) struct Delete {
-    /// The id of the account, or of a sign-in whose person is not known.
+    /// The id of the account, or of a sign-in whose user is not known.
     pub account_id: String,
 }
 method!(
     Delete,
     "operator.delete",
     Deleted,
-    "Deletes an account of the operator and its tokens; if it was in use, no account is in use afterwards."
+    "Deletes one of the operator's accounts and its tokens. If it was the active account, no account is active afterwards."
 );
 
 /// The result of deleting an account.
@@ -180,9 +175,9 @@ method!(
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedOperator")]
 pub(crate) struct Deleted {
-    /// True when the account was deleted.
+    /// True if the account was deleted.
     pub deleted: bool,
-    /// True if the account was in use.
+    /// True if the account was the active one.
     pub was_active: bool,
 }
 
@@ -193,30 +188,30 @@ pub(crate) struct Deleted {
 pub(crate) struct Start {
     /// The type of the forge.
     pub(crate) forge_type: ForgeType,
-    /// The address of the forge, when several of the type are configured.
+    /// The URL of the forge, if several of this type are configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The id of the client, when several are configured for the forge.
+    /// The id of the client, if several are configured for the forge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The flow; `code` when absent.
+    /// The flow; `code` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
-method!(Start, "operator.start", Started, "Starts a sign-in of the operator at a configured forge.");
+method!(Start, "operator.start", Started, "Starts an operator sign-in at a configured forge.");
 
 words! {
-    /// A flow of a sign-in.
+    /// A sign-in flow.
     #[schemars(rename = "OperatorFlow")]
     Flow {
-        /// The person uses a browser on this machine.
+        /// The operator uses a browser on this machine.
         Code = "code",
-        /// The person types a code on any device. GitHub and GitLab support it.
+        /// The operator types a code on any device. Supported by GitHub and GitLab.
         Device = "device",
     }
 }
 
-/// A sign-in that was started.
+/// A sign-in that has been started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "StartedOperator")]
@@ -229,7 +224,7 @@ pub(crate) struct Started {
     /// The code to type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_code: Option<String>,
-    /// The address at which to type the code.
+    /// The URL at which to type the code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification_url: Option<String>,
 }
@@ -241,7 +236,7 @@ pub(crate) struct Started {
 pub(crate) struct Poll {
     /// The sign-in's session id.
     pub session_id: String,
-    /// Longest time to wait for the end, in milliseconds; at most 30000.
+    /// The maximum time to wait for the sign-in to end, in milliseconds; at most 30000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
@@ -249,10 +244,10 @@ method!(
     Poll,
     "operator.poll",
     SignIn,
-    "Returns the state of a sign-in; with waitMs it waits for the sign-in to end."
+    "Returns the state of a sign-in. With waitMs, waits for the sign-in to end."
 );
 
-/// A sign-in of the operator.
+/// An operator sign-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SignIn {
@@ -263,11 +258,11 @@ pub(crate) struct SignIn {
     /// The id of the account that holds the tokens, on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// The person's login name at the forge, on success. It is absent while the forge has not returned it; the account
-    /// is then not the one in use.
+    /// The user's login name at the forge, on success. Absent as long as the forge has not returned it; the account is
+    /// then not the active one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_login: Option<String>,
-    /// The error text, for people.
+    /// The human-readable error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The kind of the error.
@@ -276,15 +271,15 @@ pub(crate) struct SignIn {
 }
 
 words! {
-    /// The state of a sign-in of the operator.
+    /// The state of an operator sign-in.
     SignInStatus {
-        /// The sign-in waits for the person.
+        /// The sign-in is waiting for the operator.
         Pending = "pending",
         /// The tokens are being fetched or saved.
         Saving = "saving",
         /// The tokens were stored.
         Success = "success",
-        /// The sign-in ended without a result; `errorKind` says why.
+        /// The sign-in failed; `errorKind` says why.
         Failed = "failed",
     }
 }
@@ -299,7 +294,7 @@ pub(crate) struct Cancel {
 }
 method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens are saved.");
 
-/// Returns the account in use.
+/// Returns the active account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "GetActiveForge")]
@@ -308,10 +303,10 @@ method!(
     GetActive,
     "operator.active",
     Active,
-    "Returns the operator's account in use; error 1010 if there is none."
+    "Returns the operator's active account; error 1010 if there is none."
 );
 
-/// The account in use.
+/// The active account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ActiveForge")]
@@ -320,15 +315,15 @@ pub(crate) struct Active {
     pub account_id: String,
     /// The type of the forge.
     pub forge_type: ForgeType,
-    /// The person's login name at the forge.
+    /// The user's login name at the forge.
     pub account_login: String,
-    /// The forge's address.
+    /// The forge's base URL.
     pub base_url: String,
-    /// Time when the account became the one in use, in unix milliseconds.
+    /// The time at which the account became the active one, in Unix milliseconds.
     pub since: i64,
 }
 
-/// Makes an account the one in use.
+/// Makes an account the active one.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "SetActiveForge")]
@@ -336,9 +331,9 @@ pub(crate) struct SetActive {
     /// The account's id.
     pub account_id: String,
 }
-method!(SetActive, "operator.setactive", Active, "Makes an account of the operator the one in use.");
+method!(SetActive, "operator.setactive", Active, "Makes one of the operator's accounts the active one.");
 
-/// Clears the account in use.
+/// Clears the active account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearActiveForge")]
@@ -347,14 +342,14 @@ method!(
     ClearActive,
     "operator.clearactive",
     Cleared,
-    "Clears the operator's account in use; no account is in use afterwards."
+    "Clears the operator's active account, so that no account is active."
 );
 
-/// The result of clearing the account in use.
+/// The result of clearing the active account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ClearedActiveForge")]
 pub(crate) struct Cleared {
-    /// True if an account was in use.
+    /// True if an account was active.
     pub cleared: bool,
 }

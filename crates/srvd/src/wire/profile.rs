@@ -6,83 +6,84 @@ use serde::{Deserialize, Serialize};
 use super::account::Corrupt;
 use super::{CredentialKind, SecretInput, Source, Status, method};
 
-/// A credential of an agent. It never contains the secret.
+/// An agent's credential. It never contains the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Profile {
     /// The profile's id, or `declared:<agent>:<provider>` for a declared credential.
     pub id: String,
-    /// The user who supplied the credential; absent for a declared one.
+    /// The user who supplied the credential; absent for a declared credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The agent's id.
     pub agent_id: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider_id: String,
-    /// The id of the account that holds the credential; absent for a declared one.
+    /// The id of the account that holds the credential; absent for a declared credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// The model of the credential, without its provider's prefix; `*` for every model.
+    /// The model for which the credential is used, without its provider's prefix; `*` for every model.
     pub model: String,
     /// `user` or `declared`.
     pub source: Source,
     /// The kind of the credential.
     pub kind: CredentialKind,
-    /// The label that the user gave it, or `null`.
+    /// The label chosen by the user, or `null`.
     pub label: Option<String>,
     /// The email address of the credential's owner at the provider, or `null`.
     pub email: Option<String>,
-    /// True if it comes first among the user's credentials of the same provider.
+    /// True if it is the first of the user's credentials for the same provider.
     pub primary: bool,
-    /// The state of the credential.
+    /// The status of the credential.
     pub status: Status,
     /// The reason for the status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status_reason: Option<String>,
-    /// Time when the credential expires, in unix milliseconds.
+    /// The expiry time of the credential, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Time of creation, in unix milliseconds; absent for a declared one.
+    /// The creation time, in Unix milliseconds; absent for a declared credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
-    /// Time of the last change, in unix milliseconds; absent for a declared one.
+    /// The time of the last change, in Unix milliseconds; absent for a declared credential.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub updated_at: Option<i64>,
 }
 
-/// Stores a user's credential for an agent. It replaces the credential for the same provider, model and person.
+/// Stores a user's credential for an agent, replacing any credential for the same provider, model and identity.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "UpsertProfile")]
 pub(crate) struct Upsert {
     /// The user's id.
     pub user_id: String,
-    /// The agent's id, or `*` for every agent of the user. Credentials for one agent come before those for `*`.
+    /// The agent's id, or `*` for all of the user's agents. Credentials for a single agent take precedence over those
+    /// for `*`.
     pub agent_id: String,
-    /// The provider's id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
-    /// The model of the credential; every model when absent.
+    /// The model for which the credential is used; every model if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// An API key. Give either this or `tokens`.
+    /// An API key. Provide either this or `tokens`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretInput>,
-    /// The tokens of a login. Give either this or `apiKey`.
+    /// The tokens of a login. Provide either this or `apiKey`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<Tokens>,
-    /// A label to show to people.
+    /// A display label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The email address of the credential's owner at the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
-    /// True to put it first among the user's credentials of this provider, false to put it last. The default is true.
+    /// True to put it first among the user's credentials for this provider, false to put it last. The default is true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make_primary: Option<bool>,
 }
 method!(Upsert, "profile.upsert", Profile, "Stores a user's credential for an agent.");
 
-/// All tokens of a login. A field that is absent is removed from the stored login.
+/// All tokens of a login. An absent field is removed from the stored login.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Tokens {
@@ -94,16 +95,16 @@ pub(crate) struct Tokens {
     /// The id token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_token: Option<SecretInput>,
-    /// Time when the access token expires, in unix milliseconds.
+    /// The expiry time of the access token, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// Time when the refresh token expires, in unix milliseconds.
+    /// The expiry time of the refresh token, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refresh_expires_at: Option<i64>,
     /// The scopes of the access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
-    /// The provider's own id of the person.
+    /// The provider's own id for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
 }
@@ -113,10 +114,10 @@ pub(crate) struct Tokens {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListProfiles")]
 pub(crate) struct List {
-    /// The user whose profiles are listed; all when absent.
+    /// The user whose profiles are listed; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
-    /// The agent whose profiles are listed; all when absent.
+    /// The agent whose profiles are listed; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
 }
@@ -124,7 +125,7 @@ method!(
     List,
     "profile.list",
     Profiles,
-    "Lists profiles, the primary of each provider first, and then the credentials that files declare for the agent."
+    "Lists profiles, starting with each provider's primary one, followed by the credentials declared for the agent in files."
 );
 
 /// The profiles, and the rows that could not be read.
@@ -133,7 +134,7 @@ method!(
 pub(crate) struct Profiles {
     /// The profiles that could be read.
     pub profiles: Vec<Profile>,
-    /// The rows that could not be read. They do not hide the others.
+    /// The rows that could not be read. The other rows are still listed.
     pub corrupt: Vec<Corrupt>,
 }
 
@@ -152,9 +153,9 @@ method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.")
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "DeletedProfiles")]
 pub(crate) struct Deleted {
-    /// Number of deleted profiles.
+    /// The number of deleted profiles.
     pub profiles_deleted: u64,
-    /// Number of deleted sealed secrets. A key counts as one; an access, a refresh and an id token count as one each.
+    /// The number of deleted secrets. A key counts as one; access, refresh and id tokens count as one each.
     pub secrets_deleted: u64,
 }
 
@@ -163,26 +164,26 @@ pub(crate) struct Deleted {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "BestProfile")]
 pub(crate) struct Best {
-    /// The user's id. No user's credentials are considered when absent; the user is never guessed.
+    /// The user's id. If absent, no user's credentials are considered; the user is never guessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<String>,
     /// The agent's id.
     pub agent_id: String,
-    /// The provider's id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
     /// The model, with or without its provider's prefix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// Shortest remaining lifetime of the credential, in milliseconds.
+    /// The minimum remaining lifetime of the credential, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,
-    /// True to accept a credential for another model if there is no better one.
+    /// True to accept a credential for a different model if there is no better one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub any_model: Option<bool>,
-    /// True to include the result for each credential as `trace`.
+    /// True to include the result for each credential in `trace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<bool>,
-    /// True to refresh nothing.
+    /// True to avoid refreshing anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
 }
@@ -190,7 +191,7 @@ method!(
     Best,
     "profile.best",
     Resolution,
-    "Returns the credential that an agent would receive. The user's own comes before an ephemeral one, which comes before a declared one."
+    "Returns the credential that an agent would receive. The user's own takes precedence over an ephemeral one, which takes precedence over a declared one."
 );
 
 /// The credential that an agent would receive. It never contains the secret.
@@ -202,21 +203,21 @@ pub(crate) struct Resolution {
     /// The id of the account that holds the credential; present only for `user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
     pub source: Source,
-    /// The owner of the declared agent, if the credential is the owner's and not the requesting user's.
+    /// The owner of the declared agent, if the credential belongs to the owner rather than to the requesting user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner_id: Option<String>,
-    /// The generation of the account's tokens, for `account.refused`; absent for a credential that is no token.
+    /// The generation of the account's tokens, for `account.refused`; absent if the credential is not a token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
-    /// The model of the credential; `*` for every model.
+    /// The model for which the credential is used; `*` for every model.
     pub model: String,
-    /// The present status of the credential.
+    /// The current status of the credential.
     pub status: Status,
-    /// Time when the credential expires, in unix milliseconds.
+    /// The expiry time of the credential, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
     /// True if the credential would be refreshed first; only with `dryRun`.
@@ -230,7 +231,7 @@ pub(crate) struct Resolution {
     pub trace: Option<Vec<Considered>>,
 }
 
-/// A preferred credential that could not be used and was replaced by another one.
+/// A preferred credential that could not be used and was replaced with another one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Degraded {
@@ -248,19 +249,19 @@ pub(crate) struct Degraded {
 pub(crate) struct Considered {
     /// The profile's id, or `declared:...` or `ephemeral:...`.
     pub profile_id: String,
-    /// Canonical provider id.
+    /// The canonical provider id.
     pub provider_id: String,
     /// `user`, `ephemeral` or `declared`.
     pub source: Source,
-    /// The model of the credential; `*` for every model.
+    /// The model for which the credential is used; `*` for every model.
     pub model: String,
     /// True if it was chosen.
     pub chosen: bool,
-    /// The reason why it was chosen or not.
+    /// The reason why it was or was not chosen.
     pub reason: String,
 }
 
-/// Sets the order of a user's profiles of one provider.
+/// Sets the order of a user's profiles for one provider.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ReorderProfiles")]
@@ -269,14 +270,19 @@ pub(crate) struct Reorder {
     pub user_id: String,
     /// The agent's id.
     pub agent_id: String,
-    /// The provider's id or alias.
+    /// The provider's id or an alias.
     pub provider_id: String,
-    /// The ids of all profiles of this user, agent and provider, the primary first.
+    /// The ids of all profiles for this user, agent and provider, starting with the primary one.
     pub profile_ids: Vec<String>,
 }
-method!(Reorder, "profile.reorder", Profiles, "Orders a user's profiles of one provider, the primary first.");
+method!(
+    Reorder,
+    "profile.reorder",
+    Profiles,
+    "Sets the order of a user's profiles for one provider, starting with the primary one."
+);
 
-/// Deletes all profiles and secrets that users supplied for an agent, and the credentials that were lent to it.
+/// Deletes all profiles and secrets that users supplied for an agent, and the credentials lent to it.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeleteAgent {
@@ -287,14 +293,14 @@ method!(
     DeleteAgent,
     "agent.delete",
     Deleted,
-    "Deletes all profiles and secrets that any user supplied for an agent; a later agent with the same id finds none of them."
+    "Deletes all profiles and secrets that users supplied for an agent, so that a later agent with the same id does not inherit them."
 );
 
-/// Deletes all profiles and secrets of a user, and the credentials that were lent for the user.
+/// Deletes all of a user's profiles and secrets, and the credentials lent for the user.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct DeleteUser {
     /// The user's id.
     pub user_id: String,
 }
-method!(DeleteUser, "user.delete", Deleted, "Deletes all profiles and secrets of a user, for every agent.");
+method!(DeleteUser, "user.delete", Deleted, "Deletes all of a user's profiles and secrets, for every agent.");

@@ -1,21 +1,21 @@
-//! `provider.*`: the registry of providers as clients see it.
+//! `provider.*`: the provider registry as seen by clients.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CredentialKind, method, words};
 
-/// Lists the providers of the registry and their installed CLIs.
+/// Lists the registry's providers and their installed CLIs.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct List {
-    /// The provider to list, by id or alias; all when absent.
+    /// The provider to list, by id or alias; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
 }
-method!(List, "provider.list", Providers, "Lists the providers and shows which of their CLIs are installed.");
+method!(List, "provider.list", Providers, "Lists the providers and which of their CLIs are installed.");
 
-/// The providers, ordered by id.
+/// The providers, sorted by id.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Providers {
@@ -27,21 +27,22 @@ pub(crate) struct Providers {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Provider {
-    /// Canonical id.
+    /// The canonical id.
     pub id: String,
-    /// Other accepted names of the provider.
+    /// Other accepted names for the provider.
     pub aliases: Vec<String>,
-    /// The name to show to people.
+    /// The display name.
     pub display_name: String,
-    /// The kind of credential that the provider mainly uses.
+    /// The main kind of credential used by the provider.
     pub class: CredentialKind,
-    /// The provider's CLI. `found` is false for a service that has no CLI.
+    /// The provider's CLI. `found` is false for a service without a CLI.
     pub cli: Cli,
     /// True if the first login recipe needs a terminal.
     pub requires_tty: bool,
-    /// The ids of the recipes for `auth.start`, the default first, and `api_key` if `auth.submitapikey` accepts a key.
+    /// The ids of the recipes for `auth.start`, starting with the default, and `api_key` if `auth.submitapikey` accepts
+    /// a key.
     pub login_kinds: Vec<String>,
-    /// The same recipes without `api_key`, with details of each.
+    /// The same recipes, without `api_key`, with details about each.
     #[serde(default)]
     pub logins: Vec<Login>,
 }
@@ -52,18 +53,18 @@ pub(crate) struct Provider {
 pub(crate) struct Login {
     /// The id of the recipe, for `auth.start`.
     pub id: String,
-    /// The action of the person during the login.
+    /// The user's action during the login.
     pub kind: LoginKind,
     /// True if `auth.submitcallback` accepts an answer during this login.
     pub takes_paste: bool,
 }
 
 words! {
-    /// The action of the person during a login.
+    /// The user's action during a login.
     LoginKind {
-        /// The person enters a one-time code at an address, in a browser on any machine.
+        /// The user enters a one-time code at a URL, in a browser on any machine.
         DeviceCode = "device_code",
-        /// The person opens an address in a browser, which may have to run on the daemon's machine.
+        /// The user opens a URL in a browser, which may have to run on the daemon's machine.
         Browser = "browser",
     }
 }
@@ -77,10 +78,10 @@ pub(crate) struct Cli {
     /// The path of the program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// The version that the CLI reports.
+    /// The version reported by the CLI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
-    /// A line that tells a person how to install the CLI; absent for a service that has no CLI.
+    /// A line that explains how to install the CLI; absent for a service without a CLI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<String>,
 }

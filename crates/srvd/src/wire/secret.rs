@@ -1,4 +1,4 @@
-//! Secrets in the requests and answers of the wire.
+//! Secrets in requests and answers.
 
 use std::fmt;
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A secret in a request: an API key or a pasted callback. `Debug` redacts it, and it is wiped when dropped.
 ///
-/// It can be serialised because the command line sends it to the daemon over the daemon's own socket. The daemon never
-/// serialises it, because no result type of the wire contains it.
+/// The type is serializable because the command line sends it to the daemon over the daemon's own socket. The daemon
+/// never serializes it, because no result type contains it.
 #[derive(Clone)]
 pub(crate) struct SecretInput(SecretString);
 
@@ -19,7 +19,7 @@ impl SecretInput {
         Self(SecretString::from(text))
     }
 
-    /// Returns the secret to the code that has to use it.
+    /// Returns the secret for use.
     pub(crate) fn into_secret(self) -> SecretString {
         self.0
     }
@@ -59,7 +59,7 @@ impl JsonSchema for SecretInput {
 pub(crate) struct SecretOutput(SecretString);
 
 impl SecretOutput {
-    /// Returns the value to the code that has to use it.
+    /// Returns the value for use.
     pub(crate) fn expose(&self) -> &str {
         self.0.expose_secret()
     }

@@ -1,4 +1,4 @@
-//! The conversion of the store's errors to errors of the wire. The text of a database or a library goes to the log only.
+//! Conversion of store errors to wire errors. The text of a database or library error goes only to the log.
 
 use identity_store::StoreError;
 
@@ -30,28 +30,28 @@ fn answer(error: &StoreError) -> ApiError {
         }
         StoreError::InvalidName { field, reason } => ApiError::invalid_input(field, reason),
         StoreError::IdentityMismatch { .. } => {
-            let message = "the login belongs to another person; nothing was changed";
+            let message = "the login belongs to a different user; nothing was changed";
             ApiError::new(Kind::IdentityMismatch, message)
                 .hint("log in again with force to replace the stored login")
         }
         StoreError::Secret(_) => {
-            ApiError::new(Kind::SecretUnavailable, "the stored secret could not be opened")
+            ApiError::new(Kind::SecretUnavailable, "the stored secret could not be decrypted")
                 .with("reason", "undecryptable")
         }
         StoreError::Busy(_) => passing("busy", "the database is busy", "try again in a moment"),
         StoreError::Full(_) => passing(
             "full",
-            "the database has no room left",
-            "make room on the disk of the database, then try again",
+            "the database has no space left",
+            "free space on the database's disk, then try again",
         ),
         StoreError::Unavailable(_) => passing(
             "unavailable",
-            "the database cannot be reached or written",
-            "try again later; the daemon's log names the cause",
+            "the database cannot be reached or written to",
+            "try again later; see the daemon's log for the cause",
         ),
         StoreError::Database(_) => {
-            ApiError::new(Kind::DatabaseFailed, "the database refused a statement; nothing was changed")
-                .hint("report this as a bug of srvd, with the cause in the daemon's log")
+            ApiError::new(Kind::DatabaseFailed, "the database rejected a statement; nothing was changed")
+                .hint("report this as a bug in srvd, including the cause from the daemon's log")
         }
         StoreError::Damaged(_) => {
             ApiError::new(Kind::DatabaseDamaged, "the database is damaged; nothing was changed")
@@ -61,7 +61,7 @@ fn answer(error: &StoreError) -> ApiError {
             ApiError::new(Kind::Corrupt, format!("the stored row of this {what} cannot be read"))
                 .with("what", *what)
                 .with("id", id.as_str())
-                .hint("the daemon's log names the fault")
+                .hint("see the daemon's log for the cause")
         }
         StoreError::Migration { version, .. } => migration(*version),
         StoreError::Unsupported { operation, database, advice } => {
@@ -75,7 +75,7 @@ fn answer(error: &StoreError) -> ApiError {
     }
 }
 
-/// Returns the error for a failure of the database that passes.
+/// Returns the error for a temporary database failure.
 fn passing(reason: &str, failure: &str, hint: &str) -> ApiError {
     ApiError::new(Kind::StoreUnavailable, format!("{failure}; nothing was changed"))
         .with("reason", reason)
@@ -83,8 +83,8 @@ fn passing(reason: &str, failure: &str, hint: &str) -> ApiError {
 }
 
 fn migration(version: Option<i64>) -> ApiError {
-    let message = "the database could not be migrated to the schema of this version of srvd";
-    let error = ApiError::new(Kind::MigrationFailed, message).hint("the daemon's log names the cause");
+    let message = "the database could not be migrated to the schema of this srvd version";
+    let error = ApiError::new(Kind::MigrationFailed, message).hint("see the daemon's log for the cause");
     match version {
         Some(version) => error.with("version", version),
         None => error,
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn store_error_has_a_kind_and_data_of_its_own_without_the_text_of_its_cause() {
+    fn store_error_has_its_own_kind_and_data_but_not_the_text_of_its_cause() {
         let id = || "b1".to_owned();
         let account: AccountId = "0194a3f2-0000-7000-8000-000000000001".parse().unwrap();
         let person = || "a@b.c".to_owned();

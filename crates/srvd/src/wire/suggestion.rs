@@ -1,24 +1,24 @@
-//! The command line that a hint or a next step suggests for a bundle.
+//! The command that a hint or next step suggests for a bundle.
 
 use std::fmt;
 
-/// A command that renews a credential of a bundle. On the wire it is a command line.
+/// A command that renews a bundle's credential. On the wire it is a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Suggestion {
     /// The command.
     pub command: SuggestedCommand,
     /// The provider of the credential.
     pub provider: String,
-    /// The bundle, as it is typed in a shell.
+    /// The bundle, as typed in a shell.
     pub bundle: String,
 }
 
-/// A command that a [`Suggestion`] names.
+/// The command suggested by a [`Suggestion`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SuggestedCommand {
     /// `srvd login`.
     Login,
-    /// `srvd login --force`, which replaces another person's login.
+    /// `srvd login --force`, which replaces another user's login.
     ForcedLogin,
     /// `srvd add-key`.
     AddKey,
@@ -36,7 +36,8 @@ impl fmt::Display for Suggestion {
 }
 
 impl Suggestion {
-    /// Reads the command line of a suggestion from the wire, where the bundle is an id. Returns `None` for another text.
+    /// Parses the command line of a suggestion from the wire, in which the bundle is an id. Returns `None` for any
+    /// other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let words: Vec<&str> = text.split(' ').collect();
         let (command, provider, bundle) = match words[..] {
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn suggestion_is_read_back_from_its_command_line() {
+    fn suggestion_is_parsed_from_its_command_line() {
         for (command, text) in [
             (SuggestedCommand::Login, "srvd login codex --bundle b-1"),
             (SuggestedCommand::ForcedLogin, "srvd login codex --bundle b-1 --force"),

@@ -1,8 +1,7 @@
-//! The enums whose values are words on the wire.
+//! Enums whose values are strings on the wire.
 
-/// Defines an enum whose values are words on the wire. A program reads a word that it does not know as `Other` and
-/// writes it unchanged, so that a client goes on working with a newer daemon. `and` adds a value with a text after its
-/// prefix.
+/// Defines an enum whose values are strings on the wire. An unknown string is parsed as `Other` and written unchanged,
+/// so that a client keeps working with a newer daemon. `and` adds a value with a text after its prefix.
 macro_rules! words {
     (
         $(#[$meta:meta])*
@@ -14,7 +13,7 @@ macro_rules! words {
         pub(crate) enum $name {
             $($(#[$doc])* #[schemars(rename = $word)] $variant,)+
             $($(#[$text_doc])* #[schemars(skip)] $text(String),)?
-            /// A word that this program does not know.
+            /// A value unknown to this program.
             #[schemars(skip)]
             Other(String),
         }
@@ -63,7 +62,7 @@ mod tests {
     use crate::wire::Status;
 
     #[test]
-    fn word_is_read_and_written_unchanged_when_it_is_unknown() {
+    fn unknown_value_is_read_and_written_unchanged() {
         for (value, word) in [
             (Status::Valid, "valid"),
             (Status::NeedsReauth, "needs_reauth"),
@@ -77,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn schema_lists_known_words_only() {
+    fn schema_lists_only_known_values() {
         let schema = serde_json::to_value(schemars::schema_for!(Status)).unwrap();
         let words: Vec<&str> =
             schema["oneOf"].as_array().unwrap().iter().map(|one| one["const"].as_str().unwrap()).collect();

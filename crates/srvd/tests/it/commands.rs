@@ -252,7 +252,7 @@ async fn login_prints_the_reason_when_it_fails() {
     let daemon = fake::home("out Denied by the person\nexit 1\n").start();
     let ended = Program::start(daemon.home.command(&["login", "fake"])).end().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""));
-    assert!(ended.stderr.contains("srvd: the login of fake failed: the login was refused"), "{ended:?}");
+    assert!(ended.stderr.contains("srvd: the login of fake failed: the login was denied"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

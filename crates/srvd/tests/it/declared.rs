@@ -177,7 +177,7 @@ async fn declared_files_are_watched_and_keep_agents_when_a_file_is_faulty() {
     let source = &good["agents"][0]["source"];
     assert_eq!(
         bad["errors"],
-        json!([{"file": source, "line": 3, "message": "the registry has no provider \"nobody\""}])
+        json!([{"file": source, "line": 3, "message": "no provider \"nobody\" in the registry"}])
     );
     assert_eq!(daemon.call("declared.list", json!({})).await, bad);
     assert_eq!(set(&daemon, json!({"agentId": "writer"})).await, json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
@@ -195,7 +195,7 @@ async fn declared_files_are_watched_and_keep_agents_when_a_file_is_faulty() {
     assert_eq!(listed["agents"], json!([agent(&daemon.home, "third", "declared.d/more.toml", &["openai"])]));
 
     let log = daemon.log();
-    assert!(log.contains("agents.toml:3: the registry has no provider"), "the log names the line");
+    assert!(log.contains("agents.toml:3: no provider"), "the log names the line");
     assert!(!log.contains("planted"), "the log holds a key");
 }
 
@@ -305,17 +305,17 @@ async fn declared_key_is_refused_when_its_expiry_is_past_or_not_a_time() {
         (
             "GARBAGE",
             1011,
-            "the variable END_GARBAGE, which states when the key expires, is not set or contains no valid time",
+            "the variable END_GARBAGE, which should contain the key's expiry time, is not set or contains no valid time",
         ),
         (
             "EMPTY",
             1011,
-            "the variable END_EMPTY, which states when the key expires, is not set or contains no valid time",
+            "the variable END_EMPTY, which should contain the key's expiry time, is not set or contains no valid time",
         ),
         (
             "UNSET",
             1011,
-            "the variable END_UNSET, which states when the key expires, is not set or contains no valid time",
+            "the variable END_UNSET, which should contain the key's expiry time, is not set or contains no valid time",
         ),
     ] {
         let params = json!({"agentId": id, "providerId": "openai"});

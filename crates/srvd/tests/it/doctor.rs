@@ -277,12 +277,12 @@ fn doctor_explains_why_own_files_hold_no_login() {
         (
             "copilot",
             "Your own files of GitHub Copilot contain no login that srvd can take over",
-            "~/.copilot: config.json is a symbolic link in a loop",
+            "~/.copilot: config.json is part of a loop of symbolic links",
         ),
         (
             "github",
             "Your own files of GitHub contain no login that srvd can take over",
-            "~/.config/gh: hosts.yml holds no login: the file has no token (/github.com/oauth_token)",
+            "~/.config/gh: hosts.yml contains no login: the file has no token (/github.com/oauth_token)",
         ),
         ("opencode", "You have a login of OpenCode outside srvd", "~/.local/share/opencode"),
     ] {

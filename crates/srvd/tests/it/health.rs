@@ -116,7 +116,10 @@ async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
     let found = watched.becomes("needs_reauth").await;
     assert_eq!(
         (&found["evidence"], &found["statusReason"]),
-        (&json!("file"), &json!("credentials.json holds no login: the file has no access token (/access)"))
+        (
+            &json!("file"),
+            &json!("credentials.json contains no login: the file has no access token (/access)")
+        )
     );
     assert_eq!(found["nextStep"], format!("srvd login fake --bundle {}", watched.bundle));
     watched.write(GOOD);
@@ -170,7 +173,7 @@ async fn account_is_unknown_when_its_credential_file_cannot_be_read() {
     for (what, reason) in [
         (
             link,
-            "credentials.json is a symbolic link, through which the CLI would write into another login; remove it and \
+            "credentials.json is a symbolic link through which the CLI would overwrite another login; remove it and \
              log in again",
         ),
         (fifo, "credentials.json cannot be read: it is not a regular file"),

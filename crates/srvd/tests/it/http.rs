@@ -1,4 +1,4 @@
-//! Access to the listeners: raw requests on real sockets.
+//! Tests of access to the listeners, using raw requests on real sockets.
 
 use std::io::Read as _;
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Daemon, Home};
 
-/// Sends one request with these headers and reads the whole answer. Returns status, head and body.
+/// Sends one request with these headers and reads the complete response. Returns its status, head and body.
 fn exchange(stream: &mut (impl std::io::Read + std::io::Write), request: &str) -> (u16, String, String) {
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();
@@ -72,7 +72,7 @@ fn tcp_listener_enforces_token_origin_host_and_header_limits() {
 }
 
 #[test]
-fn health_needs_no_token_and_returns_only_a_status() {
+fn health_check_needs_no_token_and_returns_only_a_status() {
     let daemon = Home::new().start();
     for path in ["GET /healthz", "GET /readyz"] {
         let (status, _, body) = tcp(&daemon, path, &[("Host", "{host}")]);
@@ -117,7 +117,7 @@ fn post_answers_calls_but_not_subscriptions() {
 }
 
 #[test]
-fn unix_socket_needs_no_token_and_refuses_browser_requests() {
+fn unix_socket_needs_no_token_and_rejects_browser_requests() {
     let daemon = Home::new().start();
     let status = |headers: &str| {
         let mut stream = UnixStream::connect(daemon.home.dir("run/srvd.sock")).unwrap();
@@ -131,7 +131,7 @@ fn unix_socket_needs_no_token_and_refuses_browser_requests() {
 }
 
 #[test]
-fn connection_is_refused_with_503_when_the_quota_is_reached() {
+fn connection_is_rejected_with_503_when_the_quota_is_reached() {
     let daemon = Home::new().config("srvd.toml", "[listen]\nconnections = 2\n").start();
     let (address, _) = daemon.tcp();
     let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(&address).unwrap()).collect();
@@ -143,7 +143,7 @@ fn connection_is_refused_with_503_when_the_quota_is_reached() {
 }
 
 #[test]
-fn callback_needs_no_token_and_its_page_repeats_no_query_value() {
+fn callback_needs_no_token_and_its_page_never_repeats_query_values() {
     let daemon = Home::new().start();
     let state = "s".repeat(43);
     let request = format!("GET /oauth/callback?code=planted-code&state={state}");
@@ -166,6 +166,6 @@ fn callback_needs_no_token_and_its_page_repeats_no_query_value() {
     assert_eq!(tcp(&daemon, "POST /oauth/callback", &[("Host", "{host}")]).0, 405);
     assert_eq!(tcp(&daemon, &request, &[("Host", "evil.example")]).0, 403);
     let log = daemon.log();
-    assert!(log.contains("a callback was refused"), "{log}");
+    assert!(log.contains("a callback was rejected"), "{log}");
     assert!(!log.contains("planted") && !log.contains(&state), "{log}");
 }

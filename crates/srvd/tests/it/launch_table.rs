@@ -66,7 +66,7 @@ struct Case {
 }
 
 const FAILED: &str = "the command failed (exit code 7)";
-const LATE: &str = "the command did not end in time";
+const LATE: &str = "the command timed out";
 const SHORT: &str =
     "the key that the command printed is shorter than the 20 characters of this provider's keys";
 

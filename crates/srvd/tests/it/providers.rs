@@ -111,7 +111,7 @@ fn check_names_the_difference_when_the_cli_has_changed() {
         "fake pipe: DOES NOT MATCH: no address, no further output within 2 s",
     );
     check("when login --device\n", "when login --device\nerr error: unknown option\nexit 2\n", {
-        "fake device: DOES NOT MATCH: no code, no address, the CLI ended with an error: error: unknown option (exit code 2)"
+        "fake device: DOES NOT MATCH: no code, no address, the CLI exited with an error: error: unknown option (exit code 2)"
     });
     check(
         "when login --device\n",
@@ -196,7 +196,7 @@ fn check_passes_when_a_recipe_cannot_be_tried() {
     let (code, stdout, _) = check(&machine(&script, &recipes), &["fake"]);
     assert_eq!(code, Some(0), "{stdout}");
     assert!(stdout.contains(&format!("fake port: skipped: port {port} is in use by ")), "{stdout}");
-    let far = "fake far: not checked: needs the network, no address, the CLI ended with an error: cannot reach the server (exit code 1)";
+    let far = "fake far: not checked: needs the network, no address, the CLI exited with an error: cannot reach the server (exit code 1)";
     assert!(stdout.contains(far), "{stdout}");
     assert!(stdout.contains("fake near: ok: address at login.fake.test"), "{stdout}");
 }

@@ -153,7 +153,7 @@ async fn revoke_is_refused_when_no_cli_can_log_the_account_out() {
     let key = daemon.call("auth.submitapikey", add).await["accountId"].clone();
     let (code, _, errors) = run(&daemon, &["account", "revoke", key.as_str().unwrap(), "--yes"]).await;
     assert_eq!(code, Some(1));
-    assert!(errors.contains("this is an API key; only its provider can revoke it"), "{errors}");
+    assert!(errors.contains("this is an API key; revoke it at the provider"), "{errors}");
     assert!(errors.contains(&format!("srvd account forget {}", key.as_str().unwrap())), "{errors}");
     assert_eq!(accounts(&daemon).await.len(), 2);
 }

@@ -1,4 +1,4 @@
-//! The documented protocol: the document in the repository, and the names that other tests rely on.
+//! Tests of the documented protocol: the document in the repository, and the names that other tests rely on.
 
 use std::path::Path;
 
@@ -74,7 +74,7 @@ fn protocol_document_matches_the_code() {
 }
 
 #[test]
-fn providers_manual_matches_the_registry() {
+fn providers_document_matches_the_registry() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/providers.md");
     let written = std::fs::read_to_string(path).unwrap();
     let made = Home::new().run(&["providers", "doc"]);
@@ -86,7 +86,7 @@ fn providers_manual_matches_the_registry() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn discover_names_every_method_and_resolves_every_reference() {
+async fn discover_lists_every_method_and_resolves_every_reference() {
     let daemon = Home::new().start();
     let document = daemon.call("rpc.discover", json!({})).await;
     let methods = document["methods"].as_array().unwrap();
@@ -99,7 +99,7 @@ async fn discover_names_every_method_and_resolves_every_reference() {
             Value::Object(members) => {
                 if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
                     let pointer = reference.strip_prefix('#').unwrap();
-                    assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+                    assert!(document.pointer(pointer).is_some(), "{reference} does not resolve");
                 }
                 open.extend(members.values());
             }
@@ -110,7 +110,7 @@ async fn discover_names_every_method_and_resolves_every_reference() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn method_call_is_refused_with_its_error_kind_when_its_target_is_unknown() {
+async fn call_with_an_unknown_target_fails_with_the_documented_error_kind() {
     let daemon = Home::new().start();
     let nobody = "nobody";
     for (method, params, code, kind) in [
@@ -144,7 +144,7 @@ async fn method_call_is_refused_with_its_error_kind_when_its_target_is_unknown()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn provider_list_has_the_fields_that_a_frontend_needs() {
+async fn provider_list_contains_the_fields_that_a_frontend_needs() {
     let daemon = crate::support::fake::home("out fakecli 1.2.3\n").start();
     let listed = daemon.call("provider.list", json!({})).await;
     let find = |id: &str| {

@@ -1,4 +1,4 @@
-//! The task of one login.
+//! The task that runs one login.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use crate::proof::{Credential, Fingerprint, fingerprint};
 use crate::registry::Recipe;
 use crate::terminal::View;
 
-/// Ticks after which an unchanged new file is checked again.
+/// The number of ticks after which an unchanged new file is checked again.
 const ASK_AGAIN: u32 = 5;
 
-/// Runs one login to its end.
+/// Runs one login from start to finish.
 pub(crate) async fn run(
     shared: Arc<SpawnerState>,
     request: LoginRequest,
@@ -38,7 +38,7 @@ pub(crate) async fn run(
 ) {
     let mut report = Report::new(Arc::clone(&shared), sender, recipe.paste.clone());
     let mut machine = Machine::default();
-    // The record of the login exists before its process does.
+    // The sink must have recorded the login before its process exists.
     report.announce(&machine).await;
     let opened = match its_turn(&mut inbox, time_left(&shared, &request)).await {
         Ok(()) => open(&shared, &request, &recipe).await,
@@ -76,18 +76,18 @@ pub(crate) async fn run(
     session.live().await;
 }
 
-/// Waits until the login may have a process. `Err` is the input that ends it before.
+/// Waits until the login may start its process. `Err` is the input that ends the login before that.
 async fn its_turn(inbox: &mut Inbox, left: Duration) -> Result<(), Input> {
     let deadline = Instant::now() + left;
     loop {
         tokio::select! {
             biased;
             () = inbox.cancel.cancelled() => return Err(Input::Cancel),
-            // The sender is dropped only together with the table. No other login runs then.
+            // The sender is dropped only together with the table, and then no other login is running.
             _ = &mut inbox.turn => return Ok(()),
             () = sleep_until(deadline) => return Err(Input::Deadline),
             Some(submit) = inbox.commands.recv() => {
-                // The caller may have gone.
+                // The caller may have disconnected.
                 let _ = submit.reply.send(Err(SubmitError::NotExpected));
             }
         }
@@ -110,7 +110,7 @@ pub(super) struct Session {
     pub(super) work: Work,
 }
 
-/// The child, and all work that is running for it. Each kind of work exists at most once.
+/// The child, and all work in progress for it. At most one item of each kind exists.
 pub(super) struct Work {
     pub(super) check: LoginCheck,
     pub(super) stdin: Option<Stdin>,
@@ -124,7 +124,7 @@ pub(super) struct Work {
     pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
     pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
     pub(super) confirmed: Option<Confirmed>,
-    /// Number of the recipe's steps that have been reached, and of those that have been typed.
+    /// The number of recipe steps that have been reached, and the number that have been typed.
     pub(super) steps_reached: usize,
     pub(super) steps_typed: usize,
     pub(super) glanced: Option<Fingerprint>,
@@ -158,7 +158,7 @@ impl Work {
 #[derive(Clone)]
 pub(super) struct Confirmed {
     pub(super) credential: Credential,
-    /// True if a check command confirmed the login as well.
+    /// True if a check command has confirmed the login as well.
     pub(super) checked: bool,
 }
 
@@ -180,7 +180,7 @@ enum Event {
     Deadline,
 }
 
-/// Waits until the moment; never ends when there is none.
+/// Waits until the given time. Never resolves if there is none.
 async fn moment(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -188,7 +188,7 @@ async fn moment(at: Option<Instant>) {
     }
 }
 
-/// Waits for the result of a piece of work and takes it; never ends if there is no work.
+/// Waits for the result of pending work and takes it. Never resolves if there is none.
 pub(super) async fn done<T>(slot: &mut Option<BoxFuture<'static, T>>) -> T {
     match slot {
         Some(work) => {
@@ -237,7 +237,7 @@ impl Session {
                 }
                 event => self.react(event),
             };
-            // When both streams have ended, no more output can arrive.
+            // Once both streams have ended, no more output can arrive.
             if timers.drain.is_some() && self.output.ended() {
                 timers.drain = Some(Instant::now());
             }
@@ -268,13 +268,13 @@ impl Session {
             result = done(&mut work.checking) => Event::CheckResult(result),
             saved = done(&mut work.saving) => Event::Saved(saved),
             delivered = done(&mut work.delivering) => Event::Delivered(delivered),
-            // An error needs no handling: the CLI has closed its input, and the result shows in its output or its end.
+            // An error needs no handling: the CLI has closed its input, which will show in its output or its exit.
             _ = work.replies.write(&mut work.stdin) => Event::Replied,
             Some(submit) = self.inbox.commands.recv() => Event::Submit(submit),
         }
     }
 
-    /// Converts the meaning of the CLI's output into inputs of the machine.
+    /// Converts findings in the CLI's output to inputs of the machine.
     fn hear(&mut self, findings: Findings) -> Vec<Input> {
         if let Some(line) = findings.explanation {
             self.report.explain(&line);
@@ -310,7 +310,7 @@ impl Session {
         inputs
     }
 
-    /// Keeps the credential that the CLI has shown. Returns whether it differs from the one before.
+    /// Stores the credential that the CLI has shown. Returns whether it differs from the previous one.
     fn take_token(&mut self, token: &Token) -> bool {
         let Some(screen) = &mut self.work.check.screen else { return false };
         let new = screen.token.as_ref() != Some(token);
@@ -357,7 +357,7 @@ impl Session {
         }
     }
 
-    /// Starts a look at the credential file, off the runtime's threads, unless a check is running.
+    /// Starts a read of the credential file on a blocking thread, unless a check is running.
     fn glance(&mut self) {
         self.work.ticks = self.work.ticks.saturating_add(1);
         if self.work.glancing.is_some() || self.machine.checking() {
@@ -370,7 +370,7 @@ impl Session {
     }
 
     fn compare(&mut self, found: Option<Fingerprint>) -> Option<Input> {
-        // Another process may refresh the old login at any time, so only the CLI's own message or its end counts.
+        // Another process may refresh the old login at any time, so only the CLI's own report or its exit counts.
         if self.work.check.logged_in_before {
             return None;
         }

@@ -9,7 +9,7 @@ use crate::login::machine::Input;
 use crate::registry::{Delivery, Terminal};
 
 impl Session {
-    /// Checks a pasted answer and starts its delivery.
+    /// Validates a pasted answer and starts its delivery.
     pub(super) fn submit(&mut self, Submit { pasted, reply }: Submit) -> Option<Input> {
         let answer = match (&self.recipe.paste, &self.report.snapshot.auth_url) {
             (Some(paste), Some(url)) if self.machine.takes_paste() && self.work.delivering.is_none() => {
@@ -43,14 +43,14 @@ impl Session {
                 Some(Input::Delivering)
             }
             Err(error) => {
-                // The caller may have gone.
+                // The caller may have disconnected.
                 let _ = reply.send(Err(error));
                 None
             }
         }
     }
 
-    /// Records that the CLI shows the line at which this step is typed. Steps come in order, each once.
+    /// Records that the CLI shows the prompt for this step. Steps are reached in order, each only once.
     pub(super) fn reach_step(&mut self, position: usize) {
         if position == self.work.steps_reached && self.work.steps_typed == self.work.steps_reached {
             self.work.steps_reached += 1;
@@ -58,7 +58,7 @@ impl Session {
         }
     }
 
-    /// Types the step that has been reached, unless another delivery to the CLI is running.
+    /// Types the step that has been reached, unless something else is being delivered to the CLI.
     fn type_step(&mut self) {
         let Some(step) = self.recipe.steps.get(self.work.steps_typed) else { return };
         if self.work.steps_typed == self.work.steps_reached || self.work.delivering.is_some() {
@@ -88,14 +88,14 @@ impl Session {
         if stdin.is_some() {
             self.work.stdin = stdin;
         }
-        // A callback can always be called again. A line can be sent again only while the CLI's input is open.
+        // A callback can always be retried. A line can be retried only while the CLI's input is open.
         let by_callback =
             self.recipe.paste.as_ref().is_some_and(|paste| paste.delivery == Delivery::CallbackGet);
         let again = by_callback || self.work.stdin.is_some();
-        // Only an answer has a caller that waits. A failed step shows in the CLI's next output.
+        // Only a pasted answer has a waiting caller. A failed step shows in the CLI's subsequent output.
         let input = self.work.reply.take().and_then(|reply| {
             let input = result.is_err().then_some(Input::Undelivered { again });
-            // The caller may have gone.
+            // The caller may have disconnected.
             let _ = reply.send(result);
             input
         });

@@ -11,15 +11,15 @@ use crate::login::sink::{ConfirmedLogin, SaveError};
 use crate::login::snapshot::FailureKind;
 use crate::process::tree::{self, Tree};
 
-/// Longest wait for the sink to commit a login.
+/// The maximum time for the sink to commit a login.
 const SAVE_PATIENCE: Duration = Duration::from_secs(30);
 
-/// Time between TERM and KILL for processes that remain after the CLI has ended. It is short, because the CLI's work is
-/// done and a user waits for the session's end.
+/// The time between SIGTERM and SIGKILL for processes that are left after the CLI has exited. It is short because the
+/// CLI's work is done and a user is waiting for the session to end.
 const STRAGGLERS: Duration = Duration::from_millis(50);
 
 impl Session {
-    /// Executes an effect. Returns whether the session is over.
+    /// Executes an effect. Returns whether the session has finished.
     pub(super) async fn apply(&mut self, effect: Effect) -> bool {
         match effect {
             Effect::Announce => self.report.announce(&self.machine).await,
@@ -67,7 +67,7 @@ impl Session {
     }
 
     async fn finish(&mut self, kind: Option<FailureKind>) {
-        // A check that is still running belongs to this login and ends with it.
+        // A check that is still running belongs to this login and is dropped with it.
         self.work.checking = None;
         self.work.delivering = None;
         self.end_tree().await;
@@ -75,15 +75,15 @@ impl Session {
             Some(kind) => self.report.fail(kind, &self.machine),
             None => self.succeed(),
         }
-        // A user who sees the end can start the next login at once.
+        // A user who sees the end can start the next login immediately.
         self.shared.release(&self.request.id);
         self.report.announce(&self.machine).await;
-        // The reply is dropped last. Its caller then gets an error, and must already be able to see the end that caused
-        // it.
+        // The reply is dropped last. Its caller then gets an error, and must already be able to see why the login
+        // ended.
         self.work.reply = None;
     }
 
-    /// Gives the CLI a moment to end without a signal, and keeps reading its output.
+    /// Gives the CLI a moment to exit without a signal, and keeps reading its output.
     async fn linger(&mut self) {
         let ended = async {
             loop {
@@ -93,7 +93,7 @@ impl Session {
                 }
             }
         };
-        // After this time the CLI will not end without a signal; its tree is ended next.
+        // A CLI that is still running now will not exit without a signal; its process tree is ended next.
         let _ = timeout(self.shared.config.limits.linger, ended).await;
     }
 

@@ -1,4 +1,4 @@
-//! One login as one task, which owns the child, the machine that decides, and the snapshot that others see.
+//! One login as one task. The task owns the child, the state machine, and the snapshot visible to others.
 
 mod actor;
 mod answers;
@@ -18,18 +18,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::SubmitError;
 
-/// Longest wait for the sink to record a change of the session.
+/// The maximum time for the sink to record a session change.
 pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Messages to a session from outside.
+/// Messages sent to a session from outside.
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<Submit>,
     pub(crate) cancel: CancellationToken,
-    /// Resolves when the session may have processes.
+    /// Resolves when the session may start processes.
     pub(crate) turn: oneshot::Receiver<()>,
 }
 
-/// A pasted answer, and the channel for its result.
+/// A pasted answer, and the channel for the result.
 pub(crate) struct Submit {
     pub(crate) pasted: SecretString,
     pub(crate) reply: oneshot::Sender<Result<(), SubmitError>>,

@@ -1,4 +1,4 @@
-//! The start of a login: files, baseline, process.
+//! The start of a login: files, baseline and process.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,11 +22,11 @@ pub(crate) struct Opened {
     pub(crate) check: LoginCheck,
 }
 
-/// The reason why a login has no child.
+/// The reason why no child was started for a login.
 pub(crate) struct Unopened {
     /// The input that ends the login.
     pub(crate) input: Input,
-    /// Text for display, if it differs from the usual one.
+    /// The text to display, if it differs from the default.
     pub(crate) message: Option<String>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) async fn open(
     let dir = request.config_dir.clone();
     let callback_ports = recipe.callback_ports.clone();
     let before = move || {
-        // The lease keeps other logins away, but another program may have taken the port at any time.
+        // The lease keeps other logins away, but any other program may have taken the port.
         if let Some(held) = ports::first_held(&callback_ports) {
             return Err(failed(FailureKind::PortInUse, &held));
         }
@@ -66,7 +66,7 @@ pub(crate) async fn open(
         program: request.program.clone(),
         args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
         env: env.clone(),
-        // A neutral directory: CLIs read configuration from their working directory.
+        // A neutral directory, because CLIs read configuration from their working directory.
         dir: request.config_dir.clone(),
         terminal,
     };
@@ -97,7 +97,7 @@ fn failed(kind: FailureKind, reason: &dyn std::fmt::Display) -> Unopened {
     Unopened { input: Input::SpawnFailed(kind), message: Some(reason.to_string()) }
 }
 
-/// Returns the place for the credential, if the recipe's CLI shows its credential and stores nothing.
+/// Returns a slot for the credential if the recipe's CLI shows its credential and stores nothing.
 fn screen(token: Option<&ScreenToken>, recipe: &Recipe) -> Option<ShownCredential> {
     let token = token.filter(|_| !recipe.patterns.token.is_empty())?;
     let lifetime = token.lifetime_s.checked_mul(1000)?;

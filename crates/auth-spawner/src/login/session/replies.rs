@@ -1,4 +1,4 @@
-//! Answers to a CLI's questions to its terminal, until they are written.
+//! Pending replies to queries that a CLI sends to its terminal.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -10,14 +10,15 @@ use tokio::io::AsyncWrite;
 
 use crate::answer::Stdin;
 
-/// Most answers that wait. A CLI that asks for more does not read them, and they are dropped.
+/// The maximum number of pending replies. A CLI that sends more queries is not reading the replies, so they are
+/// dropped.
 const WAITING: usize = 16;
 
-/// Answers that have not been written yet.
+/// Replies that have not been written yet.
 #[derive(Default)]
 pub(super) struct Replies {
     waiting: VecDeque<String>,
-    /// Number of bytes of the first answer that have been written.
+    /// The number of bytes of the first reply that have been written.
     written: usize,
 }
 
@@ -28,8 +29,8 @@ impl Replies {
         }
     }
 
-    /// Writes as much as the input takes. Never ends if there is nothing to write, or while another delivery is
-    /// running. Cancelling the wait loses nothing and writes nothing twice.
+    /// Writes as much as the input accepts. Never resolves if there is nothing to write, or while another delivery is
+    /// in progress. Cancel safe: nothing is lost or written twice.
     pub(super) async fn write(&mut self, stdin: &mut Option<Stdin>) -> io::Result<()> {
         let (Some(stdin), false) = (stdin, self.waiting.is_empty()) else {
             return std::future::pending().await;
@@ -40,7 +41,7 @@ impl Replies {
                 let count = match ready!(Pin::new(&mut *stdin).poll_write(context, rest)) {
                     Ok(count) => count,
                     Err(error) => {
-                        // A closed input stays closed.
+                        // A closed input stays closed, so drop the replies.
                         self.clear();
                         return Err(error).into();
                     }
@@ -56,8 +57,8 @@ impl Replies {
         .await
     }
 
-    /// Takes the rest of an answer that the input has taken in part. The next writer must write it first, or its own
-    /// text would become a part of the answer.
+    /// Takes the rest of a partially written reply. The next writer must write it first, otherwise its own text would
+    /// become part of the reply.
     pub(super) fn take_begun(&mut self) -> String {
         match std::mem::take(&mut self.written) {
             0 => String::new(),
@@ -78,18 +79,18 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn reply_is_written_once_and_whole_when_a_write_is_cancelled() {
+    async fn reply_is_written_completely_and_once_when_a_write_is_cancelled() {
         let (input, mut child) = duplex(4);
         let mut stdin: Option<Stdin> = Some(Box::new(input));
         let mut replies = Replies::default();
         for _ in 0..1000 {
             replies.push("\x1b[1;1R".to_owned());
         }
-        assert_eq!(replies.waiting.len(), WAITING, "the rest is dropped");
-        // The input takes a part of the first answer and no more; cancelling the write leaves the rest.
+        assert_eq!(replies.waiting.len(), WAITING, "excess replies must be dropped");
+        // The input accepts only part of the first reply; cancelling the write leaves the rest pending.
         tokio::select! {
             biased;
-            _ = replies.write(&mut stdin) => panic!("the input is too small for all of it"),
+            _ = replies.write(&mut stdin) => panic!("the input should be too small for all replies"),
             () = std::future::ready(()) => {}
         }
         assert_eq!(replies.take_begun(), "1R");

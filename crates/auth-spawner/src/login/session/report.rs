@@ -1,4 +1,4 @@
-//! The snapshot of a session, kept in step with the machine.
+//! The snapshot of a session, kept in sync with the machine.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,35 +15,35 @@ use crate::login::snapshot::{Failure, FailureKind, Snapshot};
 use crate::login::spawner::SpawnerState;
 use crate::registry::Paste;
 
-/// Longest email address that is taken from the CLI's output, in bytes; the same as from its file.
+/// The maximum length of an email address from the CLI's output, in bytes. The same limit applies to its file.
 const EMAIL_BYTES: usize = 320;
 
-/// A login that only its CLI can read.
+/// A login that can only be read by its CLI.
 pub(crate) struct KeyringLogin {
-    /// The place of the login, as a sentence without a full stop.
+    /// The location of the login, as a sentence without a full stop.
     pub(crate) reason: String,
     /// The next step for the user.
     pub(crate) hint: String,
 }
 
-/// The snapshot and all data that goes into it.
+/// The snapshot and all the data that goes into it.
 pub(crate) struct Report {
     pub(crate) snapshot: Snapshot,
     shared: Arc<SpawnerState>,
     sender: watch::Sender<Snapshot>,
     /// The recipe's rules for a pasted answer.
     paste: Option<Paste>,
-    /// The line of output that explains the failure best so far.
+    /// The line of output that best explains the failure so far.
     explanation: Option<String>,
-    /// The pasted texts. Output of the CLI that contains one is not repeated.
+    /// The pasted texts. CLI output that contains one of them is never repeated.
     pasted: Vec<SecretString>,
-    /// Email address from the CLI's output.
+    /// The email address from the CLI's output.
     pub(crate) email: Option<String>,
-    /// Explanation of the failure, if it is not the CLI's exit.
+    /// An explanation of the failure, if it is not the CLI's exit.
     pub(crate) message: Option<String>,
-    /// The next step for the user, if it is not the same for every failure of this kind.
+    /// The next step for the user, if this kind of failure does not always have the same one.
     pub(crate) hint: Option<String>,
-    /// The login that the CLI has stored in the keyring instead of a file.
+    /// The login that the CLI stored in the keyring instead of a file.
     pub(crate) in_keyring: Option<KeyringLogin>,
 }
 
@@ -68,7 +68,7 @@ impl Report {
         }
     }
 
-    /// Returns whether a pasted answer to the shown address would be taken.
+    /// Returns whether a pasted answer for the shown URL would be accepted.
     pub(crate) fn takes_paste(&self) -> bool {
         self.paste
             .as_ref()
@@ -76,7 +76,7 @@ impl Report {
             .is_some_and(|(paste, url)| is_taken(paste, url))
     }
 
-    /// Records a fact of the CLI's output. Returns whether it is new.
+    /// Records a finding in the CLI's output. Returns whether it is new.
     pub(crate) fn note(&mut self, finding: &Finding) -> bool {
         match finding {
             Finding::Url { url, openable, device } => self.note_url(url, *openable, *device),
@@ -100,7 +100,7 @@ impl Report {
             }
             Finding::Prompt => {
                 let first = !std::mem::replace(&mut self.snapshot.prompted, true);
-                // An answer that was given before the CLI asked is the answer to its first question.
+                // An answer given before the CLI prompted is the answer to its first prompt.
                 !first || self.pasted.is_empty()
             }
             Finding::Refused | Finding::Token(_) | Finding::Step(_) => true,
@@ -110,7 +110,7 @@ impl Report {
     fn note_url(&mut self, url: &str, openable: bool, device: bool) -> bool {
         let snapshot = &mut self.snapshot;
         let place = if device { &mut snapshot.verification_url } else { &mut snapshot.auth_url };
-        // An address that is not on the provider's list never replaces one that is.
+        // A URL that is not on the provider's list never replaces one that is.
         let worse = snapshot.url_openable && !openable;
         if worse || place.as_deref() == Some(url) {
             return false;
@@ -120,7 +120,7 @@ impl Report {
         true
     }
 
-    /// Keeps a line that may explain a failure.
+    /// Stores a line that may explain a failure.
     pub(crate) fn explain(&mut self, line: &str) {
         let repeats = |pasted: &SecretString| {
             let parts = secret_parts(pasted.expose_secret());
@@ -132,15 +132,15 @@ impl Report {
     }
 
     pub(crate) fn remember_pasted(&mut self, pasted: SecretString) {
-        // Only the latest few can still be echoed.
+        // Only the latest few answers can still be echoed.
         if self.pasted.len() >= 4 {
             self.pasted.remove(0);
         }
         self.pasted.push(pasted);
     }
 
-    /// Publishes the state of the machine. The sink receives it first, so that a caller who sees the end can rely on
-    /// its record.
+    /// Publishes the machine's state. The sink receives it first, so a caller who sees the end can rely on it being
+    /// recorded.
     pub(crate) async fn announce(&mut self, machine: &Machine) {
         self.snapshot.revision += 1;
         self.snapshot.state = machine.state();
@@ -156,12 +156,12 @@ impl Report {
         self.shared.sink.shown(&self.snapshot);
     }
 
-    /// Sets the failure of the snapshot, with its text.
+    /// Sets the snapshot's failure, including its text.
     pub(crate) fn fail(&mut self, kind: FailureKind, machine: &Machine) {
         if kind == FailureKind::NotAuthenticated
             && let Some(KeyringLogin { reason: message, hint }) = self.in_keyring.take()
         {
-            // Finishing the login in the browser once more would have the same result.
+            // Logging in through the browser again would have the same result.
             self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
             return;
         }
@@ -178,7 +178,7 @@ impl Report {
             )
         });
         let message = match explained.or(line) {
-            // The explanation names the port and its holder, so no further text is needed.
+            // The explanation already names the port and its holder.
             Some(text) if kind == FailureKind::PortInUse => text,
             Some(text) => format!("{message}: {text}"),
             None => message.to_owned(),
@@ -188,8 +188,8 @@ impl Report {
     }
 }
 
-/// Returns the secret parts of a pasted answer: a code and a state, or the values of an address's parameters, both as
-/// written and decoded. The address itself and the names of its parameters are not secret.
+/// Returns the secret parts of a pasted answer: a code and a state, or the values of a URL's parameters, both as
+/// written and decoded. The URL itself and the names of its parameters are not secret.
 fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
     let Some((_, address)) = pasted.split_once("://") else {
         return pasted.trim().split('#').map(Cow::Borrowed).collect();
@@ -204,25 +204,25 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
     match kind {
         FailureKind::SpawnFailed => ("the CLI could not be started", Some("check that the CLI is installed")),
         FailureKind::TtyUnavailable => ("no terminal could be opened for the CLI", None),
-        FailureKind::CliExited => ("the CLI ended with an error", Some("start the login again")),
+        FailureKind::CliExited => ("the CLI exited with an error", Some("start the login again")),
         FailureKind::NotAuthenticated => {
-            ("the CLI ended without a login", Some("start the login again and finish it in the browser"))
+            ("the CLI exited without logging in", Some("start the login again and finish it in the browser"))
         }
-        FailureKind::Denied => ("the login was refused", Some("start the login again and allow it")),
+        FailureKind::Denied => ("the login was denied", Some("start the login again and approve it")),
         FailureKind::LoginFailed => (
-            "the CLI could not finish the login",
+            "the CLI could not complete the login",
             Some("start the login again; if that fails too, check the network of this machine"),
         ),
         FailureKind::CliRetired => ("the program is no longer the provider's CLI", None),
-        // Copilot, for example, goes on silently when the person has refused.
+        // Copilot, for example, keeps waiting silently after the user has denied the login.
         FailureKind::Expired => (
-            "the login was not finished in time",
-            Some("start the login again and allow it; some CLIs do not report a refusal in the browser"),
+            "the login was not completed in time",
+            Some("start the login again and approve it; some CLIs do not report a denial in the browser"),
         ),
         FailureKind::Cancelled => ("the login was cancelled", None),
         FailureKind::PortInUse => (
             "a port that the CLI needs is in use",
-            Some("end the program that uses the port, then start the login again"),
+            Some("stop the program that uses the port, then start the login again"),
         ),
         FailureKind::IdentityMismatch => ("the CLI logged in to another account", None),
         FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
@@ -230,6 +230,6 @@ fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
         | FailureKind::Conflict
         | FailureKind::AmbientDirectory
         | FailureKind::DaemonRestarted
-        | FailureKind::Internal => ("the login could not be kept", None),
+        | FailureKind::Internal => ("the login could not be saved", None),
     }
 }

@@ -1,4 +1,4 @@
-//! The moments that a session waits for.
+//! The timers of a session.
 
 use std::time::Duration;
 
@@ -7,41 +7,42 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use crate::findings::{Completeness, SETTLED};
 use crate::login::machine::Input;
 
-/// Time without change after which a line is searched for a prompt.
+/// The time for which a line must stay unchanged before it is checked for a prompt.
 const STILL: Duration = Duration::from_millis(100);
-/// Shortest pause of the output in which unread text is read, once it has waited for [`PATIENT`].
+/// The shortest pause in the output that is enough to read text that has been unread for [`PATIENT`].
 const PAUSE: Duration = Duration::from_millis(20);
-/// Wait of unread text after which the next pause of [`PAUSE`] is enough to read it.
+/// The time for which text may stay unread before the next [`PAUSE`] is enough to read it.
 const PATIENT: Duration = Duration::from_millis(400);
-/// Longest wait of unread text. After it the text is read even without a pause.
+/// The maximum time that text stays unread. After that, it is read even without a pause.
 const LATE: Duration = Duration::from_millis(500);
-/// Time that a CLI has to offer another attempt after it has reported a failure. After it the CLI is ended.
+/// The time that a CLI has to offer another attempt after reporting a failure. After that, it is ended.
 const GIVE_UP: Duration = Duration::from_secs(5);
-/// Longest silence after the child's end before reading stops. A grandchild may hold the output open for ever.
+/// The time for which the output must be silent after the child's exit before reading stops. A grandchild may hold the
+/// output open forever.
 const DRAIN: Duration = Duration::from_millis(100);
-/// Longest time that output is read after the child's end. The child's last output may be long, and a grandchild's may
+/// The maximum time to read output after the child's exit. The child's last output may be long, and a grandchild's may
 /// never end.
 const DRAIN_MOST: Duration = Duration::from_secs(2);
-/// Time between two looks at the credential file.
+/// The interval between checks of the credential file.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The next look at unread text.
+/// The next inspection of unread text.
 #[derive(Clone, Copy)]
 pub(super) struct Look {
     pub(super) at: Instant,
     pub(super) completeness: Completeness,
 }
 
-/// The moments that a session waits for.
+/// The points in time that a session waits for.
 pub(super) struct Timers {
     pub(super) deadline: Instant,
     pub(super) tick: Interval,
     pub(super) still: Option<Look>,
-    /// The moment since which there has been unread text.
+    /// The time since which there has been unread text.
     unread: Option<Instant>,
     pub(super) drain: Option<Instant>,
     drain_most: Option<Instant>,
-    /// The moment at which a CLI that reported a failure is ended.
+    /// The time at which a CLI that reported a failure is ended.
     pub(super) give_up: Option<Instant>,
 }
 
@@ -52,8 +53,8 @@ impl Timers {
         Self { deadline, tick, still: None, unread: None, drain: None, drain_most: None, give_up: None }
     }
 
-    /// Records an input of the machine. A reported failure starts the CLI's remaining time; any request that a person
-    /// can answer stops it.
+    /// Records an input of the machine. A reported failure starts the give-up timer; any prompt that the user can
+    /// answer stops it.
     pub(super) fn told(&mut self, input: Input) {
         match input {
             Input::Denied | Input::Failed => {
@@ -64,21 +65,21 @@ impl Timers {
         }
     }
 
-    /// Records the end of the child. Its last output is still to be read.
+    /// Records that the child has exited. Its last output must still be read.
     pub(super) fn exited(&mut self) {
         let now = Instant::now();
         self.drain = Some(now + DRAIN);
         self.drain_most = Some(now + DRAIN_MOST);
     }
 
-    /// Records that some of a child's last output has just arrived.
+    /// Records that more of the child's last output has arrived.
     pub(super) fn drains(&mut self) {
         if let (Some(_), Some(most)) = (self.drain, self.drain_most) {
             self.drain = Some((Instant::now() + DRAIN).min(most));
         }
     }
 
-    /// Records that output has just arrived, and whether some text is unread.
+    /// Records that output has arrived, and whether some text is unread.
     pub(super) fn heard(&mut self, unread: bool) {
         let now = Instant::now();
         self.unread = unread.then(|| self.unread.unwrap_or(now));
@@ -86,7 +87,7 @@ impl Timers {
             self.unread.map(|since| Look { at: next_look(since, now), completeness: Completeness::Partial });
     }
 
-    /// Records that the unread text has been read. Schedules the next look if no more output arrives.
+    /// Records that the unread text has been read. Schedules the next inspection in case no more output arrives.
     pub(super) fn looked(&mut self, completeness: Completeness) {
         self.unread = None;
         self.still = (completeness == Completeness::Partial)
@@ -94,7 +95,7 @@ impl Timers {
     }
 }
 
-/// Returns the moment to read text that has been unread since `since`, if no more output arrives after `last`.
+/// Returns when to read text that has been unread since `since`, if no more output arrives after `last`.
 fn next_look(since: Instant, last: Instant) -> Instant {
     (last + STILL).min((since + PATIENT).max(last + PAUSE)).min(since + LATE)
 }
@@ -110,7 +111,7 @@ mod tests {
             let at = |after| start + Duration::from_millis(after);
             assert_eq!(next_look(start, at(last)), at(look), "last output after {last} ms");
         };
-        // Still at once, still later, a spinner, and output without a pause.
+        // Still from the start, still later, a spinner, and output without a pause.
         check(0, 100);
         check(250, 350);
         check(320, 400);

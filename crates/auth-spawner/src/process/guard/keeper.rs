@@ -13,15 +13,15 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::GuardCommand;
 use super::notes::{GuardState, Sessions, difference};
 
-/// Longest time that a write to the guard may take. A guard that does not read is of no use.
+/// The maximum duration of a write to the guard. A guard that does not read is useless.
 const WRITE: Duration = Duration::from_secs(1);
-/// Pause before another guard is started. It doubles up to the longest one.
+/// The first pause before a guard is restarted. It doubles up to the longest pause.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// Lifetime after which a guard counts as good.
+/// The time that a guard must run before it counts as healthy.
 const PROVEN: Duration = Duration::from_mins(1);
 
-/// Keeps a guard running until it is no longer wanted.
+/// Keeps a guard running until it is no longer needed.
 pub(super) async fn keep(
     command: GuardCommand,
     mut state: watch::Receiver<GuardState>,
@@ -35,12 +35,12 @@ pub(super) async fn keep(
                 Ok(()) => return,
                 Err(why) => why,
             },
-            Err(error) => format!("it could not be started: {error}"),
+            Err(error) => format!("could not be started: {error}"),
         };
         if started.elapsed() >= PROVEN {
             pause = FIRST_PAUSE;
         }
-        tracing::warn!(why, pause_ms = pause.as_millis(), "the guard process is gone; starting another one");
+        tracing::warn!(why, pause_ms = pause.as_millis(), "the guard process is gone; restarting it");
         if !unguarded(&mut state, &acknowledged, Instant::now() + pause).await {
             return;
         }
@@ -67,12 +67,12 @@ impl GuardProcess {
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let pipe = child.stdin.take().ok_or_else(|| io::Error::other("it has no pipe"))?;
-        tracing::debug!(pid = child.id(), "the guard process runs");
+        let pipe = child.stdin.take().ok_or_else(|| io::Error::other("the guard process has no pipe"))?;
+        tracing::debug!(pid = child.id(), "the guard process is running");
         Ok(Self { child, pipe })
     }
 
-    /// Sends the guard all sessions, then each change. `Err` holds the reason why there is no guard any more.
+    /// Sends all sessions to the guard, then each change. `Err` contains the reason why the guard is gone.
     async fn serve(
         mut self,
         state: &mut watch::Receiver<GuardState>,
@@ -85,7 +85,7 @@ impl GuardProcess {
             match timeout(WRITE, self.pipe.write_all(lines.as_bytes())).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    return Err(self.dismiss(format!("its pipe cannot be written to: {error}")).await);
+                    return Err(self.dismiss(format!("writing to its pipe failed: {error}")).await);
                 }
                 Err(_) => return Err(self.dismiss("it does not read its pipe".to_owned()).await),
             }
@@ -93,12 +93,12 @@ impl GuardProcess {
             acknowledged.send_replace(now.revision);
             if now.closing {
                 drop(self.pipe);
-                // The guard ends the remaining sessions, which has a time limit of its own.
+                // The guard ends the remaining sessions and has a time limit for that.
                 let _ = self.child.wait().await;
                 return Ok(());
             }
             tokio::select! {
-                // The last sender is gone, so no further change can arrive. The pipe closes with this return.
+                // The last sender has been dropped, so no further change can arrive. Returning closes the pipe.
                 changed = state.changed() => if changed.is_err() { return Ok(()) },
                 status = self.child.wait() => {
                     return Err(status.map_or_else(|error| error.to_string(), |status| status.to_string()));
@@ -107,17 +107,17 @@ impl GuardProcess {
         }
     }
 
-    /// Kills a guard that is of no use. It must not see the pipe break, or it would end the logins.
+    /// Kills a useless guard. It must not see the pipe break, because it would then end the logins.
     async fn dismiss(mut self, why: String) -> String {
-        // The process may have ended already.
+        // The process may already have exited.
         let _ = self.child.start_kill();
         let _ = self.child.wait().await;
         why
     }
 }
 
-/// Waits for the next attempt to start a guard. Logins go on meanwhile; their announcements are acknowledged without a
-/// guard. Returns whether to make another attempt.
+/// Waits before the next attempt to start a guard. Meanwhile logins continue, and their announcements are acknowledged
+/// without a guard. Returns whether to make another attempt.
 async fn unguarded(
     state: &mut watch::Receiver<GuardState>,
     acknowledged: &watch::Sender<u64>,
@@ -161,9 +161,9 @@ mod tests {
         assert_eq!((crate::start_ticks(pid), *acknowledged.borrow()), (None, 0));
     }
 
-    /// No login waits for a guard that is not there. An announcement ends without an acknowledgement too, but later.
+    /// A login must not wait for a missing guard. An announcement also returns without an acknowledgement, but later.
     #[tokio::test]
-    async fn announcements_are_acknowledged_when_there_is_no_guard() {
+    async fn announcements_are_acknowledged_without_a_guard() {
         let (sender, mut state) = watch::channel(GuardState::default());
         let (acknowledge, mut acknowledged) = watch::channel(0);
         let never = Instant::now() + Duration::from_hours(1);
@@ -175,6 +175,6 @@ mod tests {
             timeout(Duration::from_secs(30), known).await.unwrap().unwrap();
         }
         sender.send_modify(GuardState::close);
-        assert!(!waits.await.unwrap(), "no other guard is started");
+        assert!(!waits.await.unwrap(), "no other guard may be started");
     }
 }

@@ -1,17 +1,17 @@
-//! The guard: a small process that ends the logins' processes after the daemon has ended for any reason.
+//! The guard: a small process that ends the login processes after the daemon has died for any reason.
 //!
-//! The guard holds the reading end of a pipe whose writing end only the daemon has. On the pipe the daemon reports its
-//! sessions and the process groups that lead them. When the pipe breaks, the guard ends the processes that it knows of
-//! ([`watch_over`]). The daemon's side is [`Guard`]: it starts the guard process, keeps it informed, and replaces it
-//! when it dies.
+//! The guard holds the reading end of a pipe whose only writing end belongs to the daemon. Through the pipe, the daemon
+//! reports its sessions and the processes that lead them. When the pipe breaks, the guard ends the processes it knows
+//! about ([`watch_over`]). The daemon's side is [`Guard`]: it starts the guard process, keeps it informed, and replaces
+//! it when it dies.
 //!
 //! ```text
 //!   begin SESSION                 a process with this mark may appear from now on
-//!   group SESSION PID START       the session's CLI: leader of group PID, started at START (`-`: not known)
-//!   end SESSION                   all of it is gone
+//!   group SESSION PID START       the session's CLI: leader of group PID, started at START (`-`: unknown)
+//!   end SESSION                   no process of the session is left
 //! ```
-//! Any other line is skipped. Sessions are announced before their CLI is started, so a daemon that is killed between
-//! fork and exec leaves nothing behind either: the mark is in the child's environment from its exec on.
+//! Any other line is skipped. Sessions are announced before their CLI is started, so even a daemon killed between fork
+//! and exec leaves nothing behind: the mark is in the child's environment from its exec on.
 
 mod keeper;
 mod notes;
@@ -31,22 +31,22 @@ pub use watch::watch_over;
 
 use notes::{GuardState, Leader, is_name};
 
-/// Longest wait for the guard to learn of a session. After it the CLI is started anyway.
+/// The maximum wait for the guard to acknowledge a session. After that, the CLI is started anyway.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// The command of the guard process. Its environment is empty and its standard input is the pipe.
+/// The command that starts the guard process. Its environment is empty and its standard input is the pipe.
 #[derive(Debug, Clone)]
 pub struct GuardCommand {
-    /// Absolute path of the program.
+    /// The absolute path of the program.
     pub program: PathBuf,
-    /// Name of the process (its `argv[0]`).
+    /// The process name (its `argv[0]`).
     pub name: OsString,
-    /// Arguments of the program. With them it must call [`watch_over`] and nothing else.
+    /// The program's arguments. When started with them, it must call [`watch_over`] and do nothing else.
     pub args: Vec<OsString>,
 }
 
-/// The daemon's handle on its guard process. Clones are cheap and share one guard. When the last clone is dropped, the
-/// guard ends the processes that it still knows of.
+/// The daemon's handle to its guard process. Cheap to clone; clones share one guard. When the last clone is dropped,
+/// the guard ends the processes it still knows about.
 #[derive(Clone, Debug)]
 pub struct Guard(Arc<Handle>);
 
@@ -61,9 +61,9 @@ struct Handle {
 }
 
 impl Guard {
-    /// Starts the guard process and waits until it runs, at most a second. `standing` are marks that it looks for at
-    /// the end besides those of the sessions. A guard that cannot be started is logged and retried; logins go on
-    /// without it.
+    /// Starts the guard process and waits until it is running, for at most a second. `standing` lists marks that it
+    /// looks for at the end in addition to those of the sessions. A guard that cannot be started is logged and retried;
+    /// meanwhile logins continue without it.
     pub async fn start(command: GuardCommand, standing: &[&str]) -> Self {
         let mut first = GuardState::default();
         for mark in standing {
@@ -75,12 +75,12 @@ impl Guard {
         let keeper = tasks.spawn(keeper::keep(command, changes, acknowledge)).abort_handle();
         tasks.close();
         if timeout(PATIENCE, acknowledged.changed()).await.is_err() {
-            tracing::warn!("the guard process did not start in time; it is retried");
+            tracing::warn!("the guard process did not start in time; retrying");
         }
         Self(Arc::new(Handle { state, acknowledged, tasks, keeper }))
     }
 
-    /// Announces to the guard a session whose CLI is about to be started. Waits until the guard knows of it, at most a
+    /// Announces a session whose CLI is about to be started. Waits until the guard has acknowledged it, for at most a
     /// second.
     pub(crate) async fn announce(&self, session: &str) {
         if !is_name(session) {
@@ -99,7 +99,7 @@ impl Guard {
         }
     }
 
-    /// Reports to the guard the process that leads a session.
+    /// Reports the process that leads a session to the guard.
     pub(crate) fn leads(&self, session: &str, pid: u32, start: Option<&str>) {
         let leader = Leader { pid, start: start.map(str::to_owned) };
         self.0.state.send_if_modified(|state| state.lead(session, leader));
@@ -110,12 +110,12 @@ impl Guard {
         self.0.state.send_if_modified(|state| state.end(session));
     }
 
-    /// Closes the pipe and waits for the guard's end, at most `patience`. The guard first ends the sessions that
-    /// remain.
+    /// Closes the pipe and waits for the guard to exit, for at most `patience`. The guard first ends the remaining
+    /// sessions.
     pub async fn close(&self, patience: Duration) {
         self.0.state.send_modify(GuardState::close);
         if timeout(patience, self.0.tasks.wait()).await.is_err() {
-            tracing::warn!("the guard process did not end in time");
+            tracing::warn!("the guard process did not exit in time");
             self.0.keeper.abort();
         }
     }
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn guard_reads_the_notes_and_ends_when_the_pipe_closes() {
+    async fn guard_reads_the_notes_and_exits_when_the_pipe_closes() {
         let home = tempfile::tempdir().unwrap();
         let heard = home.path().join("heard");
         let script = format!("exec cat > {}", heard.display());
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn announcement_and_close_end_when_the_guard_is_missing_or_stuck() {
+    async fn announcement_and_close_return_when_the_guard_is_missing_or_stuck() {
         for (program, args) in
             [("/nonexistent", &[][..]), ("/bin/sleep", &["20"][..]), ("/bin/false", &[][..])]
         {

@@ -1,14 +1,14 @@
-//! The state that the guard receives, for both sides of the pipe. The code has no side effects, uses bounded memory,
-//! and skips invalid input.
+//! The state sent to the guard, used by both sides of the pipe. The code has no side effects, uses bounded memory, and
+//! skips invalid input.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-/// Longest line. A longer line is skipped as a whole.
+/// The maximum line length. Longer lines are skipped completely.
 const LINE: usize = 512;
-/// Longest session id.
+/// The maximum length of a session id.
 const NAME: usize = 128;
-/// Most sessions that are remembered; a daemon cannot have as many.
+/// The maximum number of sessions stored. A daemon never has this many.
 const SESSIONS: usize = 4096;
 
 /// The process that leads a session.
@@ -18,18 +18,18 @@ pub(super) struct Leader {
     pub(super) start: Option<String>,
 }
 
-/// Sessions by id, each with its leader once it is known.
+/// Sessions by id, each with its leader if known.
 pub(super) type Sessions = BTreeMap<String, Option<Leader>>;
 
-/// Returns whether a session id can be sent: it must be visible ASCII only.
+/// Returns whether a session id can be sent: it must consist of visible ASCII only.
 pub(super) fn is_name(text: &str) -> bool {
     (1..=NAME).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// The state that the daemon wants its guard to have.
+/// The state that the guard should have.
 #[derive(Debug, Clone, Default)]
 pub(super) struct GuardState {
-    /// Revision of the state; it grows with every change.
+    /// The revision of the state. It increases with every change.
     pub(super) revision: u64,
     pub(super) sessions: Sessions,
     standing: BTreeSet<String>,
@@ -37,7 +37,7 @@ pub(super) struct GuardState {
 }
 
 impl GuardState {
-    /// Adds a mark that is looked for as long as the daemon runs.
+    /// Adds a mark to look for as long as the daemon runs.
     pub(super) fn stand(&mut self, mark: &str) {
         self.standing.insert(mark.to_owned());
         self.begin(mark);
@@ -62,7 +62,7 @@ impl GuardState {
         known
     }
 
-    /// Begins an orderly shutdown. The standing marks are removed, because they need no more watching.
+    /// Begins an orderly shutdown. The standing marks are removed because they no longer need watching.
     pub(super) fn close(&mut self) {
         for mark in std::mem::take(&mut self.standing) {
             self.sessions.remove(&mark);
@@ -72,7 +72,7 @@ impl GuardState {
     }
 }
 
-/// Returns the lines that lead from the state already sent to the current one.
+/// Returns the lines that turn the state already sent into the current one.
 pub(super) fn difference(sent: &Sessions, now: &Sessions) -> String {
     let mut lines = String::new();
     for session in sent.keys().filter(|session| !now.contains_key(*session)) {
@@ -92,18 +92,18 @@ pub(super) fn difference(sent: &Sessions, now: &Sessions) -> String {
     lines
 }
 
-/// The state that the guard has received so far.
+/// The state received by the guard so far.
 #[derive(Debug, Default)]
 pub(super) struct ReceivedSessions {
     pub(super) sessions: Sessions,
     /// The unfinished line.
     line: Vec<u8>,
-    /// True if the unfinished line is longer than any valid line.
+    /// True if the unfinished line exceeds the maximum length.
     overlong: bool,
 }
 
 impl ReceivedSessions {
-    /// Takes received bytes, in pieces of any size.
+    /// Processes received bytes, in pieces of any size.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (text, whole) = match piece.split_last() {
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_read_back_as_they_were_written() {
+    fn notes_survive_a_round_trip() {
         let mut state = GuardState::default();
         state.stand("probe");
         let mut known = ReceivedSessions::default();
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn notes_skip_lines_that_cannot_be_read() {
+    fn notes_skip_invalid_lines() {
         let check = |text: &str| assert_eq!(received(text), Sessions::new(), "{text:?}");
         check("begin a");
         check("begin\nbegin \nend a\ngroup a 7 1\nBEGIN a\n\n\0\n");
         check(&format!("begin {}\n", "x".repeat(NAME + 1)));
         check(&format!("{}\n", "begin ".repeat(LINE)));
         check("begin a\u{e9}\nbegin a\tb\n");
-        // A group line that cannot be read leaves the session as it was.
+        // An invalid group line leaves the session unchanged.
         let kept = received("begin a\ngroup a x 1\ngroup a -7 1\ngroup a 7\ngroup a 99999999999 1\n");
         assert_eq!(kept, Sessions::from([("a".to_owned(), None)]));
         let kept = received("nonsense\nbegin a\ngroup a 7 1\n\u{7f}\n");
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_keep_bounded_memory_when_input_floods() {
+    fn notes_use_bounded_memory_when_input_floods() {
         let mut received = ReceivedSessions::default();
         for number in 0..2 * SESSIONS {
             received.feed(format!("begin {number}\n").as_bytes());
@@ -219,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn notes_read_the_same_when_they_come_in_pieces(lines in "((begin|group|end) [ab]( [0-9]{1,2}){0,2}\n){0,8}", cut in 0..100usize) {
+        fn notes_read_the_same_when_split_into_pieces(lines in "((begin|group|end) [ab]( [0-9]{1,2}){0,2}\n){0,8}", cut in 0..100usize) {
             let cut = cut.min(lines.len());
             let mut pieces = ReceivedSessions::default();
             pieces.feed(&lines.as_bytes()[..cut]);

@@ -1,4 +1,4 @@
-//! The guard process itself: it reads until the pipe breaks, and then ends the processes that it knows of.
+//! The guard process itself: it reads until the pipe breaks, then ends the processes it knows about.
 
 use std::io::{ErrorKind, Read};
 use std::thread::sleep;
@@ -10,21 +10,21 @@ use super::notes::{Leader, ReceivedSessions, Sessions};
 use crate::process::inspect::{available, child_pid, families};
 use crate::process::tree::{LOOK, ask, exists, is_ours, kill, kill_each, sweep};
 
-/// Time between asking the groups to end and killing them.
+/// The time between SIGTERM and SIGKILL for the groups.
 const GRACE: Duration = Duration::from_millis(500);
-/// Time without any marked process after which the work counts as done. A process that was forked in the daemon's last
+/// The time without any marked process after which the work is considered done. A process forked in the daemon's last
 /// moment shows its mark only after its exec.
 const QUIET: Duration = Duration::from_millis(500);
-/// Pause between two searches for marked processes.
+/// The pause between searches for marked processes.
 const AGAIN: Duration = Duration::from_millis(100);
-/// Longest time that the whole work may take.
+/// The maximum duration of the whole cleanup.
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Reads the daemon's reports until `pipe` ends, then ends every session that was announced and has not ended. It sends
-/// TERM to its process group, KILL after half a second, and KILL to every process that descends from it or carries its
-/// mark. Returns when none of them is left, after 30 seconds at the latest. Blocks.
+/// Reads the daemon's reports until `pipe` ends, then ends every session that was announced and has not ended: it sends
+/// SIGTERM to the session's process group, SIGKILL half a second later, and SIGKILL to every process that descends from
+/// it or carries its mark. Returns when none of them is left, after 30 seconds at the latest. Blocks.
 ///
-/// The caller ensures that signals for the daemon's group or terminal do not end this process.
+/// The caller must ensure that signals sent to the daemon's group or terminal do not kill this process.
 pub fn watch_over(mut pipe: impl Read) {
     let mut received = ReceivedSessions::default();
     let mut bytes = [0; 4096];
@@ -33,7 +33,7 @@ pub fn watch_over(mut pipe: impl Read) {
             Ok(0) => break,
             Ok(count) => received.feed(&bytes[..count]),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // A pipe that cannot be read is treated like one that has ended.
+            // A pipe that cannot be read is treated as closed.
             Err(_) => break,
         }
     }
@@ -58,7 +58,7 @@ fn end_all(sessions: &Sessions) {
         sleep(LOOK);
     }
     let stubborn = left();
-    // A process that received TERM may have started others before its end.
+    // A process that received SIGTERM may have started others before it exited.
     family.extend(families(&stubborn));
     stubborn.into_iter().for_each(kill);
     kill_each(&family);
@@ -73,9 +73,9 @@ fn end_all(sessions: &Sessions) {
     }
 }
 
-/// Returns the group if it is provably the one that the daemon meant: its leader exists and has the expected start
-/// time. Where the system has no start times, the daemon's report is trusted. Where it has them, a group whose leader
-/// is gone is left to the search for its members' marks.
+/// Returns the group if it is provably the one that the daemon reported: its leader exists and has the expected start
+/// time. On systems without start times, the daemon's report is trusted. Elsewhere, a group whose leader is gone is
+/// left to the search for its members' marks.
 fn provable(leader: &Leader) -> Option<(Pid, &Leader)> {
     let group = child_pid(leader.pid).filter(|group| *group != rustix::process::getpgrp())?;
     let proven = match &leader.start {

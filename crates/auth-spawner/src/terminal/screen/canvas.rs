@@ -1,13 +1,13 @@
-//! The rows of a screen, its cursor, and the record of what has been read of it.
+//! The rows of a screen, its cursor, and a record of what has already been read.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::terminal::row::{Line, Row};
 
-/// Most rows of a screen, whatever the registry requests.
+/// The maximum number of rows on a screen, whatever the registry requests.
 const ROWS: u16 = 500;
-/// Most answers that wait to be taken. A program that asks faster does not read them.
+/// The maximum number of pending replies. A program that sends queries faster is not reading the replies.
 const REPLIES: usize = 16;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,20 +16,20 @@ pub(super) struct Position {
     pub(super) column: usize,
 }
 
-/// A row, and the record of what has been read of it.
+/// A row, and a record of what has already been read of it.
 #[derive(Debug, Default)]
 pub(super) struct Track {
     row: Row,
     /// True if the row has changed since it was read.
     fresh: bool,
-    /// First column to read. The text before it is from before an answer was given, and is not read again.
+    /// The first column to read. Text before it was written before an answer was given, and is not read again.
     from: usize,
-    /// Hash of the text that was read last.
+    /// A hash of the text that was last read.
     pub(super) shown: Option<u64>,
 }
 
 impl Track {
-    /// Returns the row for writing from this column on.
+    /// Returns the row for writing from this column onwards.
     pub(super) fn edit(&mut self, column: usize) -> &mut Row {
         self.fresh = true;
         if column < self.from {
@@ -70,16 +70,16 @@ pub(super) struct Canvas {
     columns: usize,
     pub(super) limit: usize,
     pub(super) rows: VecDeque<Track>,
-    /// The main screen, while the alternate one is shown.
+    /// The main screen, while the alternate screen is shown.
     pub(super) main: Option<(VecDeque<Track>, Position)>,
     pub(super) cursor: Position,
     pub(super) saved: Position,
-    /// First and last row of the scrolling region.
+    /// The first and last row of the scrolling region.
     pub(super) margins: (usize, usize),
     pub(super) link: Option<String>,
     pub(super) touched: bool,
     replies: VecDeque<String>,
-    /// Buffer kept from row to row to reuse its memory.
+    /// A buffer reused for each row.
     pub(super) line: Line,
 }
 
@@ -144,7 +144,7 @@ impl Canvas {
     }
 
     pub(super) fn go(&mut self, row: usize, column: usize) {
-        // Only text reaches beyond the last column.
+        // Only text can extend beyond the last column.
         let farthest = (self.columns - 1).max(self.cursor.column);
         self.cursor = Position { row: row.min(self.bottom()), column: column.min(farthest) };
     }

@@ -1,24 +1,25 @@
-//! Reads the screen of a terminal from its bytes, in bounded memory.
+//! Reads the screen of a terminal from its byte stream, in bounded memory.
 //!
-//! A program on a terminal places words by cursor moves and overwrites what it has drawn. Its stream is therefore no
-//! text; only the screen is. This model has only what is needed to read the screen: rows of characters with their
-//! hyperlinks, the cursor, scrolling, and the alternate screen. Colours, modes and titles are left out.
+//! A program on a terminal positions words with cursor moves and overwrites what it has drawn. Its stream is therefore
+//! not readable as text; only the screen is. This model contains only what is needed to read the screen: rows of
+//! characters with their hyperlinks, the cursor, scrolling, and the alternate screen. Colours, modes and titles are
+//! omitted.
 //!
-//! **No row wraps.** The terminal is 1000 columns wide, and a row may be longer than that. A wrapped address would be
-//! two rows of which neither is an address, and the model could not tell where a program has wrapped it. Rows are
-//! stored only as far as they are written, so width costs nothing.
+//! **Rows never wrap.** The terminal is 1000 columns wide, and a row may be even longer. A wrapped URL would become two
+//! rows, neither of which is a URL, and the model could not tell where a program wrapped it. Rows are stored only as
+//! far as they are written, so width costs nothing.
 //!
 //! **Reading order.** The result is the same [`Line`] that a pipe gives.
-//! - A new row is a whole line as soon as a line feed leaves it. A program that only prints is thus read as fast as on
-//!   a pipe.
-//! - All other changed rows wait until the screen is still ([`Screen::settle`]): rows drawn by cursor moves, and rows
-//!   drawn again, whose halves may arrive in any order. The reader must limit this wait, because a spinner is never
-//!   still. The cursor's own row is not among them, because it may be half drawn wherever the stream was cut.
+//! - A new row is a complete line as soon as a line feed leaves it. A program that only prints is therefore read as
+//!   quickly as on a pipe.
+//! - All other changed rows wait until the screen is still ([`Screen::settle`]): rows drawn with cursor moves, and
+//!   redrawn rows, whose parts may arrive in any order. The reader must limit this wait, because a spinner is never
+//!   still. The cursor's own row is excluded, because the stream may have been split while it was being drawn.
 //! - A row that is about to be lost (scrolled off, cleared with its screen, left with the alternate screen) is read
-//!   before. A row that is erased alone is not: it is being drawn again.
-//! - A row whose text is the same as at its last reading is not read again, however often it is drawn.
-//! - At the end of the stream everything unread is read.
-//! - The cursor's row is the unfinished line, which may hold a prompt: [`Screen::partial`].
+//!   first. A row that is erased individually is not: it is being redrawn.
+//! - A row whose text is the same as when it was last read is not read again, however often it is drawn.
+//! - At the end of the stream, everything unread is read.
+//! - The cursor's row is the unfinished line, which may contain a prompt: [`Screen::partial`].
 
 mod canvas;
 mod page;
@@ -31,24 +32,24 @@ use page::Drawing;
 use crate::terminal::decoder::Decoder;
 use crate::terminal::row::Line;
 
-/// A reader of the stream of one terminal. It keeps its state when the stream is cut at any place.
+/// A reader for the byte stream of one terminal. It keeps its state wherever the stream is split.
 pub(crate) struct Screen {
     decoder: Decoder,
     canvas: Canvas,
 }
 
 impl Screen {
-    /// Creates a screen. `limit` is the most characters kept of one row.
+    /// Creates a screen. `limit` is the maximum number of characters per row.
     pub(crate) fn new(columns: u16, rows: u16, limit: usize) -> Self {
         Self { decoder: Decoder::default(), canvas: Canvas::new(columns, rows, limit) }
     }
 
-    /// Takes a chunk and passes every row that it finishes to `done`. Empty rows are left out.
+    /// Processes a chunk and passes every completed row to `done`. Empty rows are omitted.
     pub(crate) fn feed(&mut self, chunk: &[u8], done: &mut dyn FnMut(&Line)) {
         self.decoder.feed(&mut Drawing { canvas: &mut self.canvas, done }, chunk);
     }
 
-    /// Reads the changed rows, from the top to the bottom, but not the cursor's row.
+    /// Reads the changed rows from top to bottom, except the cursor's row.
     pub(crate) fn settle(&mut self, done: &mut dyn FnMut(&Line)) {
         self.canvas.read_all(false, done);
     }
@@ -58,12 +59,12 @@ impl Screen {
         self.canvas.read_all(true, done);
     }
 
-    /// Returns the cursor's row, if it has changed since it was read and is not empty.
+    /// Returns the cursor's row if it is not empty and has changed since it was read.
     pub(crate) fn partial(&self) -> Option<Line> {
         self.canvas.partial()
     }
 
-    /// Returns whether any change has not been read.
+    /// Returns whether there are unread changes.
     pub(crate) fn has_unread(&self) -> bool {
         self.canvas.has_unread()
     }
@@ -73,13 +74,13 @@ impl Screen {
         self.canvas.take_touched()
     }
 
-    /// Makes the text that follows in the cursor's row a line of its own. The cursor stays, because the program knows
-    /// its position.
+    /// Makes any text that follows in the cursor's row a separate line. The cursor stays, because the program knows its
+    /// position.
     pub(crate) fn break_line(&mut self) {
         self.canvas.break_line();
     }
 
-    /// Takes the next answer to a question that the program has asked its terminal.
+    /// Takes the next reply to a query that the program has sent to its terminal.
     pub(crate) fn reply(&mut self) -> Option<String> {
         self.canvas.reply()
     }

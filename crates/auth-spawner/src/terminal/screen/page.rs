@@ -6,14 +6,14 @@ use super::canvas::{Canvas, Position, Track};
 use crate::terminal::decoder::{Page, number};
 use crate::terminal::row::{Line, Row};
 
-/// A canvas while it is drawn on.
+/// A canvas while it is being drawn on.
 pub(super) struct Drawing<'a> {
     pub(super) canvas: &'a mut Canvas,
     pub(super) done: &'a mut dyn FnMut(&Line),
 }
 
 impl Drawing<'_> {
-    /// Returns the cursor's row for writing from the cursor on.
+    /// Returns the cursor's row for writing from the cursor onwards.
     fn track(&mut self) -> &mut Track {
         self.canvas.touched = true;
         &mut self.canvas.rows[self.canvas.cursor.row]
@@ -67,7 +67,7 @@ impl Drawing<'_> {
         self.shift(self.canvas.margins.1, top, count);
     }
 
-    /// Removes rows from one place and inserts empty ones at the other.
+    /// Removes rows at one position and inserts empty ones at the other.
     fn shift(&mut self, from: usize, to: usize, count: usize) {
         for _ in 0..count.min(from.abs_diff(to) + 1) {
             self.read(from);
@@ -83,7 +83,7 @@ impl Drawing<'_> {
         let (others, own) = match how {
             0 => (row + 1..self.canvas.rows.len(), (column, usize::MAX)),
             1 => (0..row, (0, column + 1)),
-            // Rows that have scrolled off are not kept.
+            // Rows that have scrolled off are not stored.
             3 => return,
             _ => (0..self.canvas.rows.len(), (0, usize::MAX)),
         };
@@ -188,7 +188,7 @@ impl Page for Drawing<'_> {
         let Position { row, column } = self.canvas.cursor;
         match (private, action) {
             (b'?', _) => self.private(action, params),
-            // Device attributes of a VT102, a smaller terminal than any program needs.
+            // Device attributes of a VT102, which is a simpler terminal than any program needs.
             (b'>', 'c') if first == 0 => self.canvas.answer("\x1b[>0;1;1c".to_owned()),
             (0, 'c') if first == 0 => self.canvas.answer("\x1b[?6c".to_owned()),
             (0, 'n') if first == 5 => self.canvas.answer("\x1b[0n".to_owned()),

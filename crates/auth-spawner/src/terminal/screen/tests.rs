@@ -8,7 +8,7 @@ use crate::terminal::decoder::hidden;
 
 const LIMIT: usize = 8192;
 
-/// Returns all lines read from chunks, with a still screen between them.
+/// Returns all lines read from the chunks. The screen is still between chunks.
 fn lines(screen: &mut Screen, chunks: &[&[u8]]) -> Vec<Line> {
     let mut seen = Vec::new();
     for (position, chunk) in chunks.iter().enumerate() {
@@ -20,7 +20,7 @@ fn lines(screen: &mut Screen, chunks: &[&[u8]]) -> Vec<Line> {
     seen
 }
 
-/// Returns the lines read at once, and the lines read at the end.
+/// Returns the lines read immediately, and the lines read at the end.
 fn read(columns: u16, rows: u16, chunks: &[&[u8]]) -> (Vec<String>, Vec<String>) {
     let mut screen = Screen::new(columns, rows, LIMIT);
     let text = |line: Line| line.text;
@@ -39,16 +39,16 @@ fn screen_reads_rows_as_displayed() {
     check("one\r\ntwo\r\n\r\nthree", &["one", "two"], &["three"]);
     check("real\rfake\r\n", &["fake"], &[]);
     check("spin |\r\x1b[Kdone\r\n", &["done"], &[]);
-    // Words placed by columns, and by moves to the right.
+    // Words positioned by column, and by moving right.
     check("Welcome\x1b[9Gto\x1b[12GClaude\r\n", &["Welcome to Claude"], &[]);
     check("a\x1b[2Cb\r\n", &["a  b"], &[]);
     check("a\tb\r\n", &["a       b"], &[]);
-    // Rows drawn in any order.
+    // Rows drawn out of order.
     check("\x1b[3;1Hthird\x1b[1;1Hfirst\x1b[2;3Hsecond", &[], &["first", "  second", "third"]);
     check("a\x1b[1Bb\x1b[1Ac\x1b[2Ed\x1b[1Fe\x1b[4df", &[], &["a c", "eb", "d", " f"]);
-    // Saved and restored cursor.
+    // Saving and restoring the cursor.
     check("ab\x1b7\x1b[4;4Hx\x1b8cd\x1b[s\x1b[H.\x1b[ue", &[], &[".bcde", "   x"]);
-    // A redraw that leaves out unchanged text.
+    // A redraw that skips unchanged text.
     check("Claude max account\r\x1b[7Cpro\x1b[13Gc\r\n", &["Claude pro account"], &[]);
     // Erasing, inserting, deleting.
     check("hello\x1b[3D\x1b[K\r\n", &["he"], &[]);
@@ -58,22 +58,22 @@ fn screen_reads_rows_as_displayed() {
     check("hello\x1b[4D\x1b[2@\r\n", &["h  ello"], &[]);
     check("\x1b[2;1Hb\x1b[1;1Ha\x1b[2;1H\x1b[Lx", &[], &["a", "x", "b"]);
     check("\x1b[2;1Hb\x1b[3;1Hc\x1b[2;1H\x1b[M", &["b"], &["c"]);
-    // Rows that are lost with their screen have been read before.
+    // Rows are read before they are lost with their screen.
     check("\x1b[2;1Hlow\x1b[1;1Hup\x1b[2J\x1b[Hnew", &["up", "low"], &["new"]);
     check("\x1b[3;1Hlow\x1b[1;1Hup\x1b[Jnew", &["low"], &["upnew"]);
     check("old\x1b[?1049h\x1b[Hmenu\x1b[?1049l+", &["old", "menu"], &["old+"]);
-    // Scrolling: the first row is lost, the others move.
+    // Scrolling: the first row is lost and the others move up.
     check("1\r\n2\r\n3\r\n4\r\n5\r\n6", &["1", "2", "3", "4", "5"], &["6"]);
     check("\x1b[5;1Hlow\x1b[1;1Hup\x1b[S\x1b[4;5Hx", &["up"], &["low x"]);
     check("up\x1b[T\x1b[2;4Hx\x1b[H\x1bM.", &[], &[".", "up x"]);
     check("\x1b[2;4r\x1b[2;1Htop\x1b[4;1Hend\n\x1b[4;1Hx", &["end", "top"], &["x"]);
-    // No row wraps, and none is cut at the width of the terminal.
+    // Rows neither wrap nor are truncated at the width of the terminal.
     check(&format!("{}\r\n", "x".repeat(300)), &[&"x".repeat(300)], &[]);
     check("\x1b[999C.\x1b[999D,\r\n", &[&format!(",{}.", " ".repeat(78))], &[]);
-    // Characters of two columns and of none.
+    // Characters that are two columns wide, and zero-width characters.
     check("\u{4f60}\u{597d}\x1b[5Gx\x1b[2Gy\r\n", &["\u{20}y\u{597d}x"], &[]);
     check("e\u{301}\u{fe0f}x\x1b[3G!\r\n", &["ex!"], &[]);
-    // Sequences that are not text, and broken ones.
+    // Sequences that are not text, and malformed ones.
     check("\x1b]0;title\x07\x1b]52;c;c2VjcmV0\x07\x1bPq\x1b\\text\x1b[?25l\x1b(B\r\n", &["text"], &[]);
     check("a\u{202e}b\u{2066}c\u{9b}d\x7f\r\n", &["abcd"], &[]);
     check("\x1b[1;2<3mx\x1b[31y\r\n", &["x"], &[]);
@@ -85,7 +85,7 @@ fn to_owned(lines: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn screen_reads_drawn_rows_when_output_settles() {
+fn screen_reads_drawn_rows_once_output_settles() {
     let check = |chunks: &[&str], settled: &[&str], last: &[&str]| {
         let chunks: Vec<&[u8]> = chunks.iter().map(|chunk| chunk.as_bytes()).collect();
         let found = read(80, 5, &chunks);
@@ -93,26 +93,26 @@ fn screen_reads_drawn_rows_when_output_settles() {
     };
     // The cursor's row is not read.
     check(&["\x1b[2;1Hwhole\x1b[1;1Hha", "lf"], &["whole"], &["half"]);
-    // A row that was read is not read again when it is drawn again, or erased first.
+    // A row that has been read is not read again when it is redrawn, even if it is erased first.
     check(&["one\r\ntwo\r\n", "\x1b[2A\x1b[2Kone\r\n\x1b[2Ktwo\r\n", ""], &["one", "two"], &[]);
     check(&["one\r\ntwo\r\n", "\x1b[2A\x1b[2K\x1b[1Bspin", "\rtwo", ""], &["one", "two"], &["twon"]);
-    // Changed rows are read again, but not before they are finished.
+    // Changed rows are read again, but only once they are complete.
     check(&["one\r\ntwo\r\n", "\x1b[2Auno\r\n", ""], &["one", "two", "uno"], &[]);
     check(&["one\r\n", "\x1b[1A\x1b[2Ku\r\n\x1b[1A\x1b[1Cno\r\n", ""], &["one", "uno"], &[]);
 }
 
 #[test]
-fn screen_reports_cursor_row_as_unfinished_line() {
+fn screen_reports_the_cursor_row_as_an_unfinished_line() {
     let mut screen = Screen::new(80, 24, LIMIT);
     let text = |screen: &Screen| screen.partial().map(|line| line.text);
     lines(&mut screen, &[b"\x1b[5;1Hbox\x1b[3;1HPaste code > "]);
     assert_eq!((text(&screen).as_deref(), screen.touched()), (Some("Paste code >"), true));
-    assert!(!screen.touched(), "it has not changed since");
+    assert!(!screen.touched(), "the row must be unchanged");
     screen.break_line();
-    assert_eq!(text(&screen), None, "it was answered");
+    assert_eq!(text(&screen), None, "the prompt has been answered");
     lines(&mut screen, &[b"Bad code"]);
     assert_eq!(text(&screen).as_deref(), Some("Bad code"));
-    // The program's assumed cursor position still holds, and a row that it draws again is read again.
+    // The cursor is still where the program expects it, and a row that it redraws is read again.
     lines(&mut screen, &[b"\r\x1b[2Kagain > "]);
     assert_eq!(text(&screen).as_deref(), Some("again >"));
     assert_eq!(lines(&mut screen, &[b"\r\n"]), [Line { text: "again >".into(), links: Vec::new() }]);
@@ -126,7 +126,7 @@ fn hyperlink_is_attached_to_every_row_that_shows_it() {
     let bytes = b"\x1b]8;id=1;https://a.test/x;y\x07https://\r\n  a.test\x1b]8;;\x07/\r\nplain\r\n";
     let plain = Line { text: "plain".into(), links: Vec::new() };
     assert_eq!(lines(&mut screen, &[bytes]), [link("https://"), link("  a.test/"), plain]);
-    // A link is kept whole or not at all.
+    // A link is kept complete or dropped.
     let long = format!("\x1b]8;;https://a.test/{}\x07here\r\n", "x".repeat(LIMIT));
     assert_eq!(lines(&mut screen, &[long.as_bytes()])[0].links, Vec::<String>::new());
 }
@@ -141,11 +141,11 @@ fn screen_answers_terminal_queries_up_to_a_limit() {
     };
     check(b"\x1b[6n", &["\x1b[1;1R"]);
     check(b"ab\r\nc\x1b[6n\x1b[5n", &["\x1b[2;2R", "\x1b[0n"]);
-    // The way in which programs measure a terminal.
+    // This is how programs measure a terminal.
     check(b"\x1b[999;999H\x1b[6n", &["\x1b[24;80R"]);
     check(&[&[b'x'; 300][..], b"\x1b[6n"].concat(), &["\x1b[1;80R"]);
     check(b"\x1b[c\x1b[0c\x1b[>c", &["\x1b[?6c", "\x1b[?6c", "\x1b[>0;1;1c"]);
-    // Answers of other terminals are not questions.
+    // Answers from other terminals are not queries.
     check(b"\x1b[?6c\x1b[1;1R\x1b[0n\x1b]11;?\x07\x1b[>q\x1b[?u\x1b[?6n", &[]);
     let mut screen = Screen::new(80, 24, LIMIT);
     lines(&mut screen, &[&b"\x1b[6n".repeat(100_000)]);
@@ -153,7 +153,7 @@ fn screen_answers_terminal_queries_up_to_a_limit() {
 }
 
 #[test]
-fn screen_bounds_row_count_and_row_length() {
+fn screen_limits_row_count_and_row_length() {
     let mut screen = Screen::new(1000, u16::MAX, 10);
     for _ in 0..100 {
         lines(
@@ -171,7 +171,7 @@ fn screen_bounds_row_count_and_row_length() {
     assert!(last.len() <= 500 && last.iter().all(|length| *length <= 10), "{last:?}");
 }
 
-/// The recorded bytes of a terminal.
+/// The recorded bytes of a terminal session.
 fn recorded(name: &str) -> Vec<u8> {
     let path = format!("{}/tests/fixtures/{name}.events", env!("CARGO_MANIFEST_DIR"));
     let mut bytes = Vec::new();
@@ -180,7 +180,7 @@ fn recorded(name: &str) -> Vec<u8> {
         if stream != "tty" || text == "EOF" {
             continue;
         }
-        // Halves of a character were recorded as text.
+        // Partial characters were recorded as escaped text.
         let mut parts = text.split("\\x");
         bytes.extend_from_slice(parts.next().unwrap().as_bytes());
         for part in parts {
@@ -223,7 +223,7 @@ fn matcher() -> Matcher {
     Matcher::new(provider, &provider.recipe("login", None).unwrap())
 }
 
-/// Returns the meaning of the lines, each fact once.
+/// Returns the findings in the lines, each only once.
 fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Finding> {
     let mut heard = Vec::new();
     for seen in lines.iter().flat_map(|line| matcher.read(line, Completeness::Whole)) {
@@ -234,7 +234,7 @@ fn meaning(matcher: &mut Matcher, lines: &[Line]) -> Vec<Finding> {
     heard
 }
 
-/// Checks a recording that is read in one piece, cut at every byte, and cut at each place with the screen read in
+/// Checks a recording read in one piece, split at every byte, and split at each position with the screen read in
 /// between.
 fn check_recording(name: &str, columns: u16, rows: &[&str], expected: &[Finding]) {
     let bytes = recorded(name);
@@ -273,7 +273,7 @@ fn url(url: &str) -> Finding {
 const CLAUDE: &str = "https://claude.com/cai/oauth/authorize?code=true&client_id=9d1c250a-e61b-44d9-88ed-5944d1962f5e&response_type=code&redirect_uri=https%3A%2F%2Fplatform.claude.com%2Foauth%2Fcode%2Fcallback&scope=user%3Ainference&code_challenge=hw145voAI8rMVeoscBew0p5F4L56CtQbSDQTq_KrT0M&code_challenge_method=S256&state=oW2pBp5oe_aHzxXcN5YYTQfznkkbMW2x8kuY3IJTtgo";
 
 #[test]
-fn claude_setup_token_is_read_when_address_wraps_and_words_are_positioned() {
+fn claude_setup_token_is_read_with_wrapped_url_and_positioned_words() {
     let rows = [
         "Welcome to Claude Code v2.1.329",
         " This will guide you through long-lived (1-year) auth token setup for your",
@@ -287,9 +287,9 @@ fn claude_setup_token_is_read_when_address_wraps_and_words_are_positioned() {
     check_recording("claude-setup-token-pty", 80, &rows, &[url(CLAUDE), Finding::Prompt, Finding::Refused]);
 }
 
-/// Output on a wide terminal without hyperlinks.
+/// Output on a wide terminal, without hyperlinks.
 #[test]
-fn address_is_found_on_one_row_when_terminal_is_wide() {
+fn url_is_found_on_one_row_when_the_terminal_is_wide() {
     let mut screen = Screen::new(1000, 24, LIMIT);
     let bytes = format!("\x1b[3;1H\x1b[38;5;246m{CLAUDE}\x1b[39m\x1b[5;2HPaste\x1b[8Gcode");
     let seen = lines(&mut screen, &[bytes.as_bytes(), b""]);
@@ -297,7 +297,7 @@ fn address_is_found_on_one_row_when_terminal_is_wide() {
 }
 
 #[test]
-fn openclaw_address_is_found_once_when_repeated_in_a_box() {
+fn openclaw_url_is_found_once_when_repeated_in_a_box() {
     let address = "https://auth.openai.com/oauth/authorize?response_type=code&client_id=app_EMoamEEZ73f0CkXaXp7hrann&redirect_uri=http%3A%2F%2Flocalhost%3A1455%2Fauth%2Fcallback&scope=openid+profile+email+offline_access&code_challenge=CV4MDcgong8fOE2gnOSPPh0IzHuSIeu6O8y5pFThEAk&code_challenge_method=S256&state=3ea0d8286fd60487f3fe20273ca7c7fa&id_token_add_organizations=true&codex_cli_simplified_flow=true&originator=openclaw";
     let rows = [
         address,
@@ -310,7 +310,7 @@ fn openclaw_address_is_found_once_when_repeated_in_a_box() {
 }
 
 #[test]
-fn gemini_login_is_read_from_alternate_screen() {
+fn gemini_login_is_read_from_the_alternate_screen() {
     let address = "https://accounts.google.com/o/oauth2/v2/auth?redirect_uri=https%3A%2F%2Fcodeassist.google.com%2Fauthcode&access_type=offline&scope=https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fcloud-platform%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.email%20https%3A%2F%2Fwww.googleapis.com%2Fauth%2Fuserinfo.profile&code_challenge_method=S256&code_challenge=Hx8z3K7r5Nua7D2ma25OtFWcqgDPP2DAMp19VrScsRY&state=f700db9544c66691adfe2218e63dbe99ddf98e3895010d9e45f1d6e2edbc4a85&response_type=code&client_id=681255809395-oo8ft2oprdrnp9e3aqf6av3hmdib135j.apps.googleusercontent.com";
     let rows = [address, "Enter the authorization code: goodcode"];
     let expected = [url(address), Finding::Prompt, Finding::LoggedIn { email: None }];
@@ -325,7 +325,7 @@ fn copilot_login_on_a_terminal_prints_plain_lines() {
 
 proptest! {
     #[test]
-    fn screen_reads_same_lines_when_stream_is_split(bytes in stream(), cut in any::<prop::sample::Index>()) {
+    fn screen_reads_the_same_lines_when_the_stream_is_split(bytes in stream(), cut in any::<prop::sample::Index>()) {
         let cut = cut.index(bytes.len() + 1);
         let all = |chunks: &[&[u8]]| {
             let mut screen = Screen::new(20, 4, 40);
@@ -348,9 +348,9 @@ proptest! {
         }
     }
 
-    /// If no row is drawn by cursor moves, a screen gives the same lines as a pipe.
+    /// If no row is drawn with cursor moves, a screen gives the same lines as a pipe.
     #[test]
-    fn screen_gives_same_lines_as_pipe_when_text_is_plain(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
+    fn screen_gives_the_same_lines_as_a_pipe_when_text_is_plain(words in prop::collection::vec("[ -~\u{e9}]{0,30}", 0..40)) {
         let text = words.join("\r\n");
         let mut plain = Vec::new();
         let mut lines = crate::terminal::lines::Lines::new(LIMIT);

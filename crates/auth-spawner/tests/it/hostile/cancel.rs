@@ -1,4 +1,4 @@
-//! Cancellation at any moment of a login's first milliseconds.
+//! Cancellation at any point in the first milliseconds of a login.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use crate::harness::{LOGIN, NOW, PATIENCE, TERMINALS, World, marked};
 const ROUNDS: usize = 500;
 /// The number of concurrent logins, each in its own scope.
 const WORKERS: usize = 16;
-/// Shortest delay in milliseconds for which a login that ends without a cancellation may reach its end first.
+/// The shortest delay, in milliseconds, after which a login that exits on its own may end before the cancellation.
 const TO_THE_END: u64 = 40;
-/// The behaviour of a login, selected by its arguments. The first two end without a cancellation.
+/// The behaviour of a login, selected by its arguments. The first two end without being cancelled.
 const WAYS: [&str; 5] = ["ends", "succeeds", "hangs", "stubborn", "tree"];
 const SCRIPT: &str = "dir-var FAKE_HOME
 when status
@@ -39,7 +39,7 @@ spawn-grandchild b detach
 hang
 ";
 
-/// A pseudo-random sequence that is the same every time (`SplitMix64`).
+/// A deterministic pseudo-random sequence (`SplitMix64`).
 struct Numbers(u64);
 
 impl Numbers {
@@ -53,7 +53,7 @@ impl Numbers {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn login_ends_once_when_cancelled_within_fifty_milliseconds_of_the_start() {
+async fn login_ends_exactly_once_when_cancelled_soon_after_the_start() {
     let script = SCRIPT.replace("{login}", LOGIN);
     let world = limited(TERMINALS[0], &script, |limits| limits.term_grace = Duration::from_millis(50));
     let mut numbers = Numbers(0x5eed);
@@ -65,21 +65,21 @@ async fn login_ends_once_when_cancelled_within_fifty_milliseconds_of_the_start()
     let workers = plans.iter().enumerate().map(|(number, plan)| worker(&world, number, plan));
     let ended: Vec<Snapshot> = join_all(workers).await.into_iter().flatten().collect();
 
-    // A session's last event can follow the end that its callers see.
+    // A session's last event can arrive after callers have seen its end.
     world.spawner.shutdown(PATIENCE).await;
     assert_eq!(ended.len(), ROUNDS);
     let (moves, shown) = (tally(&world.ear.moves.lock().unwrap()), tally(&world.ear.shown.lock().unwrap()));
     for end in &ended {
         assert_eq!((moves.get(&end.id), shown.get(&end.id)), (Some(&1), Some(&1)), "{end:?}");
     }
-    // The race is a real one: both of its outcomes occur, on a machine of any speed.
+    // Both outcomes of the race must occur, on a machine of any speed.
     let states = |state| ended.iter().filter(|end| end.state == state).count();
     assert!(states(State::Cancelled) > ROUNDS / 2, "{}", states(State::Cancelled));
-    assert!(states(State::Cancelled) < ROUNDS, "every cancellation was in time");
+    assert!(states(State::Cancelled) < ROUNDS, "some logins must end before their cancellation");
     assert_eq!(marked(|session| session.starts_with(&format!("{}-", world.id))), Vec::<u32>::new());
 }
 
-/// Counts the reported ends of each session.
+/// Counts how often the end of each session was reported.
 fn tally(snapshots: &[Snapshot]) -> HashMap<String, usize> {
     let mut counts = HashMap::new();
     for snapshot in snapshots.iter().filter(|snapshot| snapshot.state.is_terminal()) {
@@ -93,7 +93,7 @@ async fn over(receiver: &mut watch::Receiver<Snapshot>) -> Snapshot {
     tokio::time::timeout(PATIENCE, over).await.unwrap().unwrap().clone()
 }
 
-/// Starts and cancels one login after the other in one scope.
+/// Starts and cancels logins one after another in one scope.
 async fn worker(world: &World, number: usize, plan: &[(usize, usize, u64)]) -> Vec<Snapshot> {
     let scope = format!("scope-{number}");
     let first = world.in_scope("", "login", &scope);

@@ -9,7 +9,7 @@ fn volume(megabytes: u64) -> u64 {
     megabytes * 1_000_000
 }
 
-/// Asserts that the course shows the address and then logs in.
+/// Asserts that the login shows the URL and then succeeds.
 async fn shows_the_address_and_succeeds(name: &'static str, noise: String) {
     let script = format!("{noise}\nout {URL}\nwrite auth.json {LOGIN}\nout Logged in\n");
     let course = Course::new(name, script, SUCCESS);
@@ -57,32 +57,32 @@ async fn login_succeeds_when_output_is_only_line_feeds() {
 }
 
 #[tokio::test]
-async fn login_succeeds_when_three_hundred_megabytes_precede_the_address() {
+async fn login_succeeds_when_three_hundred_megabytes_precede_the_url() {
     if !alone() {
         return;
     }
-    // Most of the output is one line. The rest is ordinary lines.
+    // Most of the output is a single line. The rest consists of ordinary lines.
     let words = "many words that say nothing at all ";
     let noise = format!("flood {} {words}\nflood {} {words}\\n\nout", volume(290), volume(10));
     shows_the_address_and_succeeds("three hundred megabytes of words", noise).await;
 }
 
 #[tokio::test]
-async fn login_succeeds_when_noise_of_every_kind_precedes_the_address() {
+async fn login_succeeds_when_every_kind_of_noise_precedes_the_url() {
     if !alone() {
         return;
     }
     let noise =
         "\\e[2K\\r\\e[36m|\\e[0m fetching \\xe2\\xa0\\x8b some of it\\x07\\nand\\x00 more \\e]0;title\\x07";
-    // The flood may end inside a sequence. CAN ends that sequence.
+    // The flood may end in the middle of an escape sequence. CAN ends that sequence.
     let noise = format!("flood {} {noise}\nraw \\x18\\n", volume(20));
     shows_the_address_and_succeeds("noise of every kind", noise).await;
 }
 
-/// Each address is new and has to be shown. The last one counts. The CLI logs in after it is shown, because the daemon
-/// may see the credential file before the last output.
+/// Each URL is new and must be shown, and the last one counts. The CLI logs in only after it has been shown, because
+/// otherwise the daemon might see the credential file before the last output.
 #[tokio::test]
-async fn login_shows_the_last_address_when_a_thousand_precede_it() {
+async fn login_shows_the_last_of_a_thousand_urls() {
     if !alone() {
         return;
     }
@@ -124,7 +124,7 @@ async fn login_succeeds_when_output_contains_invalid_text() {
     }
 }
 
-/// The openings of an operating system command and of the related sequences.
+/// The openings of an operating system command and related sequences.
 const OPENINGS: [(&str, &str); 5] = [
     ("a title", "\\e]0;"),
     ("a link", "\\e]8;;https://login.example.test/"),
@@ -140,7 +140,7 @@ async fn login_succeeds_when_an_escape_sequence_never_ends() {
     }
     let courses = OPENINGS.map(|(name, opening)| {
         let filling = if name == "a control sequence" { "1;" } else { "x" };
-        // The title is the sequence that real terminals know best, so it has the full size.
+        // The title is the sequence that real terminals see most often, so it gets the full size.
         let megabytes = if name == "a title" { 100 } else { 10 };
         let noise = format!("raw {opening}\nflood {} {filling}\n", volume(megabytes));
         Course::new(name, format!("{noise}write auth.json {LOGIN}\n"), SUCCESS)
@@ -152,7 +152,7 @@ async fn login_succeeds_when_an_escape_sequence_never_ends() {
 }
 
 #[tokio::test]
-async fn address_is_read_when_it_follows_the_end_of_a_long_escape_sequence() {
+async fn url_is_read_after_the_end_of_a_long_escape_sequence() {
     for (name, opening) in &OPENINGS[..4] {
         for (what, end) in [("CAN", "\\x18"), ("SUB", "\\x1a"), ("BEL", "\\x07"), ("ST", "\\e\\\\")] {
             // Only an operating system command ends with BEL.

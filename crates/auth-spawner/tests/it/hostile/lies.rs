@@ -1,4 +1,4 @@
-//! CLIs whose output differs from what they have done.
+//! CLIs whose output does not match what they have done.
 
 use auth_spawner::{Credential, State};
 use futures_util::future::join_all;
@@ -16,34 +16,37 @@ const STALE: &str =
 const NAMELESS: &str = r#"{"access_token":"at-{now_us}","refresh_token":"rt"}"#;
 
 #[tokio::test]
-async fn login_succeeds_only_when_session_wrote_a_usable_credential() {
+async fn login_succeeds_only_when_the_session_wrote_a_usable_credential() {
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let none = |name, script: &str| Course::new(name, script, NOT_AUTHENTICATED);
     let courses = [
         none("exits 0 without a login", "exit 0\n"),
-        none("says nothing at all and exits 0", ""),
-        none("says logged in and is not", "out Logged in\nexit 0\n"),
-        none("says logged in as a person and is not", "out Logged in as eve@example.test\nexit 0\n"),
+        none("prints nothing and exits 0", ""),
+        none("falsely reports a login", "out Logged in\nexit 0\n"),
+        none("falsely reports a login with a name", "out Logged in as eve@example.test\nexit 0\n"),
         none("writes {}", "write auth.json {}\nout Logged in\nexit 0\n"),
-        none("writes nothing into its file", "write auth.json \nout Logged in\nexit 0\n"),
+        none("writes an empty file", "write auth.json \nout Logged in\nexit 0\n"),
         none("writes half of its file", "write auth.json {\"access_token\":\"at\nout Logged in\nexit 0\n"),
-        none("writes another kind of value", "write auth.json [\"access_token\"]\nexit 0\n"),
-        none("writes a token that is empty", "write auth.json {\"access_token\":\"\"}\nexit 0\n"),
-        none("writes a token that is no text", "write auth.json {\"access_token\":true}\nexit 0\n"),
+        none("writes an array instead of an object", "write auth.json [\"access_token\"]\nexit 0\n"),
+        none("writes an empty token", "write auth.json {\"access_token\":\"\"}\nexit 0\n"),
+        none("writes a token that is not a string", "write auth.json {\"access_token\":true}\nexit 0\n"),
         none("writes to another file", &format!("write other.json {LOGIN}\nout Logged in\nexit 0\n")),
-        none("writes a login that has ended", &format!("write auth.json {ENDED}\nout Logged in\nexit 0\n")),
+        none("writes an expired login", &format!("write auth.json {ENDED}\nout Logged in\nexit 0\n")),
         none(
             "writes its login after the grace",
             &format!("later 20000 write auth.json {LOGIN}\nout Logged in\nexit 0\n"),
         ),
         good("writes a login that can be renewed", format!("write auth.json {STALE}\nexit 0\n")),
         good("exits 1 after a good login", format!("write auth.json {LOGIN}\nexit 1\n")),
-        good("writes its login after its end", format!("later 300 write auth.json {LOGIN}\nexit 0\n")),
+        good("writes its login after exiting", format!("later 300 write auth.json {LOGIN}\nexit 0\n")),
         good(
-            "says that it failed and has not",
+            "falsely reports a failure",
             format!("write auth.json {LOGIN}\nerr error: login failed\nexit 3\n"),
         ),
-        Course { before: Some(OLD), ..none("says logged in over an old login", "out Logged in\nexit 0\n") },
+        Course {
+            before: Some(OLD),
+            ..none("falsely reports a login over an old one", "out Logged in\nexit 0\n")
+        },
         Course {
             before: Some(OLD),
             ..Course::new(
@@ -58,11 +61,11 @@ async fn login_succeeds_only_when_session_wrote_a_usable_credential() {
         },
         Course {
             deadline: 1500,
-            ..Course::new("says logged in, is not, and lives", "out Logged in\nhang\n", EXPIRED)
+            ..Course::new("falsely reports a login and keeps running", "out Logged in\nhang\n", EXPIRED)
         },
         Course {
             deadline: 1500,
-            ..Course::new("writes {} and lives", "write auth.json {}\nhang\n", EXPIRED)
+            ..Course::new("writes {} and keeps running", "write auth.json {}\nhang\n", EXPIRED)
         },
     ];
     run_all(&courses, |course, world, end| {
@@ -77,28 +80,28 @@ async fn login_succeeds_only_when_session_wrote_a_usable_credential() {
     .await;
 }
 
-/// The file proves the identity of the user. The CLI's output is used only if the file names no user.
+/// The file determines the account. The CLI's output is used only if the file names no account.
 #[tokio::test]
-async fn login_email_comes_from_credential_file_before_output() {
+async fn login_email_comes_from_the_credential_file_rather_than_the_output() {
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let long = "e".repeat(400);
     let courses = [
         good(
-            "another person's name",
+            "a different user's name",
             format!("write auth.json {LOGIN}\nout Logged in as eve@example.test\n"),
         ),
         good(
-            "a name only in its words",
+            "a name only in its output",
             format!("write auth.json {NAMELESS}\nout Logged in as ada@example.test\n"),
         ),
         good("no name at all", format!("write auth.json {NAMELESS}\nout Logged in\n")),
         good(
-            "a name that is none",
+            "an overlong name",
             format!("write auth.json {NAMELESS}\nout Logged in as {long}@example.test\n"),
         ),
     ];
     run_all(&courses, |course, world, end| {
-        let email = ["another person's name", "a name only in its words"]
+        let email = ["a different user's name", "a name only in its output"]
             .contains(&course.name)
             .then(|| "ada@example.test".to_owned());
         assert_eq!(end.email, email, "{} on {:?}", course.name, world.terminal);
@@ -110,8 +113,8 @@ async fn login_email_comes_from_credential_file_before_output() {
 }
 
 #[tokio::test]
-async fn login_waits_until_credential_file_is_complete() {
-    // While half of the file is there, another process prints the success message, and the file is checked.
+async fn login_waits_until_the_credential_file_is_complete() {
+    // While only half of the file exists, another process prints the success message, and the file is checked.
     let endings = [("ends", ""), ("lives", "hang\n")];
     let runs = endings.into_iter().flat_map(|ending| TERMINALS.map(|terminal| (ending, terminal)));
     let runs = runs.map(async |((name, rest), terminal)| {

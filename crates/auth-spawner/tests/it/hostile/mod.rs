@@ -1,5 +1,5 @@
-//! CLIs that misbehave. Each course has one named ending on a pipe and on a terminal, costs no memory, leaves no
-//! process behind, and releases its slot.
+//! Misbehaving CLIs. Each scenario must end in one specific way, on a pipe and on a terminal, without using much
+//! memory, leaving a process behind, or keeping its slot.
 
 mod cancel;
 mod floods;
@@ -21,10 +21,10 @@ use crate::harness::{NOW, Options, PATIENCE, TERMINALS, World, resident};
 const YES: &str = "when status\nexit 0\nwhen *\n";
 const URL: &str =
     "https://login.example.test/authorize?redirect_uri=https%3A%2F%2Flogin.example.test%2Fcb&state=S1";
-/// Largest growth of the memory of a test process, in KiB. Most of the courses produce a multiple of it.
+/// The maximum growth of a test process's memory, in KiB. Most scenarios produce several times as much output.
 const MARGIN: u64 = 16 * 1024;
 
-/// The end of a login.
+/// The expected end of a login.
 type Ending = (State, Option<(FailureKind, Option<i32>)>);
 
 const SUCCESS: Ending = (State::Success, None);
@@ -42,7 +42,7 @@ struct Course {
     script: String,
     /// The content of the credential file before the login.
     before: Option<&'static str>,
-    /// Milliseconds until the deadline.
+    /// The time until the deadline, in milliseconds.
     deadline: i64,
     ending: Ending,
 }
@@ -64,7 +64,7 @@ impl Course {
     }
 }
 
-/// Runs every course on a pipe and on a terminal, all at once, and gives their worlds and ends to `look`.
+/// Runs every scenario on a pipe and on a terminal, all concurrently, and passes their results to `look`.
 async fn run_all(courses: &[Course], look: impl Fn(&Course, &World, &Snapshot)) {
     let each = courses.iter().flat_map(|course| TERMINALS.map(|terminal| (course, terminal)));
     let runs = each.map(async |(course, terminal)| {
@@ -75,7 +75,8 @@ async fn run_all(courses: &[Course], look: impl Fn(&Course, &World, &Snapshot)) 
     join_all(runs).await;
 }
 
-/// Asserts that the login ends as named, that no process of it is left, and that the next one for its scope can start.
+/// Asserts that the login ends as expected, that none of its processes is left, and that another login for its scope
+/// can start.
 async fn ends(world: &World, name: &str, ending: Ending) -> Snapshot {
     let end = world.until_within(PATIENCE * 4, name, |snapshot| snapshot.state.is_terminal()).await;
     let failure = end.failure.as_ref().map(|failure| (failure.kind, failure.exit_code));
@@ -86,30 +87,27 @@ async fn ends(world: &World, name: &str, ending: Ending) -> Snapshot {
     let counts = (told(&world.ear.moves.lock().unwrap()), told(&world.ear.shown.lock().unwrap()));
     assert_eq!(counts, (1, 1), "{name} on {:?}", world.terminal);
     assert_eq!(world.ear.logins.lock().unwrap().len(), usize::from(ending == SUCCESS), "{name}");
-    // A CLI may run for a moment after its success.
+    // A CLI may keep running for a moment after it has succeeded.
     world.spawner.settled(&world.provider, "login", "bundle-1").await;
     world.assert_no_process_left();
     world.assert_scope_is_free().await;
     end
 }
 
-/// Cancels the login and asserts that this ends it.
+/// Cancels the login and asserts that it ends as a result.
 async fn cancelled(world: &World, name: &str) -> Snapshot {
     assert_eq!(world.spawner.cancel(&world.id).await, Ok(()), "{name} on {:?}", world.terminal);
     ends(world, name, CANCELLED).await
 }
 
-/// Returns whether this process runs one test at a time, which a measurement of its memory needs. If it does not, the
-/// calling test is run in a process of its own, and has passed when this returns.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the only way to tell the same program that it is the one of its own"
-)]
+/// Returns whether this process runs only one test at a time, which measuring its memory requires. Otherwise, the
+/// calling test is run in a separate process, and has passed when this function returns.
+#[expect(clippy::disallowed_methods, reason = "the only way to tell this program that it is running alone")]
 fn alone() -> bool {
     const ALONE: &str = "SRVD_TEST_ALONE";
     let thread = std::thread::current();
     let test = thread.name().unwrap();
-    // The harness runs tests on the main thread when it runs them one after the other.
+    // The harness runs tests on the main thread if it runs them one after another.
     if test == "main" || std::env::var_os(ALONE).is_some() {
         return true;
     }
@@ -124,7 +122,7 @@ fn alone() -> bool {
     false
 }
 
-/// Does the work, and asserts that this process does not grow meanwhile.
+/// Does the work, and asserts that the memory of this process does not grow meanwhile.
 async fn within_memory<T>(work: impl Future<Output = T>) -> T {
     let before = resident();
     let mut look = interval(Duration::from_millis(20));
@@ -143,7 +141,7 @@ async fn within_memory<T>(work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Creates a home with other limits than usual.
+/// Creates a home with unusual limits.
 fn limited(terminal: Terminal, script: &str, change: impl FnOnce(&mut SpawnLimits)) -> World {
     let mut options = Options::on(terminal);
     change(&mut options.limits);

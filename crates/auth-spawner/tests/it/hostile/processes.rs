@@ -1,4 +1,4 @@
-//! Child processes that do not end, or that cannot be found.
+//! Child processes that do not exit, or that are hard to find.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::harness::{LOGIN, PATIENCE, TERMINALS, World, marked, runs};
 const STUBBORN: &str = "ignore TERM\nignore INT\nignore HUP\n";
 
 #[tokio::test]
-async fn login_ends_every_process_when_the_cli_hangs_or_leaves_some_behind() {
+async fn login_ends_every_process_of_a_cli_that_hangs_or_leaves_some_behind() {
     let expires = |name, script: &str| Course { deadline: 1000, ..Course::new(name, script, EXPIRED) };
     let good = |name, script: String| Course::new(name, script, SUCCESS);
     let closed = "close stdin\nclose stdout\nclose stderr\n";
     let courses = [
-        expires("silence for ever", "hang\n"),
-        expires("silence that nothing ends", &format!("{STUBBORN}hang\n")),
-        expires("an address, and silence", &format!("out {URL}\nhang\n")),
-        expires("closes its output and lives", "close stdout\nclose stderr\nhang\n"),
-        expires("closes everything and lives", &format!("{closed}{STUBBORN}hang\n")),
+        expires("silent forever", "hang\n"),
+        expires("silent and ignores signals", &format!("{STUBBORN}hang\n")),
+        expires("silent after a URL", &format!("out {URL}\nhang\n")),
+        expires("closes its output and keeps running", "close stdout\nclose stderr\nhang\n"),
+        expires("closes everything and keeps running", &format!("{closed}{STUBBORN}hang\n")),
         good("closes everything and logs in", format!("{closed}write auth.json {LOGIN}\nhang\n")),
-        good("closes everything, logs in and ends", format!("{closed}write auth.json {LOGIN}\n")),
-        good("logs in and never ends", format!("{STUBBORN}write auth.json {LOGIN}\nout Logged in\nhang\n")),
+        good("closes everything, logs in and exits", format!("{closed}write auth.json {LOGIN}\n")),
+        good("logs in and never exits", format!("{STUBBORN}write auth.json {LOGIN}\nout Logged in\nhang\n")),
         Course::new("leaves a grandchild with the output", "spawn-grandchild a\nexit 0\n", NOT_AUTHENTICATED),
         Course::new("leaves one in its own group", "spawn-grandchild a detach\nexit 4\n", cli_exited(4)),
         Course::new("leaves one in its own session", "spawn-grandchild a session\nexit 4\n", cli_exited(4)),
@@ -36,7 +36,7 @@ async fn login_ends_every_process_when_the_cli_hangs_or_leaves_some_behind() {
             format!("spawn-grandchild a orphan\nwrite auth.json {LOGIN}\nout Logged in\n"),
         ),
         good(
-            "logs in, forks twice and lives",
+            "logs in, forks twice and keeps running",
             format!("spawn-grandchild a orphan\nwrite auth.json {LOGIN}\nhang\n"),
         ),
     ];
@@ -49,7 +49,7 @@ async fn login_ends_every_process_when_the_cli_hangs_or_leaves_some_behind() {
     .await;
 }
 
-/// Cancels a login whose grandchild differs in this way, and looks for the grandchild by its process id, with or
+/// Cancels a login with a grandchild started in this way, and checks by process id that the grandchild is gone, with or
 /// without the mark.
 async fn grandchild_is_found(how: &str) {
     let runs = TERMINALS.map(async |terminal| {
@@ -71,9 +71,9 @@ async fn grandchild_is_found_in_any_group_or_session() {
     }
 }
 
-/// The grandchild has neither the mark nor the group. Only its parent shows to which login it belongs.
+/// The grandchild has neither the mark nor the group. Only its parent shows which login it belongs to.
 #[tokio::test]
-async fn grandchild_is_found_through_its_parent_when_it_has_no_mark() {
+async fn unmarked_grandchild_is_found_through_its_parent() {
     grandchild_is_found("detach wipe").await;
     grandchild_is_found("session wipe").await;
 }
@@ -95,7 +95,7 @@ async fn fork_bomb_ends_when_the_login_is_cancelled() {
 }
 
 #[tokio::test]
-async fn fork_bomb_ends_when_the_login_is_cancelled_while_it_grows() {
+async fn growing_fork_bomb_ends_when_the_login_is_cancelled() {
     for (terminal, size) in
         TERMINALS.into_iter().flat_map(|terminal| [1, 20, 100].map(|size| (terminal, size)))
     {
@@ -112,7 +112,7 @@ async fn fork_bomb_ends_when_the_login_is_cancelled_while_it_grows() {
 }
 
 #[tokio::test]
-async fn fork_bomb_ends_when_the_cli_leaves_it_behind() {
+async fn fork_bomb_left_behind_by_the_cli_ends() {
     let scripts = [
         ("and a login", format!("write auth.json {LOGIN}\n"), SUCCESS),
         ("alone", String::new(), NOT_AUTHENTICATED),
@@ -127,7 +127,7 @@ async fn fork_bomb_ends_when_the_cli_leaves_it_behind() {
 }
 
 #[tokio::test]
-async fn check_ends_with_all_its_processes_when_it_hangs() {
+async fn hanging_check_is_ended_with_all_its_processes() {
     let scripts = [
         ("hangs", String::new()),
         ("ignores everything", STUBBORN.to_owned()),
@@ -145,9 +145,9 @@ async fn check_ends_with_all_its_processes_when_it_hangs() {
     join_all(runs).await;
 }
 
-/// While the CLI lives, a check that hangs blocks nothing for ever, and leaves no process running.
+/// While the CLI is running, a hanging check blocks nothing forever and leaves no process behind.
 #[tokio::test]
-async fn check_ends_when_it_hangs_and_the_cli_lives() {
+async fn hanging_check_is_ended_while_the_cli_keeps_running() {
     for terminal in TERMINALS {
         let script = format!(
             "when status\n{STUBBORN}spawn-grandchild a\ntouch asked\nhang\nwhen *\nwrite auth.json {LOGIN}\nout Logged in\nhang\n"

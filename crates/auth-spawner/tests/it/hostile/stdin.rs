@@ -1,4 +1,4 @@
-//! CLIs and their input: CLIs that query the terminal, that do not read, or that prompt twice.
+//! CLIs and their input: CLIs that query the terminal, do not read, or prompt twice.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::harness::{LOGIN, TERMINALS, World};
 const QUERY: &str = "record heard\nraw \\e[6n\n";
 
 #[tokio::test]
-async fn pipe_receives_no_answer_to_cursor_query() {
+async fn pipe_receives_no_reply_to_a_cursor_query() {
     let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
     let world = World::new(Terminal::Pipe, &script);
     world.start("login").unwrap();
@@ -24,7 +24,7 @@ async fn pipe_receives_no_answer_to_cursor_query() {
 }
 
 #[tokio::test]
-async fn terminal_answers_cursor_query_once() {
+async fn terminal_answers_a_cursor_query_once() {
     let script = format!("{YES}{QUERY}out {URL}\nwait-file go\nwrite auth.json {LOGIN}\n");
     let world = World::new(Terminal::WIDE, &script);
     world.start("login").unwrap();
@@ -55,10 +55,10 @@ async fn login_accepts_an_answer_to_each_of_two_prompts() {
     }
 }
 
-/// The number of answers, which is more than a pipe or a terminal holds.
+/// The number of answers, which is more than fits into a pipe or terminal.
 const ROUNDS: usize = 60;
 
-/// A CLI that prompts again and again, each time when a file appears, and never reads.
+/// A CLI that prompts repeatedly, each time after a file appears, but never reads.
 fn deaf(terminal: Terminal) -> World {
     let ask = |round| format!("outn Paste code >\nwait-file go-{round}\nout\n");
     let asks = (0..ROUNDS).map(ask).collect::<Vec<_>>().concat();
@@ -67,12 +67,12 @@ fn deaf(terminal: Terminal) -> World {
     world
 }
 
-/// An answer of the largest allowed length.
+/// An answer of the maximum length.
 fn answer() -> SecretString {
     SecretString::from(format!("{}#S1", "c".repeat(3997)))
 }
 
-/// Answers until an answer is not accepted at once. Returns the error of `last` for that answer.
+/// Submits answers until one is not accepted immediately. Returns the error from `last` for that answer.
 async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> T {
     for round in 0..ROUNDS {
         world.until_prompt().await;
@@ -84,14 +84,14 @@ async fn until_full<T>(world: &World, last: impl AsyncFn() -> Result<(), T>) -> 
     panic!("nothing is full on {:?}", world.terminal);
 }
 
-/// Answers that are not read fill the pipe or the terminal. An answer that fits counts as written. An answer that does
-/// not fit ends undelivered, and no other answer follows it.
+/// Unread answers fill the pipe or terminal. An answer that fits counts as written. One that does not fit ends as
+/// undeliverable, and no other answer follows it.
 #[tokio::test]
-async fn answer_is_undeliverable_when_cli_does_not_read_input() {
+async fn answer_is_undeliverable_when_the_cli_does_not_read_its_input() {
     let runs = TERMINALS.map(async |terminal| {
         let world = deaf(terminal);
         let refused = until_full(&world, async || world.spawner.submit(&world.id, answer()).await).await;
-        let reason = "the CLI does not read its input".to_owned();
+        let reason = "the CLI is not reading its input".to_owned();
         assert_eq!(refused, SubmitError::Undeliverable { reason }, "on {terminal:?}");
         // The session continues without the answer.
         world.until("the address again", |snapshot| snapshot.state == State::UrlAvailable).await;
@@ -104,13 +104,13 @@ async fn answer_is_undeliverable_when_cli_does_not_read_input() {
 }
 
 #[tokio::test]
-async fn cancel_does_not_wait_for_pending_answer() {
+async fn cancel_does_not_wait_for_a_pending_answer() {
     for terminal in TERMINALS {
         let world = deaf(terminal);
         let pending = until_full(&world, async || {
             let (spawner, id) = (world.spawner.clone(), world.id.clone());
             let mut submit = tokio::spawn(async move { spawner.submit(&id, answer()).await });
-            // An answer that is accepted is accepted at once. Any other answer has ten seconds.
+            // An answer is either accepted immediately or has ten seconds.
             match tokio::time::timeout(Duration::from_secs(2), &mut submit).await {
                 Ok(taken) => taken.unwrap().map_err(|error| panic!("{error}")),
                 Err(_) => Err(submit),
@@ -123,7 +123,7 @@ async fn cancel_does_not_wait_for_pending_answer() {
 }
 
 #[tokio::test]
-async fn login_succeeds_when_cli_closed_its_input() {
+async fn login_succeeds_when_the_cli_has_closed_its_input() {
     for terminal in TERMINALS {
         let script = format!(
             "{YES}close stdin\nout {URL}\noutn Paste code >\nwait-file go\nwrite auth.json {LOGIN}\n"
@@ -133,9 +133,9 @@ async fn login_succeeds_when_cli_closed_its_input() {
         world.until_prompt().await;
         let answer = world.spawner.submit(&world.id, SecretString::from("c0de#S1")).await;
         match terminal {
-            // A pipe reports that there is no reader. A terminal keeps a line for the next reader.
+            // A pipe reports that it has no reader. A terminal holds a line for the next reader.
             Terminal::Pipe => {
-                let reason = "the CLI's input cannot be written to: broken pipe".to_owned();
+                let reason = "writing to the CLI's input failed: broken pipe".to_owned();
                 assert_eq!(answer, Err(SubmitError::Undeliverable { reason }));
             }
             Terminal::Pty { .. } => assert_eq!(answer, Ok(())),

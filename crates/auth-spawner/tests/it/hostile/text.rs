@@ -1,11 +1,11 @@
-//! Output that hides, cuts or forges an address.
+//! Output that hides, splits or forges a URL.
 
 use futures_util::future::join_all;
 
 use super::{URL, cancelled};
 use crate::harness::{TERMINALS, World};
 
-/// Runs the script on both terminals at once, and asserts that the address is shown there and may be opened.
+/// Runs the script on both terminals concurrently, and asserts that the URL is shown there and may be opened.
 async fn shown(name: &str, script: &str) {
     let runs = TERMINALS.map(async |terminal| {
         let world = World::new(terminal, &format!("{script}hang\n"));
@@ -23,7 +23,7 @@ async fn shown(name: &str, script: &str) {
 }
 
 #[tokio::test]
-async fn address_is_found_in_every_form_of_output() {
+async fn url_is_found_in_every_form_of_output() {
     let (head, tail) = URL.split_at(40);
     let cases = [
         ("split over writes", format!("outn visit {head}\nsleep 150\nout {tail}\n")),
@@ -55,7 +55,7 @@ async fn address_is_found_in_every_form_of_output() {
 }
 
 #[tokio::test]
-async fn address_is_not_wrapped_by_a_terminal() {
+async fn url_is_not_wrapped_by_a_terminal() {
     for terminal in TERMINALS {
         let url = format!("https://login.example.test/authorize?state={}", "s".repeat(850));
         let world = World::new(terminal, &format!("out {url}\nhang\n"));
@@ -65,7 +65,7 @@ async fn address_is_not_wrapped_by_a_terminal() {
     }
 }
 
-/// Addresses that look like the provider's.
+/// URLs that resemble the provider's.
 const FORGED: [&str; 13] = [
     "https://evil.example/authorize?x",
     "https://evil.example/https://login.example.test/",
@@ -83,7 +83,7 @@ const FORGED: [&str; 13] = [
 ];
 
 #[tokio::test]
-async fn forged_address_is_shown_but_not_openable() {
+async fn forged_url_is_shown_but_not_openable() {
     let runs = FORGED.iter().flat_map(|forged| TERMINALS.map(|terminal| (forged, terminal)));
     let runs = runs.map(async |(forged, terminal)| {
         let script = format!(
@@ -103,9 +103,9 @@ async fn forged_address_is_shown_but_not_openable() {
     join_all(runs).await;
 }
 
-/// Text that cannot be an address is not shown.
+/// Text that cannot be a URL is not shown.
 #[tokio::test]
-async fn text_is_not_shown_when_it_cannot_be_an_address() {
+async fn text_that_cannot_be_a_url_is_not_shown() {
     let script = "out javascript:alert(1)\nout data:text/html,x\nout file:///etc/passwd\nout https://\nraw \\e]8;;javascript:alert(1)\\x07click\\e]8;;\\x07\\n\nraw \\e]52;c;aHR0cHM6Ly9ldmlsLmV4YW1wbGU=\\x07\\n\nout http://127.0.0.1:1/cb\nout Paste code >\nhang\n";
     for terminal in TERMINALS {
         let world = World::new(terminal, script);

@@ -1,4 +1,4 @@
-//! Loading of all files into one set of agents.
+//! Loading of all files into a single set of agents.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -14,19 +14,19 @@ use crate::base::environment::Environment;
 pub(super) const FILE: &str = "agents.toml";
 /// The folder next to it, for files from other sources.
 pub(super) const FOLDER: &str = "declared.d";
-/// Maximum number of files in the folder, and of agents in total.
+/// The maximum number of files in the folder, and of agents in total.
 const MOST_FILES: usize = 256;
 const MOST_AGENTS: usize = 10_000;
-/// Maximum number of faults that are reported.
+/// The maximum number of reported errors.
 const MOST_FAULTS: usize = 32;
 
 /// Reads `agents.toml` and `declared.d/*.toml` in the configuration directory. All of them are optional.
 ///
-/// An agent in `agents.toml` replaces the whole agent with the same id in the folder. The same id twice in one file, or
-/// in two files of the folder, is a fault.
+/// An agent in `agents.toml` completely replaces the agent with the same id in the folder. An id that occurs twice in
+/// one file, or in two files of the folder, is an error.
 ///
 /// # Errors
-/// All faults of the files, in order of the files. No agent is loaded from any of them.
+/// All errors in the files, in file order. In that case, no agent is loaded.
 pub(crate) fn load(
     config_dir: &Path,
     registry: &Registry,
@@ -51,13 +51,13 @@ pub(crate) fn load(
     Err(loader.faults)
 }
 
-/// Agents by id, with the line that declares each.
+/// Agents by id, each with the line that declares it.
 type Lined = BTreeMap<String, (usize, Agent)>;
 
 struct Loader<'a> {
     registry: &'a Registry,
     environment: &'a Environment,
-    /// Paths of the files that were read, by device and inode number.
+    /// The paths of the files that have been read, by device and inode number.
     seen: BTreeMap<(u64, u64), PathBuf>,
     faults: Vec<Fault>,
 }
@@ -67,7 +67,7 @@ impl Loader<'_> {
         self.faults.push(Fault { file: file.to_owned(), line, reason: reason.into() });
     }
 
-    /// Returns the files of the folder in order of name.
+    /// Returns the files in the folder, sorted by name.
     fn folder(&mut self, folder: &Path) -> Vec<PathBuf> {
         let listed = std::fs::metadata(folder).and_then(|found| {
             let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
@@ -86,7 +86,7 @@ impl Loader<'_> {
                 return Vec::new();
             }
         };
-        // Backup files of editors begin with a dot or have another extension.
+        // Editors' backup files start with a dot or have a different extension.
         let hidden =
             |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
@@ -98,7 +98,7 @@ impl Loader<'_> {
         paths
     }
 
-    /// Returns the agents so far together with those of one more file.
+    /// Returns the agents so far together with those of another file.
     fn file(&mut self, path: &Path, mut agents: Lined) -> Lined {
         let read = match read::file(path) {
             Ok(Some(read)) => read,

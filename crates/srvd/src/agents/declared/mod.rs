@@ -1,8 +1,8 @@
-//! Credentials that files declare for agents: `agents.toml` and `declared.d/*.toml`.
+//! Credentials declared for agents in files: `agents.toml` and `declared.d/*.toml`.
 //!
-//! Declared credentials are kept in memory only and never written to the database. The next reload drops those that are
-//! no longer declared. A set of files with a fault changes nothing: the last good set stays in force. One task reads
-//! the files and owns the set in force. When a declaration disappears, the credentials that clients lent for the same
+//! Declared credentials exist only in memory and are never written to the database. A reload drops those that are no
+//! longer declared. A set of files with an error changes nothing: the last valid set stays in effect. One task reads
+//! the files and owns the set in effect. When a declaration disappears, credentials that clients lent for the same
 //! agent and provider are dropped.
 
 mod load;
@@ -23,7 +23,7 @@ pub(crate) use watcher::{Declared, DeclaredConfig, DeclaredWatcher};
 
 use crate::wire::error::{ApiError, Kind};
 
-/// Prefix of the id of every declared credential.
+/// The prefix of the id of every declared credential.
 const PREFIX: &str = "declared:";
 
 /// All declared agents by id.
@@ -33,19 +33,19 @@ pub(crate) struct Agents(BTreeMap<String, Agent>);
 /// A declared agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Agent {
-    /// Path of the file that declares it.
+    /// The path of the file that declares it.
     pub source: PathBuf,
     /// Its credentials by canonical provider id.
     pub credentials: BTreeMap<String, Credential>,
     /// The user who owns the agent.
     pub owner: Option<UserId>,
-    /// True if every user who runs the agent may use the credentials that its owner stored for it.
+    /// True if every user who runs the agent may use the credentials that the agent's owner stored for it.
     pub run_as_owner: bool,
 }
 
 impl Agent {
     /// Returns the user whose credentials every user of the agent may use, after their own. `None` unless the file
-    /// allows it.
+    /// allows this.
     pub(crate) fn lender(&self) -> Option<&UserId> {
         self.owner.as_ref().filter(|_| self.run_as_owner)
     }
@@ -58,35 +58,36 @@ pub(crate) enum Credential {
     Key(SecretString),
     /// A variable of the daemon's own environment.
     Env {
-        /// Name of the variable.
+        /// The name of the variable.
         var: String,
-        /// Value of the variable, if it is set.
+        /// The value of the variable, if it is set.
         value: Option<SecretString>,
-        /// The variable that states when the key ends, if the file names one.
+        /// The variable with the key's expiry time, if the file specifies one.
         ends: Option<EndVariable>,
     },
-    /// The output of a program: its absolute path and its arguments.
+    /// The output of a program: its absolute path and arguments.
     Command(Vec<String>),
 }
 
-/// A variable of the daemon's own environment that states when a key ends.
+/// A variable of the daemon's own environment that contains the expiry time of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct EndVariable {
-    /// Name of the variable.
+    /// The name of the variable.
     pub var: String,
-    /// Time in unix milliseconds; `None` if the variable is not set or holds no time.
+    /// The time in Unix milliseconds; `None` if the variable is not set or contains no valid time.
     pub at: Option<i64>,
 }
 
 impl Credential {
-    /// Returns the time when the key ends, in unix milliseconds; `None` if the file states no end.
+    /// Returns the expiry time of the key, in Unix milliseconds; `None` if the file does not specify one.
     ///
     /// # Errors
-    /// The file names a variable for the end, but the variable is not set or holds no time. No end is assumed.
+    /// The file names a variable for the expiry time, but the variable is not set or contains no valid time. No expiry
+    /// time is assumed.
     pub(crate) fn ends(&self) -> Result<Option<i64>, String> {
         match self {
             Self::Env { ends: Some(EndVariable { at: None, var }), .. } => Err(format!(
-                "the variable {var}, which states when the key expires, is not set or contains no valid time"
+                "the variable {var}, which should contain the key's expiry time, is not set or contains no valid time"
             )),
             Self::Env { ends: Some(EndVariable { at, .. }), .. } => Ok(*at),
             Self::Key(_) | Self::Env { .. } | Self::Command(_) => Ok(None),
@@ -121,14 +122,14 @@ impl fmt::Debug for Credential {
     }
 }
 
-/// A fault of a file. The text never quotes a value of the file.
+/// An error in a file. The text never quotes a value from the file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Fault {
     /// The file, or the folder that cannot be read.
     pub file: PathBuf,
-    /// The line, counted from 1, if the fault has one.
+    /// The line number, starting at 1, if the error has one.
     pub line: Option<usize>,
-    /// Description of the fault.
+    /// The description of the error.
     pub reason: String,
 }
 
@@ -142,18 +143,18 @@ impl fmt::Display for Fault {
 }
 
 impl Agents {
-    /// Returns the agent if it is declared.
+    /// Returns the agent, if it is declared.
     pub(crate) fn agent(&self, id: &str) -> Option<&Agent> {
         self.0.get(id)
     }
 
-    /// Iterates over all agents in order of id.
+    /// Iterates over all agents, sorted by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Agent)> {
         self.0.iter().map(|(id, agent)| (id.as_str(), agent))
     }
 
-    /// Returns the credentials that are in this set but not in `later`: an agent and a provider, or an agent and `None`
-    /// if the whole agent is gone.
+    /// Returns the credentials that are in this set but not in `later`, each as an agent and a provider, or as an agent
+    /// and `None` if the whole agent is gone.
     pub(crate) fn missing_in<'a>(&'a self, later: &Agents) -> Vec<(&'a str, Option<&'a str>)> {
         let gone = |(id, agent): (&'a str, &'a Agent)| -> Vec<(&'a str, Option<&'a str>)> {
             let Some(kept) = later.agent(id) else { return vec![(id, None)] };
@@ -164,10 +165,10 @@ impl Agents {
         self.iter().flat_map(gone).collect()
     }
 
-    /// Refuses to change an agent that a file declares.
+    /// Rejects changes to an agent that is declared in a file.
     ///
     /// # Errors
-    /// `declared_immutable`, which names the file and the agent.
+    /// `declared_immutable`, naming the file and the agent.
     pub(crate) fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
         match self.agent(id) {
             Some(agent) => Err(immutable(id, Some(agent))),
@@ -175,12 +176,12 @@ impl Agents {
         }
     }
 
-    /// Refuses to change a credential that a file declares, by the id under which it is listed. Other ids pass.
+    /// Rejects changes to a credential that is declared in a file, identified by its listed id. Other ids are allowed.
     ///
     /// # Errors
-    /// `declared_immutable`, which names the file and the agent.
+    /// `declared_immutable`, naming the file and the agent.
     pub(crate) fn refuse_credential(&self, id: &str) -> Result<(), ApiError> {
-        // The id of a provider contains no colon; the id of an agent may contain some.
+        // A provider id contains no colon; an agent id may contain some.
         match id.strip_prefix(PREFIX).map(|rest| rest.rsplit_once(':').map_or(rest, |(agent, _)| agent)) {
             Some(agent) => Err(immutable(agent, self.agent(agent))),
             None => Ok(()),

@@ -1,4 +1,5 @@
-//! Parser of one file. It reports all faults, not only the first. No fault quotes a value, because it may be a key.
+//! The parser for one file. It reports all errors, not just the first. No error quotes a value, because it may be a
+//! key.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,18 +14,18 @@ use super::{Agent, Credential, EndVariable, Fault};
 use crate::base::environment::{Environment, is_variable_name};
 use crate::keys::api_key;
 
-/// Maximum number of arguments of a command.
+/// The maximum number of arguments of a command.
 const MOST_ARGUMENTS: usize = 64;
-/// Prefixes of variables that are reserved for the daemon and hold no credential of an agent.
+/// The prefixes of variables that are reserved for the daemon and never contain an agent's credential.
 const OURS: [&str; 3] = ["OAUTH_ENCRYPTION_", "SRVD_", "CREDENTIALS_DIRECTORY"];
 
 /// The content of one file.
 pub(super) struct Parsed {
-    /// Each agent with its id and line. An id may occur twice.
+    /// Each agent with its id and line number. An id may occur twice.
     pub(super) agents: Vec<(String, usize, Agent)>,
-    /// The line of the first key that is written in the file.
+    /// The line of the first key written in the file.
     pub(super) first_key: Option<usize>,
-    /// All faults of the file.
+    /// All errors in the file.
     pub(super) faults: Vec<Fault>,
 }
 
@@ -40,7 +41,7 @@ pub(super) struct Reader<'a> {
 type Key<'i> = Spanned<DeString<'i>>;
 type Value<'i> = Spanned<DeValue<'i>>;
 
-/// An entry of a table.
+/// A table entry.
 #[derive(Clone, Copy)]
 struct Entry<'t, 'a> {
     key: &'t Key<'a>,
@@ -84,7 +85,9 @@ impl Reader<'_> {
             match key.get_ref().as_ref() {
                 "id" => match value.get_ref().as_str().map(str::parse::<AgentId>) {
                     Some(Ok(agent)) if agent.is_any() => {
-                        parsed.faults.push(self.fault(at(key), "* means every agent; name one agent"));
+                        parsed
+                            .faults
+                            .push(self.fault(at(key), "* means every agent; specify a single agent"));
                     }
                     Some(Ok(agent)) => id = Some((agent.to_string(), self.line(value.span().start))),
                     Some(Err(error)) => parsed.faults.push(self.fault(at(key), error.to_string())),
@@ -132,7 +135,7 @@ impl Reader<'_> {
         for (key, value) in entries {
             let name = key.get_ref();
             let Some(provider) = self.registry.provider(name) else {
-                parsed.faults.push(self.fault(at(key), format!("the registry has no provider {name:?}")));
+                parsed.faults.push(self.fault(at(key), format!("no provider {name:?} in the registry")));
                 continue;
             };
             let Some(service) = &provider.key else {
@@ -185,7 +188,7 @@ impl Reader<'_> {
                 let var = self.variable(Entry { key, value })?;
                 let end = |(key, value)| {
                     let var = self.variable(Entry { key, value })?;
-                    // Only a known end is used, so the time of reading (0) does not matter.
+                    // Only a known expiry time is used, so the time of reading (0) does not matter.
                     let at = Expiry::read(self.environment.text(var), 0).known();
                     Ok(EndVariable { var: var.to_owned(), at })
                 };
@@ -198,19 +201,19 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns the name of a variable of the daemon's environment.
+    /// Returns the name of a variable in the daemon's environment.
     fn variable<'v>(self, entry: Entry<'v, '_>) -> Result<&'v str, Fault> {
         let Entry { key, value } = entry;
         let fault = |reason: &str| self.fault(at(key), reason);
         let var = value.get_ref().as_str().filter(|var| is_variable_name(var));
-        let var = var.ok_or_else(|| fault(&format!("{} is not the name of a variable", key.get_ref())))?;
+        let var = var.ok_or_else(|| fault(&format!("{} is not a valid variable name", key.get_ref())))?;
         if OURS.iter().any(|prefix| var.starts_with(prefix)) {
             return Err(fault("this variable is reserved for the daemon"));
         }
         Ok(var)
     }
 
-    /// Returns the fault for an unknown key. The name may be a misplaced secret, so it is not quoted.
+    /// Returns the error for an unknown key. The name may be a misplaced secret, so it is not quoted.
     fn unknown(self, key: &Key<'_>, known: &str) -> Fault {
         self.fault(at(key), format!("unknown key; allowed here: {known}"))
     }
@@ -239,6 +242,6 @@ fn command(value: &Value<'_>) -> Result<Vec<String>, &'static str> {
     }
     match argv.first() {
         Some(program) if Path::new(program).is_absolute() => Ok(argv),
-        _ => Err("command must begin with the absolute path of a program"),
+        _ => Err("command must start with the absolute path of a program"),
     }
 }

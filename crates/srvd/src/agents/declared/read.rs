@@ -1,4 +1,4 @@
-//! Reading of a file that may hold keys and name programs.
+//! Reading of a file that may contain keys and name programs to run.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read as _;
@@ -7,30 +7,30 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-/// The longest file that is accepted, in bytes.
+/// The maximum file size, in bytes.
 const LONGEST: u64 = 1024 * 1024;
 
-/// The content of a file, with the metadata from the time of reading.
+/// The content of a file, with its metadata at the time of reading.
 pub(super) struct Content {
-    /// The whole text of the file.
+    /// The complete text of the file.
     pub(super) text: Zeroizing<String>,
-    /// Device and inode number, which identify the same file under another name.
+    /// The device and inode number, which identify the same file under a different name.
     pub(super) inode: (u64, u64),
     /// True if other users may read the file.
     pub(super) open: bool,
 }
 
-/// Reads a file of root or this user that no other user can change. A link is followed, and its target is checked.
-/// Returns `Ok(None)` if there is no file.
+/// Reads a file that belongs to root or this user and that no other user can change. A link is followed, and its target
+/// is checked. Returns `Ok(None)` if the file does not exist.
 ///
 /// # Errors
-/// The reason that the file is not read.
+/// The reason why the file is not read.
 pub(super) fn file(path: &Path) -> Result<Option<Content>, String> {
     // O_NONBLOCK prevents a FIFO at this path from blocking forever.
     let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Ok(file) => file,
-        // A dangling link is an error, not an absent file.
+        // A dangling link is an error rather than a missing file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };

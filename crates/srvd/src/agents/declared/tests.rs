@@ -14,7 +14,7 @@ fn environment() -> Environment {
     Environment::of([("TEAM_TOKEN", format!("{PLANT}-env"))])
 }
 
-/// Creates a configuration directory with these files, mode 0600.
+/// Creates a configuration directory with these files, using mode 0600.
 fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -36,7 +36,7 @@ fn read(dir: &Path) -> Result<Agents, Vec<Fault>> {
     load(dir, &REGISTRY, &environment())
 }
 
-/// Returns a line `agent from file: provider provider` for each agent, or the faults. Paths are relative to the
+/// Returns a line `agent from file: provider provider` for each agent, or the errors. Paths are relative to the
 /// directory.
 fn told(dir: &Path) -> Result<Vec<String>, Vec<String>> {
     let short = |path: &Path| path.strip_prefix(dir).unwrap_or(path).display().to_string();
@@ -73,7 +73,7 @@ fn declared_agents_are_read_from_agents_toml_and_declared_d() {
         )],
         &["slack:U1/x %_ from agents.toml: anthropic openai"],
     );
-    // The operator's own entry replaces the whole entry of the folder.
+    // The operator's own entry completely replaces the entry in the folder.
     check(
         &[("agents.toml", &one("shared", "anthropic")), ("declared.d/b.toml", &one("shared", "openai"))],
         &["shared from agents.toml: anthropic"],
@@ -90,7 +90,7 @@ fn declared_agents_are_read_from_agents_toml_and_declared_d() {
 }
 
 #[test]
-fn fault_names_its_file_and_line_and_no_value() {
+fn error_names_its_file_and_line_but_no_value() {
     let check = |files: &[(&str, &str)], expect: &[&str]| {
         let dir = home(files);
         let faults = told(dir.path()).unwrap_err();
@@ -111,7 +111,7 @@ fn fault_names_its_file_and_line_and_no_value() {
     own("[[agents]]\nid = \"a\\u0007\"", "agents.toml:2: invalid agent id: it has a control character");
     let known = "agents.toml:3: unknown key; allowed here: id, owner, run_as_owner and providers";
     own("[[agents]]\nid='a'\nkey = 'PLANT'", known);
-    own("[[agents]]\nid='*'", "agents.toml:2: * means every agent; name one agent");
+    own("[[agents]]\nid='*'", "agents.toml:2: * means every agent; specify a single agent");
     own("[[agents]]\nid='a'\nrun_as_owner=true", "agents.toml:3: run_as_owner requires an owner");
     own(
         "[[agents]]\nid='a'\nowner='u'\nrun_as_owner='PLANT'",
@@ -120,7 +120,7 @@ fn fault_names_its_file_and_line_and_no_value() {
     own("[[agents]]\nid='a'\nowner=1", "agents.toml:3: the owner must be a string");
     own("[[agents]]\nid='a'\nproviders = 'PLANT'", "agents.toml:3: providers must be a table");
     let unknown = one("a", "nobody");
-    own(&unknown, "agents.toml:3: the registry has no provider \"nobody\"");
+    own(&unknown, "agents.toml:3: no provider \"nobody\" in the registry");
     own(&one("a", "codex"), "agents.toml:3: codex does not accept API keys");
     own(
         &format!("{}[agents.providers.anthropic-api]\nkey = 'PLANT'", one("a", "anthropic")),
@@ -134,7 +134,7 @@ fn fault_names_its_file_and_line_and_no_value() {
         &one("a", "anthropic").repeat(2),
         "agents.toml:6: the agent \"a\" is already declared in agents.toml:2",
     );
-    credential("env = 'TEAM_TOKEN'\nexpires_env = 'no name'", "5: expires_env is not the name of a variable");
+    credential("env = 'TEAM_TOKEN'\nexpires_env = 'no name'", "5: expires_env is not a valid variable name");
     credential("env = 'TEAM_TOKEN'\nexpires_env = 'SRVD_END'", "5: this variable is reserved for the daemon");
     credential("key = 'PLANT'\nexpires_env = 'TEAM_END'", "5: expires_env is allowed only together with env");
     credential("expires_env = 'TEAM_END'", "3: a credential must have exactly one of key, env and command");
@@ -148,13 +148,13 @@ fn fault_names_its_file_and_line_and_no_value() {
     credential("key = 'PLANT planted'", "4: the key contains characters that are not allowed in an API key");
     credential("key = ' '", "4: the key is empty");
     credential("key = PLANT", "4: string values must be quoted, expected literal string");
-    credential("env = 'not-a name'", "4: env is not the name of a variable");
+    credential("env = 'not-a name'", "4: env is not a valid variable name");
     credential("env = 'OAUTH_ENCRYPTION_KEY'", "4: this variable is reserved for the daemon");
     credential("env = 'SRVD_LOG'", "4: this variable is reserved for the daemon");
     credential("command = 'PLANT'", "4: command must be a list of strings");
     credential("command = ['/bin/echo', 1]", "4: command must be a list of strings");
-    credential("command = ['echo', 'PLANT']", "4: command must begin with the absolute path of a program");
-    credential("command = []", "4: command must begin with the absolute path of a program");
+    credential("command = ['echo', 'PLANT']", "4: command must start with the absolute path of a program");
+    credential("command = []", "4: command must start with the absolute path of a program");
     check(
         &[("agents.toml", "a = 1\n[[agents]]\nid = 7"), ("declared.d/x.toml", "[[agents]")],
         &[
@@ -170,7 +170,7 @@ fn fault_names_its_file_and_line_and_no_value() {
 }
 
 #[test]
-fn declared_file_is_refused_when_it_cannot_be_trusted() {
+fn declared_file_is_rejected_when_it_cannot_be_trusted() {
     let check = |change: &dyn Fn(&Path), expect: &str| {
         let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", "")]);
         change(dir.path());
@@ -228,7 +228,8 @@ fn declared_file_is_refused_when_it_cannot_be_trusted() {
     }
 }
 
-/// A listed file that is gone when it is read was removed. That is no fault, and the others are still read.
+/// A listed file that no longer exists when it is read was removed. This is not an error, and the others are still
+/// read.
 #[test]
 fn declared_file_is_skipped_when_it_vanishes_during_the_read() {
     let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", &one("b", "openai"))]);
@@ -294,7 +295,7 @@ fn agents_differ_when_a_file_changes_and_never_show_keys() {
 }
 
 #[test]
-fn declared_agent_and_credential_refuse_changes() {
+fn declared_agents_and_credentials_cannot_be_changed() {
     let dir = home(&[("agents.toml", &one("a:b", "anthropic"))]);
     let agents = read(dir.path()).unwrap();
     let check = |result: Result<(), ApiError>, expect: Option<&str>| {
@@ -315,12 +316,12 @@ fn declared_agent_and_credential_refuse_changes() {
 }
 
 #[test]
-fn shipped_example_declares_nothing_until_it_is_uncommented() {
+fn example_file_declares_nothing_until_it_is_uncommented() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/agents.toml");
     let example = std::fs::read_to_string(path).unwrap();
     let dir = home(&[("agents.toml", &example)]);
     assert_eq!(told(dir.path()), Ok(vec![]));
-    // The commented-out lines are the entries that the documentation shows.
+    // The commented-out lines are the entries shown in the documentation.
     let entries =
         example.lines().filter_map(|line| line.strip_prefix('#')).filter(|line| !line.starts_with(' '));
     let dir = home(&[("agents.toml", &entries.collect::<Vec<_>>().join("\n"))]);

@@ -1,4 +1,4 @@
-//! The task that reads the files: after changes, at regular intervals, and on request.
+//! The task that reads the files: after changes, periodically, and on request.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
@@ -26,22 +26,22 @@ use crate::wire::events;
 
 /// The wait for the end of a burst of changes.
 const BURST: Duration = Duration::from_millis(50);
-/// Interval of the reads that find unreported changes, such as those behind a link or in a folder that is not watched.
+/// The interval of the reads that find unreported changes, such as those behind a link or in an unwatched folder.
 const POLL: Duration = Duration::from_secs(30);
-/// Maximum number of queued requests to read.
+/// The maximum number of queued read requests.
 const WAITING: usize = 64;
 
-/// The agents in force, and the faults of the files that would have replaced them.
+/// The agents in effect, and the errors in the files that would have replaced them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct InForce {
-    /// The last good set of agents.
+    /// The last valid set of agents.
     pub agents: Arc<Agents>,
-    /// Faults of the last read; empty if it succeeded.
+    /// The errors from the last read; empty if it succeeded.
     pub faults: Arc<[Fault]>,
 }
 
 impl InForce {
-    /// Returns the agents and the faults in the form of the wire, without keys.
+    /// Returns the agents and errors as wire types, without keys.
     pub(crate) fn listed(&self) -> DeclaredAgents {
         let agents = self.agents.iter().map(|(id, agent)| DeclaredAgent {
             agent_id: id.to_owned(),
@@ -57,27 +57,27 @@ impl InForce {
     }
 }
 
-/// The declared agents. A clone is a handle to the same agents.
+/// The declared agents. Cheap to clone; clones share the same agents.
 #[derive(Clone)]
 pub(crate) struct Declared {
     current: watch::Receiver<InForce>,
     requests: mpsc::Sender<oneshot::Sender<InForce>>,
 }
 
-/// The error after the daemon has stopped reading files.
+/// The error returned once the daemon has stopped reading files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stopped;
 
 impl Declared {
-    /// Returns the agents in force.
+    /// Returns the agents in effect.
     pub(crate) fn now(&self) -> InForce {
         self.current.borrow().clone()
     }
 
-    /// Reads the files and returns the agents in force afterwards.
+    /// Reads the files and returns the agents in effect afterwards.
     ///
     /// # Errors
-    /// `Stopped` when the daemon ends.
+    /// `Stopped` if the daemon is shutting down.
     pub(crate) async fn reload(&self) -> Result<InForce, Stopped> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(answer).await.map_err(|_| Stopped)?;
@@ -87,13 +87,13 @@ impl Declared {
 
 /// The inputs of the reads, and the receivers of their results.
 pub(crate) struct DeclaredConfig {
-    /// Directory of the files.
+    /// The directory of the files.
     pub config_dir: PathBuf,
     /// The providers that credentials may name.
     pub registry: Registry,
-    /// The daemon's own environment, for credentials in variables.
+    /// The daemon's own environment, for credentials stored in variables.
     pub environment: Environment,
-    /// Ephemeral credentials. Those of removed declarations are cleared.
+    /// Ephemeral credentials. Those for removed declarations are cleared.
     pub ephemeral: Ephemeral,
     /// Receives an event when the agents change.
     pub broker: Broker,
@@ -115,12 +115,12 @@ pub(crate) struct DeclaredWatcher {
 /// The folders of the files, as far as they are watched.
 struct WatchedFolders {
     watcher: Option<RecommendedWatcher>,
-    /// The watched folders with their device and inode number, which reveal that a folder was replaced.
+    /// The watched folders with their device and inode number, which reveals when a folder has been replaced.
     watched: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl DeclaredWatcher {
-    /// Reads the files for the first time. If they have a fault, no agent is declared, and the daemon still starts.
+    /// Reads the files for the first time. If they contain an error, no agent is declared, but the daemon still starts.
     pub(crate) async fn new(config: DeclaredConfig) -> (Declared, Self) {
         let (current, receiver) = watch::channel(InForce::default());
         let (sender, requests) = mpsc::channel(WAITING);
@@ -138,7 +138,7 @@ impl DeclaredWatcher {
         (Declared { current: receiver, requests: sender }, declared)
     }
 
-    /// Reads the files whenever there is a reason to, until `stop` is cancelled.
+    /// Reads the files whenever necessary, until `stop` is cancelled.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -151,7 +151,7 @@ impl DeclaredWatcher {
                 () = self.changed.notified() => {
                     tokio::select! {
                         () = stop.cancelled() => return,
-                        // A request need not wait for the end of a burst.
+                        // A request does not have to wait for the end of a burst.
                         asked = self.requests.recv() => asked,
                         () = tokio::time::sleep(BURST) => None,
                     }
@@ -159,24 +159,24 @@ impl DeclaredWatcher {
             };
             self.read().await;
             if let Some(answer) = asked {
-                // The caller may have gone.
+                // The caller may have disconnected.
                 let _ = answer.send(self.current.borrow().clone());
             }
         }
     }
 
-    /// Reads all files. A good set replaces the one in force.
+    /// Reads all files. A valid set replaces the one in effect.
     async fn read(&mut self) {
         let (config, folders) = (self.config.clone(), self.folders.clone());
         let work = move || {
-            // The watch starts before the read, so that no change in between is missed.
+            // Watching starts before the read, so that no change in between is missed.
             folders.lock().unwrap_or_else(PoisonError::into_inner).watch(&config.config_dir);
             load(&config.config_dir, &config.registry, &config.environment)
         };
         match self.config.blocking.run(work).await {
             Ok(Ok(agents)) => self.take(agents),
             Ok(Err(faults)) => self.refuse(faults),
-            Err(error) => tracing::error!(%error, "the reading of the declared agents ended unexpectedly"),
+            Err(error) => tracing::error!(%error, "reading the declared agents failed unexpectedly"),
         }
     }
 
@@ -209,7 +209,7 @@ impl DeclaredWatcher {
 
     fn refuse(&self, faults: Vec<Fault>) {
         let before = self.current.borrow().clone();
-        // The regular reads find the same faults repeatedly.
+        // The periodic reads find the same errors repeatedly.
         if *before.faults != *faults {
             for fault in &faults {
                 tracing::warn!(%fault, "a file of the declared agents has an error; the declared agents were not changed");
@@ -243,7 +243,7 @@ impl WatchedFolders {
     }
 }
 
-/// Returns whether an event concerns one of the files, or may concern one.
+/// Returns whether an event concerns, or may concern, one of the files.
 fn concerns(event: notify::Result<notify::Event>) -> bool {
     let Ok(event) = event else { return true };
     match event.kind {
@@ -255,14 +255,14 @@ fn concerns(event: notify::Result<notify::Event>) -> bool {
     event.need_rescan() || event.paths.is_empty() || event.paths.iter().any(|path| is_ours(path))
 }
 
-/// Compares names only, because some systems report the paths of changed files in another spelling.
+/// Compares only names, because some systems report paths of changed files with a different spelling.
 fn is_ours(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default();
     let below = path.parent().and_then(Path::file_name).is_some_and(|folder| folder == FOLDER);
-    // If the links of a folder are replaced all at once, they lead through an entry whose name begins with two dots.
+    // If the links of a folder are replaced all at once, they lead through an entry whose name starts with two dots.
     below || name == FILE || name == FOLDER || name.as_encoded_bytes().starts_with(b"..")
 }
 
 fn complain(error: &notify::Error) {
-    tracing::warn!(%error, "the files of the declared agents cannot be watched; they are read periodically");
+    tracing::warn!(%error, "cannot watch the files of the declared agents; reading them periodically");
 }

@@ -1,16 +1,16 @@
-//! The request of a browser to `GET /oauth/callback`, and the page that answers it. The page contains no part of the
-//! request: no code, no state, no text of the forge.
+//! The browser's request to `GET /oauth/callback`, and the page that answers it. The page contains no part of the
+//! request: no code, no state, no text from the forge.
 
 use hyper::StatusCode;
 use secrecy::SecretString;
 
 use super::table::StateInvalid;
 
-/// The path of the redirect address.
+/// The path of the redirect URL.
 pub(crate) const PATH: &str = "/oauth/callback";
-/// Length of a `state`: 32 bytes in base64url.
+/// The length of a `state`: 32 bytes in base64url.
 const STATE: usize = 43;
-/// Longest code, in bytes.
+/// The maximum length of a code, in bytes.
 const CODE: usize = 2048;
 
 /// A well-formed callback.
@@ -18,14 +18,15 @@ const CODE: usize = 2048;
 pub(crate) struct CallbackQuery {
     /// The `state`, which identifies the login.
     pub state: SecretString,
-    /// The code, or the forge's error and its text.
+    /// The code, or the forge's error code and text.
     pub answer: Result<SecretString, (String, String)>,
-    /// The issuer that the callback names as its own (RFC 9207).
+    /// The issuer named in the callback (RFC 9207).
     pub issuer: Option<String>,
 }
 
 impl CallbackQuery {
-    /// Parses the query: one `state`, and one `code` or one `error`. Other parameters are ignored (RFC 6749, 4.1.2).
+    /// Parses the query, which must contain one `state`, and one `code` or `error`. Other parameters are ignored (RFC
+    /// 6749, 4.1.2).
     pub(crate) fn parse(query: &str) -> Option<Self> {
         let only = |name: &str| {
             let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(key, _)| key == name);
@@ -53,18 +54,18 @@ impl CallbackQuery {
     }
 }
 
-/// The page that the browser shows.
+/// The page shown in the browser.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Page {
-    /// The tokens are committed.
+    /// The tokens have been committed.
     SignedIn,
-    /// The tokens are committed, but the forge has not named their owner.
+    /// The tokens have been committed, but the forge has not named their owner.
     Unnamed,
     /// The request is not a callback.
     Malformed,
-    /// No login in this browser waits for the callback.
+    /// No login from this browser is waiting for the callback.
     NotAwaited(StateInvalid),
-    /// The person or the forge refused.
+    /// The user or the forge denied the sign-in.
     Denied,
     /// The forge's answer did not lead to a saved login. The daemon's client shows the reason.
     Failed,
@@ -80,27 +81,27 @@ impl Page {
         }
     }
 
-    /// The whole HTML document, which is fixed text.
+    /// The complete HTML document, which is fixed text.
     pub(crate) fn html(&self) -> String {
         let (title, text) = match self {
             Self::SignedIn => ("You are signed in", "You can close this window."),
             Self::Unnamed => (
                 "Almost signed in",
-                "The forge did not return your identity. The sign-in is kept and will be completed when the forge returns it.",
+                "The forge did not return your identity. The sign-in has been saved and will be completed when the forge returns it.",
             ),
-            Self::Malformed => ("Nothing to do here", "A forge opens this address at the end of a sign-in."),
+            Self::Malformed => ("Nothing to do here", "A forge opens this page at the end of a sign-in."),
             Self::NotAwaited(StateInvalid::Expired) => {
-                ("Too late", "This sign-in has expired. Please start it again.")
+                ("Sign-in expired", "This sign-in has expired. Please start it again.")
             }
             Self::NotAwaited(StateInvalid::WrongSession) => (
-                "Another browser",
+                "Different browser",
                 "This sign-in was started in another browser session. Please finish it there.",
             ),
             Self::NotAwaited(StateInvalid::Unknown) => (
-                "Not awaited",
-                "No sign-in is waiting for this answer. The answer may have been used already. Please start again.",
+                "No sign-in in progress",
+                "No sign-in is waiting for this answer. It may already have been used. Please start again.",
             ),
-            Self::Denied => ("Not signed in", "The sign-in was refused. You can close this window."),
+            Self::Denied => ("Not signed in", "The sign-in was denied. You can close this window."),
             Self::Failed => {
                 ("Not signed in", "The sign-in could not be completed. Your client shows the reason.")
             }

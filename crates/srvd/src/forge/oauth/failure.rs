@@ -1,4 +1,4 @@
-//! The reasons why a request for tokens failed, grouped by what the caller can do.
+//! The reasons why a token request failed, grouped by what the caller can do.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use super::http::HttpFailure;
 /// The reason why there are no tokens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Failure {
-    /// The failure is permanent. The code or token must never be sent again, and a person must sign in.
+    /// The failure is permanent. The code or token must never be sent again, and the user must sign in.
     #[error("{}", .0.text())]
     Permanent(PermanentFailure),
-    /// The failure is temporary. The tokens are kept and the request is retried later.
+    /// The failure is temporary. The tokens are retained and the request is retried later.
     #[error("{reason}")]
     Transient {
         /// The cause of the failure.
         reason: TransientFailure,
-        /// The shortest wait before the next attempt, when the issuer names one.
+        /// The minimum delay before the next attempt, if the issuer specifies one.
         retry_after: Option<Duration>,
     },
-    /// The operator's configuration of this client is wrong; the tokens are kept.
+    /// The operator's configuration of this client is wrong. The tokens are retained.
     #[error("{}", .0.text())]
     Misconfigured(Misconfigured),
 }
@@ -26,27 +26,27 @@ pub(crate) enum Failure {
 /// The cause of a permanent failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PermanentFailure {
-    /// The issuer refuses the code or token: it was revoked, has expired, or was never issued.
+    /// The issuer rejects the code or token: it was revoked, has expired, or was never issued.
     InvalidGrant,
-    /// The refresh token was used before. Issuers then often revoke all tokens of the same login.
+    /// The refresh token has already been used. Issuers often respond by revoking all tokens of the login.
     Reused,
-    /// The person refused.
+    /// The user denied the request.
     Denied,
-    /// The person did not approve in time.
+    /// The user did not approve the request in time.
     Expired,
 }
 
 /// The cause of a temporary failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TransientFailure {
-    /// There was no usable answer.
+    /// There was no usable response.
     #[error(transparent)]
     Http(#[from] HttpFailure),
-    /// A protocol error that says nothing about the tokens; its code, reduced to letters.
-    #[error("the issuer answered with the error {0}")]
+    /// A protocol error that says nothing about the tokens. Contains its code, reduced to letters.
+    #[error("the issuer returned the error {0}")]
     Answered(String),
-    /// An answer without the fields of a grant.
-    #[error("the issuer's answer contains no grant")]
+    /// A response without the fields of a grant.
+    #[error("the issuer's response contains no grant")]
     NotAGrant,
 }
 
@@ -55,17 +55,18 @@ pub(crate) enum TransientFailure {
 pub(crate) enum Misconfigured {
     /// The client id or the secret is wrong.
     Client,
-    /// The issuer does not allow this client to use this grant or endpoint, such as a device flow that is not enabled.
+    /// The issuer does not allow this client to use this grant or endpoint, for example because the device flow is
+    /// disabled.
     Grant,
-    /// A scope that the issuer does not know.
+    /// The issuer does not recognize a scope.
     Scope,
-    /// The redirect address is not the registered one.
+    /// The redirect URL does not match the registered one.
     RedirectUri,
-    /// The issuer does not understand the request.
+    /// The issuer rejected the request as invalid.
     Request,
     /// Plain HTTP is not allowed for this issuer.
     Insecure,
-    /// The forge has no device grant.
+    /// The forge has no device flow.
     NoDeviceFlow,
 }
 
@@ -84,7 +85,7 @@ impl PermanentFailure {
         match self {
             Self::InvalidGrant => "the issuer no longer accepts the grant",
             Self::Reused => "the refresh token has already been used",
-            Self::Denied => "the person denied the request",
+            Self::Denied => "the user denied the request",
             Self::Expired => "the sign-in was not approved in time",
         }
     }
@@ -106,10 +107,10 @@ impl Misconfigured {
 
     fn text(self) -> &'static str {
         match self {
-            Self::Client => "the issuer does not know this client id and secret",
-            Self::Grant => "the issuer does not allow this client to log in this way",
-            Self::Scope => "the issuer does not know a requested scope",
-            Self::RedirectUri => "the redirect address is not registered at the issuer",
+            Self::Client => "the issuer does not recognize the client id and secret",
+            Self::Grant => "the issuer does not allow this client to use this login method",
+            Self::Scope => "the issuer does not recognize a requested scope",
+            Self::RedirectUri => "the redirect URL is not registered with the issuer",
             Self::Request => "the issuer rejected the request as invalid",
             Self::Insecure => "plain http is not allowed for this issuer",
             Self::NoDeviceFlow => {
@@ -129,7 +130,7 @@ impl Failure {
         }
     }
 
-    /// The failure for an answer without the fields of a grant.
+    /// The failure for a response without the fields of a grant.
     pub(super) fn not_a_grant() -> Self {
         Self::Transient { reason: TransientFailure::NotAGrant, retry_after: None }
     }
@@ -146,7 +147,7 @@ impl From<HttpFailure> for Failure {
     }
 }
 
-/// Classifies a protocol error: RFC 6749 5.2 and 4.1.2.1, RFC 8628 3.5, and the forges' own codes.
+/// Classifies a protocol error according to RFC 6749 (5.2 and 4.1.2.1), RFC 8628 (3.5), and the forges' own codes.
 pub(crate) fn classify(code: &str, text: &str) -> Failure {
     match code {
         // Gitea and Forgejo: 400 `unauthorized_client`, "token was already used".
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn issuer_retry_delay_is_kept_when_issuer_is_busy() {
+    fn retry_delay_of_a_busy_issuer_is_retained() {
         let retry_after = Some(Duration::from_mins(2));
         let busy = HttpFailure::Unavailable { status: 429, retry_after };
         let expect = Failure::Transient { reason: TransientFailure::Http(busy.clone()), retry_after };

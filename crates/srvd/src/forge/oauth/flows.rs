@@ -1,6 +1,6 @@
 //! The owner of the live logins at forges. It starts them, receives their callbacks, polls for device logins, and
-//! passes the tokens to the [`Keep`] function that commits them. Every change of a login goes through `Flows::change`,
-//! which announces it when a poll already shows it.
+//! passes their tokens to the [`KeepTokens`] function that commits them. Every change to a login goes through
+//! `Flows::change`, which announces the change once polling can see it.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -23,11 +23,11 @@ use super::revoke::{RetiredTokens, Returns};
 use super::table::{CodeFlow, Ending, NewFlow, Status, Table, TooManyLogins};
 use crate::base::redact::Redactor;
 
-/// Longest time that a person has to finish a login in the browser.
+/// The time that a user has to complete a login in the browser.
 const CODE_LIFETIME_MS: i64 = 10 * 60 * 1000;
 const CODE_LIFETIME: Duration = Duration::from_millis(CODE_LIFETIME_MS.unsigned_abs());
 
-/// The live logins. A clone is a handle to the same ones.
+/// The live logins. Cheap to clone; clones are handles to the same logins.
 #[derive(Clone)]
 pub(crate) struct Flows(Arc<FlowsState>);
 
@@ -40,69 +40,69 @@ struct FlowsState {
     clock: fn() -> i64,
     redirect: OnceLock<Url>,
     table: Mutex<Table>,
-    /// A counter that rises with each change of the table.
+    /// A counter that increases with every change to the table.
     changes: watch::Sender<u64>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
-/// The parts that [`Flows`] is built from.
+/// The parts from which [`Flows`] is built.
 pub(crate) struct FlowsConfig {
-    /// The forges at which a person can log in.
+    /// The forges at which users can log in.
     pub forges: Forges,
     /// Commits the tokens of a login.
     pub keep: KeepTokens,
     /// Receives the id of a login at each of its steps.
     pub moved: SignInListener,
-    /// Revokes the tokens that a login obtained but that were not kept.
+    /// Revokes tokens that a login obtained but that were not stored.
     pub returns: Returns,
-    /// Receives every secret before any other part does.
+    /// Receives every secret before any other component does.
     pub redactor: Redactor,
-    /// The wall clock in unix milliseconds.
+    /// The wall clock, in Unix milliseconds.
     pub clock: fn() -> i64,
 }
 
-/// Commits the tokens of a login, or refuses them. It is called once for each login and is never cancelled.
+/// Commits the tokens of a login, or rejects them. Called once per login and never cancelled.
 pub(crate) type KeepTokens =
     Arc<dyn Fn(Obtained) -> Pin<Box<dyn Future<Output = Result<KeptLogin, KeepError>> + Send>> + Send + Sync>;
 
-/// Receives the id of a login that began, moved or ended. [`Flows::status`] reports the change already at that time.
+/// Receives the id of a login that has started, progressed or ended. [`Flows::status`] already reports the change by
+/// then.
 pub(crate) type SignInListener = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Tokens that were obtained but are not committed yet.
-#[must_use = "tokens that are dropped are lost"]
+/// Tokens that have been obtained but not yet committed.
+#[must_use = "dropped tokens are lost"]
 pub(crate) struct Obtained {
     /// The id of the login.
     pub session_id: String,
-    /// The forge that issued the tokens. It determines the authority and the client that can refresh.
+    /// The forge that issued the tokens, which determines the authority and the client that can refresh them.
     pub forge: Arc<Forge>,
-    /// The tokens as the forge issued them.
+    /// The tokens as issued by the forge.
     pub granted: Granted,
-    /// The person that the tokens belong to. An error is the reason why the forge did not name the person; the tokens
-    /// are usable even so.
+    /// The owner of the tokens, or the reason why the forge did not name the owner. The tokens are usable either way.
     pub identity: Result<Identity, Failure>,
 }
 
-/// A login whose tokens are committed.
+/// A login whose tokens have been committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeptLogin {
     /// The account that holds the tokens.
     pub account: String,
-    /// The person's name at the forge; `None` until the forge reports it.
+    /// The user's name at the forge; `None` until the forge reports it.
     pub login: Option<String>,
 }
 
-/// The reason why tokens were not kept.
+/// The reason why tokens were not stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub(crate) struct KeepError {
     /// The stable code of the error.
     pub code: &'static str,
-    /// The error text for people.
+    /// The human-readable error text.
     pub text: String,
 }
 
-/// A request to begin a login.
+/// A request to start a login.
 pub(crate) struct Start {
     /// The owner of the login.
     pub owner: String,
@@ -112,34 +112,34 @@ pub(crate) struct Start {
     pub session: Option<SecretString>,
 }
 
-/// A browser login that has begun.
+/// A browser login that has been started.
 pub(crate) struct StartedCode {
     /// The id of the login.
     pub session_id: String,
-    /// The address that the browser opens.
+    /// The URL for the browser to open.
     pub auth_url: Url,
 }
 
-/// A device login that has begun.
+/// A device login that has been started.
 pub(crate) struct StartedDevice {
     /// The id of the login.
     pub session_id: String,
-    /// The code that the person types.
+    /// The code for the user to enter.
     pub user_code: String,
-    /// The page where the person types the code.
+    /// The page at which the user enters the code.
     pub verification_url: String,
 }
 
-/// The reason why a login did not begin.
+/// The reason why a login did not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    /// The TCP listener is off, so no browser can be sent back.
-    #[error("a sign-in with the browser needs the TCP listener; turn the listener on or use the device flow")]
+    /// The TCP listener is off, so the forge could not redirect the browser back.
+    #[error("signing in with the browser requires the TCP listener; turn it on or use the device flow")]
     NoRedirect,
-    /// Too many logins are live.
+    /// Too many logins are in progress.
     #[error(transparent)]
     Full(#[from] TooManyLogins),
-    /// The forge did not begin a device login.
+    /// The forge did not start a device login.
     #[error(transparent)]
     Forge(#[from] Failure),
 }
@@ -163,25 +163,25 @@ impl Flows {
         }))
     }
 
-    /// The forges at which a person can log in.
+    /// The forges at which users can log in.
     pub(crate) fn forges(&self) -> &Forges {
         &self.0.forges
     }
 
-    /// Sets the address of the daemon's HTTP listener, once. Browsers are sent back to it. Without an address, no
-    /// browser login is possible.
+    /// Sets the address of the daemon's HTTP listener, once. Browsers are redirected to it. Without an address, browser
+    /// logins are not possible.
     pub(crate) fn listens_at(&self, address: Option<std::net::SocketAddr>) {
         let url = address.map(|address| Url::parse(&format!("http://{address}{}", super::callback::PATH)));
         if let Some(Ok(url)) = url {
-            // A second address would be a mistake of the caller. The first one is kept.
+            // Setting a second address would be a bug in the caller. The first one is retained.
             let _ = self.0.redirect.set(url);
         }
     }
 
-    /// Begins a browser login.
+    /// Starts a browser login.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// A [`StartError`].
     pub(crate) fn start_code(&self, start: &Start) -> Result<StartedCode, StartError> {
         let redirect = self.0.redirect.get().ok_or(StartError::NoRedirect)?.clone();
         let request = start.forge.issuer.begin(&redirect);
@@ -194,10 +194,10 @@ impl Flows {
         Ok(StartedCode { session_id, auth_url: request.url })
     }
 
-    /// Begins a device login. A background task polls until the login has ended.
+    /// Starts a device login. A background task polls until the login has ended.
     ///
     /// # Errors
-    /// [`StartError`].
+    /// A [`StartError`].
     pub(crate) async fn start_device(&self, start: Start) -> Result<StartedDevice, StartError> {
         let device = start.forge.issuer.device().await?;
         let lifetime = i64::try_from(device.lifetime().as_millis()).unwrap_or(CODE_LIFETIME_MS);
@@ -211,32 +211,32 @@ impl Flows {
         Ok(started)
     }
 
-    /// Returns the status of a login; `None` when the login is not known.
+    /// Returns the status of a login, or `None` if the login is unknown.
     pub(crate) fn status(&self, session_id: &str) -> Option<Status> {
         self.table().status(session_id, (self.0.clock)())
     }
 
-    /// Waits until a login has ended, at most for `patience`, and returns its status.
+    /// Waits until a login has ended, for at most `patience`, and returns its status.
     pub(crate) async fn ended(&self, session_id: &str, patience: Duration) -> Option<Status> {
-        // The status below shows whether the login has ended.
+        // The status read below shows whether the login has ended.
         let _ = tokio::time::timeout(patience, self.over(session_id)).await;
         self.status(session_id)
     }
 
-    /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
+    /// Cancels a login before its tokens are saved. Returns `false` if it is too late or the login is unknown.
     pub(crate) fn cancel(&self, session_id: &str) -> bool {
         self.change(|table, now| table.cancel(session_id, now))
     }
 
-    /// Handles the callback of a browser. Once the `state` is consumed, the exchange goes on even if the browser
-    /// leaves.
+    /// Handles a browser's callback. Once the `state` has been consumed, the exchange continues even if the browser
+    /// disconnects.
     pub(crate) async fn callback(&self, query: &str, session: Option<&SecretString>) -> Page {
         let Some(query_values) = CallbackQuery::parse(query) else { return Page::Malformed };
         self.0.redactor.hide(&query_values.state);
         let (session_id, forge) = match self.table().peek(&query_values.state, session, (self.0.clock)()) {
             Ok((id, forge)) => (id.to_owned(), forge.to_owned()),
             Err(invalid) => {
-                tracing::warn!(reason = %invalid, "a callback was refused");
+                tracing::warn!(reason = %invalid, "a callback was rejected");
                 return Page::NotAwaited(invalid);
             }
         };
@@ -264,7 +264,7 @@ impl Flows {
         }
     }
 
-    /// Runs a task that belongs to no login. The task is dropped at its next await point when the daemon stops.
+    /// Runs a task that belongs to no login. When the daemon stops, the task is dropped at its next await point.
     pub(crate) fn aside(&self, work: impl Future<Output = ()> + Send + 'static) {
         let stop = self.0.stop.clone();
         self.0.tasks.spawn(async move {
@@ -275,7 +275,7 @@ impl Flows {
         });
     }
 
-    /// Ends the logins that wait for a person. Then waits for the exchanges that have begun; these are bounded in time.
+    /// Ends the logins that are waiting for a user, then waits for exchanges in progress, whose duration is limited.
     pub(crate) async fn shutdown(&self) {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -297,7 +297,7 @@ impl Flows {
         Ok(id)
     }
 
-    /// Ends a browser login when its time is over, so that its end is reported at that moment.
+    /// Ends a browser login when its time limit is reached, so that its end is reported at that moment.
     async fn expire(self, session_id: String) {
         let ending = tokio::select! {
             () = self.0.stop.cancelled() => Ending::Cancelled,
@@ -326,7 +326,8 @@ impl Flows {
         }
     }
 
-    /// Asks the forge who owns the tokens, and keeps the tokens unless the login was cancelled in the meantime.
+    /// Asks the forge for the owner of the tokens, and stores the tokens unless the login has been cancelled in the
+    /// meantime.
     async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> Page {
         let granted = match granted {
             Ok(granted) => granted,
@@ -364,7 +365,7 @@ impl Flows {
         self.change(|table, now| table.end(session_id, ending, now));
     }
 
-    /// Returns when the login has ended or is not known.
+    /// Returns once the login has ended or if it is unknown.
     async fn over(&self, session_id: &str) {
         let mut changes = self.0.changes.subscribe();
         while matches!(self.status(session_id), Some(Status::Waiting | Status::Working)) {

@@ -1,13 +1,13 @@
-//! The forges as data: the endpoints of each kind, and the forges that the operator has configured.
+//! Forges as data: the endpoints of each kind, and the forges configured by the operator.
 //!
-//! The daemon's redirect address is `http://127.0.0.1:<port>/oauth/callback`. Each forge needs this at the registration
-//! of the client:
+//! The daemon's redirect URL is `http://127.0.0.1:<port>/oauth/callback`. Each forge requires this when the client is
+//! registered:
 //!
 //! | forge | registered | port |
 //! |---|---|---|
-//! | GitHub | `http://127.0.0.1/oauth/callback` | any: GitHub ignores it on loopback addresses |
-//! | GitLab | `http://127.0.0.1:<port>/oauth/callback` | fix it with `listen.tcp`, because the whole address is compared |
-//! | Forgejo, Gitea | `http://127.0.0.1/oauth/callback` | any for a public client; fix it for a confidential one |
+//! | GitHub | `http://127.0.0.1/oauth/callback` | any: GitHub ignores the port of loopback addresses |
+//! | GitLab | `http://127.0.0.1:<port>/oauth/callback` | set it with `listen.tcp`, because the complete URL is compared |
+//! | Forgejo, Gitea | `http://127.0.0.1/oauth/callback` | any for a public client; set it for a confidential one |
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,47 +19,47 @@ use super::failure::Failure;
 use super::http::Http;
 use super::identity::{Identity, identify};
 use super::issuer::{Issuer, IssuerConfig};
-use super::revoke::{RetiredTokens, Revocation, Way};
+use super::revoke::{RetiredTokens, Revocation, RevocationRequest};
 use crate::base::environment::Environment;
 use crate::base::private;
 use crate::config::forges::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
 
-/// Longest client secret file, in bytes.
+/// The maximum size of a client secret file, in bytes.
 const SECRET_BYTES: u64 = 4096;
 
-/// A forge that the daemon is a client of.
+/// A forge of which the daemon is a client.
 pub(crate) struct Forge {
     /// The configuration of this forge.
     pub settings: ForgeSettings,
-    /// The client at its authorization, token and device endpoints.
+    /// The client for the forge's authorization, token and device endpoints.
     pub issuer: Issuer,
-    /// The address of the token endpoint.
+    /// The URL of the token endpoint.
     pub token_url: String,
     identity: String,
     revocation: Option<Revocation>,
     http: Http,
 }
 
-/// All configured forges, in the order of their names.
+/// All configured forges, sorted by name.
 #[derive(Clone, Default)]
 pub(crate) struct Forges(Vec<Arc<Forge>>);
 
-/// The reason why a request names no single forge.
+/// The reason why a request does not identify a single forge.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum SelectError {
-    /// No forge of that type, address and client is configured.
+    /// No forge with this type, URL and client is configured.
     #[error("no such forge is configured in srvd.toml")]
     Unknown,
     /// Several forges match.
-    #[error("several forges match; name the base URL or the client id")]
+    #[error("several forges match; specify the base URL or the client id")]
     Ambiguous,
 }
 
 impl Forge {
-    /// Creates a forge from its configuration and the secret of its client.
+    /// Creates a forge from its configuration and its client secret.
     ///
     /// # Errors
-    /// An address that is not a URL.
+    /// An endpoint that is not a valid URL.
     pub(crate) fn new(
         settings: ForgeSettings,
         secret: Option<SecretString>,
@@ -68,12 +68,13 @@ impl Forge {
     ) -> Result<Self, url::ParseError> {
         let places = ForgeEndpoints::of(settings.kind, &settings.base);
         let token_url = settings.base.join(places.token);
-        let revocation = Way::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
-            way,
-            client_id: settings.client_id.clone(),
-            secret: secret.clone(),
-            client_auth: settings.client_auth,
-        });
+        let revocation =
+            RevocationRequest::of(settings.kind, &settings.base, &settings.client_id).map(|way| Revocation {
+                way,
+                client_id: settings.client_id.clone(),
+                secret: secret.clone(),
+                client_auth: settings.client_auth,
+            });
         let issuer = IssuerConfig {
             authorize: settings.public.join(places.authorize),
             token: token_url.clone(),
@@ -90,10 +91,11 @@ impl Forge {
         Ok(Self { issuer, token_url, identity: places.identity, revocation, settings, http })
     }
 
-    /// Creates a forge at this address without a client. It is used only to ask who owns a token that a caller brings.
+    /// Creates a forge at this URL without a client. It is used only to ask for the owner of a token that a caller
+    /// supplies.
     ///
     /// # Errors
-    /// The reason why the address is refused.
+    /// The reason why the URL is rejected.
     pub(crate) fn bare(kind: ForgeKind, address: &str, clock: fn() -> i64) -> Result<Self, &'static str> {
         let base = BaseUrl::parse(address, false)?;
         let settings = ForgeSettings {
@@ -110,10 +112,10 @@ impl Forge {
         Self::new(settings, None, Http::default(), clock).map_err(|_| "is not a URL")
     }
 
-    /// Asks the forge who owns this token.
+    /// Asks the forge for the owner of this token.
     ///
     /// # Errors
-    /// The same errors as [`identify`].
+    /// As for [`identify`].
     pub(crate) async fn identify(&self, access: &SecretString) -> Result<Identity, Failure> {
         identify(&self.http, &self.identity, self.settings.allow_http, access).await
     }
@@ -126,7 +128,7 @@ impl Forge {
     /// Revokes tokens. A forge that cannot revoke tokens receives no request.
     ///
     /// # Errors
-    /// [`Failure`] of the first token that could not be revoked.
+    /// The [`Failure`] of the first token that could not be revoked.
     pub(crate) async fn revoke(&self, spent: &RetiredTokens) -> Result<(), Failure> {
         match &self.revocation {
             Some(revocation) => revocation.revoke(&self.http, self.settings.allow_http, spent).await,
@@ -134,13 +136,13 @@ impl Forge {
         }
     }
 
-    /// Returns whether a person can sign in with a code typed on another device.
+    /// Returns whether a user can sign in with a code entered on another device.
     pub(crate) fn has_device_flow(&self) -> bool {
         ForgeEndpoints::of(self.settings.kind, &self.settings.base).device.is_some()
     }
 
-    /// Returns whether `issuer`, as an answer names it (RFC 9207), can be this forge: the origin must be one of the
-    /// forge's two.
+    /// Returns whether `issuer`, as named in a response (RFC 9207), can be this forge: its origin must be one of the
+    /// forge's two origins.
     pub(crate) fn is_issuer(&self, issuer: &str) -> bool {
         let origin = Url::parse(issuer).ok().map(|url| url.origin());
         origin.is_some() && (origin == self.settings.base.origin() || origin == self.settings.public.origin())
@@ -148,7 +150,8 @@ impl Forge {
 }
 
 impl Forges {
-    /// Loads the configured forges and reads their secrets. Relative paths of secret files begin at `config_dir`.
+    /// Loads the configured forges and reads their secrets. Relative paths of secret files are relative to
+    /// `config_dir`.
     ///
     /// # Errors
     /// The key below `forges`, and the reason why its value cannot be used.
@@ -168,22 +171,22 @@ impl Forges {
         settings.iter().map(build).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The forge of this name.
+    /// Returns the forge with this name.
     pub(crate) fn named(&self, name: &str) -> Option<&Arc<Forge>> {
         self.0.iter().find(|forge| forge.settings.name == name)
     }
 
-    /// The only forge of this kind that has the given address and client id. An absent value matches every forge.
+    /// Returns the only forge of this kind that has the given URL and client id. An absent value matches every forge.
     ///
     /// # Errors
-    /// [`SelectError`].
+    /// A [`SelectError`].
     pub(crate) fn select(
         &self,
         kind: ForgeKind,
         base_url: Option<&str>,
         client_id: Option<&str>,
     ) -> Result<&Arc<Forge>, SelectError> {
-        // Plain http is accepted here because the address is only compared with configured ones.
+        // Plain http is accepted here because the URL is only compared with configured ones.
         let base =
             base_url.map(|text| BaseUrl::parse(text, true).map_err(|_| SelectError::Unknown)).transpose()?;
         let mut fitting = self.0.iter().filter(|forge| {
@@ -205,7 +208,7 @@ impl Forges {
     }
 }
 
-/// The endpoints of a kind of forge: paths below its address, and the full address of the identity endpoint.
+/// The endpoints of a kind of forge: paths below its URL, and the full URL of the identity endpoint.
 struct ForgeEndpoints {
     authorize: &'static str,
     token: &'static str,
@@ -228,8 +231,8 @@ impl ForgeEndpoints {
                 device: Some("/oauth/authorize_device"),
                 identity: base.join("/api/v4/user"),
             },
-            // Neither has a device grant: see go-gitea/gitea#27309; Forgejo's documentation lists the authorization
-            // code only.
+            // Neither has a device flow: see go-gitea/gitea#27309; Forgejo's documentation lists only the authorization
+            // code flow.
             ForgeKind::Forgejo | ForgeKind::Gitea => Self {
                 authorize: "/login/oauth/authorize",
                 token: "/login/oauth/access_token",
@@ -240,7 +243,7 @@ impl ForgeEndpoints {
     }
 }
 
-impl Way {
+impl RevocationRequest {
     fn of(kind: ForgeKind, base: &BaseUrl, client_id: &str) -> Option<Self> {
         match kind {
             ForgeKind::GitHub => {
@@ -248,14 +251,14 @@ impl Way {
                 Some(Self::GitHub(github_api(base, &format!("/applications/{client}/token"))))
             }
             ForgeKind::GitLab => Some(Self::Standard(base.join("/oauth/revoke"))),
-            // go-gitea/gitea has no revocation endpoint, and Forgejo's documentation does not name one.
+            // go-gitea/gitea has no revocation endpoint, and Forgejo's documentation does not mention one.
             ForgeKind::Forgejo | ForgeKind::Gitea => None,
         }
     }
 }
 
-/// The address of a path in GitHub's API. github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a separate
-/// API host; a GitHub Enterprise Server has an API path.
+/// The URL of a path in GitHub's API. github.com and GitHub's hosted enterprises (`<name>.ghe.com`) have a separate API
+/// host; GitHub Enterprise Server has an API path.
 fn github_api(base: &BaseUrl, path: &str) -> String {
     match base.as_str().strip_prefix("https://") {
         Some(host) if host == "github.com" || (host.ends_with(".ghe.com") && !host.contains('/')) => {
@@ -286,7 +289,7 @@ fn secret(
             String::from_utf8(bytes).map_err(|_| unusable("is not text".to_owned()))?
         }
     };
-    // A line break that an editor added at the end is not part of the secret.
+    // A trailing line break added by an editor is not part of the secret.
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() || text.chars().any(char::is_control) {
         let key = match settings.secret {

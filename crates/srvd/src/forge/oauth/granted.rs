@@ -1,4 +1,4 @@
-//! The tokens that an issuer grants. They are read leniently: an unusable field is dropped, and the login goes on.
+//! The tokens granted by an issuer. They are read leniently: an unusable field is dropped and the login continues.
 
 use std::time::Duration;
 
@@ -11,28 +11,30 @@ use serde_json::Value;
 
 use super::tidy::whole;
 
-/// One whole answer of an issuer, unchanged. The store computes the expiry of the tokens from the lifetimes and the
-/// time of receipt when it keeps them.
+/// A complete, unmodified issuer response. When the tokens are stored, the store computes their expiry from the
+/// lifetimes and the time of receipt.
 #[derive(Debug)]
 pub(crate) struct Granted {
     /// The access token, which is not empty.
     pub access: SecretString,
-    /// The refresh token. After a login without one there is none; after a refresh without one the old one stays.
+    /// The refresh token. If a login returns none, there is none; if a refresh returns none, the old one remains in
+    /// use.
     pub refresh: Option<SecretString>,
-    /// The id token, under the same rule as the refresh token.
+    /// The id token. The same rule applies as for the refresh token.
     pub id_token: Option<SecretString>,
-    /// The access token's lifetime in seconds; `None` when the issuer names none, 0 when its value is not a lifetime.
+    /// The lifetime of the access token in seconds; `None` if the issuer does not specify one, 0 if its value is not a
+    /// lifetime.
     pub expires_in: Option<i64>,
-    /// The refresh token's lifetime, by the same rule.
+    /// The lifetime of the refresh token. The same rule applies.
     pub refresh_expires_in: Option<i64>,
-    /// The granted scopes, separated by spaces; `None` when the answer does not name them.
+    /// The granted scopes, separated by spaces; `None` if the response does not list them.
     pub scopes: Option<String>,
-    /// The time at which the answer arrived, in unix milliseconds.
+    /// The time at which the response arrived, in Unix milliseconds.
     pub received_at: i64,
 }
 
 impl Granted {
-    /// Converts an answer that arrived at `received_at`; `None` when it has no access token.
+    /// Converts a response that arrived at `received_at`; `None` if it contains no access token.
     pub(super) fn of(answer: TokenAnswer, received_at: i64) -> Option<Self> {
         let secret = |text: String| Some(text).filter(|text| !text.is_empty()).map(SecretString::from);
         Some(Self {
@@ -47,7 +49,7 @@ impl Granted {
     }
 }
 
-/// The form that the store accepts.
+/// The representation that the store accepts.
 impl From<Granted> for ReceivedTokens {
     fn from(granted: Granted) -> Self {
         Self {
@@ -63,12 +65,12 @@ impl From<Granted> for ReceivedTokens {
     }
 }
 
-/// Reads a lifetime in whole seconds: a number, or a number as text.
+/// Reads a lifetime in whole seconds, given as a number or as text.
 fn seconds(value: &Value) -> i64 {
     whole(value).and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or_default()
 }
 
-/// Reads scopes: separated by spaces as in the standard, by commas as from GitHub, or a list.
+/// Reads scopes: separated by spaces as in the standard, separated by commas as from GitHub, or as a list.
 fn scopes(value: &Value) -> Option<String> {
     let texts: Vec<&str> = match value {
         Value::String(text) => vec![text],
@@ -79,7 +81,7 @@ fn scopes(value: &Value) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
-/// The fields of an answer. Fields that issuers often get wrong accept any value.
+/// The fields of a response. Fields that issuers often get wrong accept any value.
 #[derive(Debug, Deserialize, Serialize)]
 pub(super) struct TokenAnswer {
     access_token: AccessToken,
@@ -106,7 +108,7 @@ fn bearer() -> BasicTokenType {
     BasicTokenType::Bearer
 }
 
-/// The trait that the `oauth2` crate requires of an answer. The crate does not read these fields; [`Granted`] does.
+/// The trait that the `oauth2` crate requires for a response. The crate does not read these fields; [`Granted`] does.
 impl TokenResponse for TokenAnswer {
     type TokenType = BasicTokenType;
 

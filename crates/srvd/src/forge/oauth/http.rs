@@ -1,5 +1,5 @@
-//! One bounded HTTP exchange with an issuer. Time and answer size are limited, and redirects are not followed. Bodies
-//! are never logged.
+//! A single bounded HTTP exchange with an issuer. Its duration and the size of the response are limited, and redirects
+//! are not followed. Bodies are never logged.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -17,56 +17,56 @@ use tokio::sync::OnceCell;
 use crate::base::https;
 use crate::config::forges::is_loopback_host;
 
-/// Longest time that an exchange may take, from the connection to the last byte.
+/// The maximum duration of an exchange, from connecting to the last byte.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Longest answer, in bytes. A token response has a few kilobytes.
+/// The maximum size of a response, in bytes. A token response is a few kilobytes.
 const ANSWER_BYTES: usize = 64 * 1024;
-/// Longest pause that an issuer can ask for.
+/// The longest delay that an issuer can request.
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
-/// The HTTP client for issuers. The certificates are loaded at the first exchange, and clones share them.
+/// The HTTP client for issuers. Certificates are loaded on the first exchange, and clones share them.
 #[derive(Clone)]
 pub(crate) struct Http {
     client: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
     timeout: Duration,
 }
 
-/// The answer of an issuer.
+/// An issuer's response.
 pub(crate) struct Received {
     /// The HTTP status.
     pub status: StatusCode,
-    /// The media type without its parameters, in lower case; empty when there is none.
+    /// The media type without its parameters, in lower case; empty if there is none.
     pub media: String,
-    /// The wait before the next attempt, when the issuer names one.
+    /// The delay before the next attempt, if the issuer specifies one.
     pub retry_after: Option<Duration>,
-    /// The body, at most 64 KiB.
+    /// The body, up to 64 KiB.
     pub body: Bytes,
 }
 
-/// The reason why there is no usable answer. No text holds any part of a request or an answer.
+/// The reason why there is no usable response. The texts contain no part of a request or response.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum HttpFailure {
     /// Plain HTTP to another machine is not allowed, so nothing was sent.
-    #[error("plain http is not allowed for this address")]
+    #[error("plain http is not allowed for this URL")]
     Insecure,
-    /// The connection failed or was interrupted. The text names the cause.
+    /// The connection failed or was interrupted. The text contains the cause.
     #[error("the request failed: {0}")]
     Unreachable(String),
-    /// The answer was not complete in time.
-    #[error("there was no answer in time")]
+    /// The response was not complete in time.
+    #[error("the request timed out")]
     TimedOut,
-    /// The answer is longer than any token response.
-    #[error("the answer is too long")]
+    /// The response is larger than any token response.
+    #[error("the response is too large")]
     TooLong,
-    /// The answer is not what the protocol requires: HTML, a redirect, broken JSON.
-    #[error("the answer is not valid (HTTP status {0})")]
+    /// The response is not what the protocol requires, such as HTML, a redirect or malformed JSON.
+    #[error("the response is not valid (HTTP status {0})")]
     Malformed(u16),
-    /// The issuer cannot answer at the moment (408, 429, 5xx).
+    /// The issuer is temporarily unavailable (408, 429, 5xx).
     #[error("HTTP status {status}")]
     Unavailable {
         /// The HTTP status.
         status: u16,
-        /// The wait before the next attempt, when the issuer names one.
+        /// The delay before the next attempt, if the issuer specifies one.
         retry_after: Option<Duration>,
     },
 }
@@ -78,16 +78,16 @@ impl Default for Http {
 }
 
 impl Http {
-    /// Creates a client whose exchanges take at most this long.
+    /// Creates a client with this limit on the duration of an exchange.
     pub(crate) fn new(timeout: Duration) -> Self {
         Self { client: Arc::default(), timeout }
     }
 
-    /// Sends a request once and reads the whole answer, whatever its status. Plain `http` goes to loopback addresses
-    /// only, unless `plain` allows it.
+    /// Sends a request once and reads the whole response, whatever its status. Plain `http` is allowed only for
+    /// loopback addresses, unless `plain` is set.
     ///
     /// # Errors
-    /// [`HttpFailure`]: insecure, unreachable, timed out or too long.
+    /// An [`HttpFailure`]: insecure, unreachable, timed out or too large.
     pub(crate) async fn send(&self, request: Request<Vec<u8>>, plain: bool) -> Result<Received, HttpFailure> {
         if !plain && !is_safe(request.uri()) {
             return Err(HttpFailure::Insecure);
@@ -134,7 +134,7 @@ fn media(headers: &HeaderMap) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
-/// Parses `Retry-After` (RFC 9110, 10.2.3): seconds, or a date.
+/// Parses `Retry-After` (RFC 9110, 10.2.3), which is either seconds or a date.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let pause = match value.parse() {

@@ -1,4 +1,4 @@
-//! The owner of a token, as each forge's own endpoint reports it.
+//! The owner of a token, as reported by the forge's own endpoint.
 
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, HeaderValue};
@@ -8,22 +8,23 @@ use serde_json::Value;
 use super::failure::{Failure, Misconfigured, PermanentFailure};
 use super::http::{Http, HttpFailure};
 
-/// A person at a forge.
+/// A user at a forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// The forge's own number of the account, as text. It stays the same when the person is renamed.
+    /// The forge's own account number, as text. It stays the same when the user is renamed.
     pub account_id: String,
-    /// The name that the forge shows. It can change.
+    /// The name shown by the forge. It can change.
     pub login: String,
-    /// The email address; `None` when the forge does not report it.
+    /// The email address; `None` if the forge does not report it.
     pub email: Option<String>,
 }
 
-/// Longest name or address that is kept, in bytes.
+/// The maximum length of a stored name or email address, in bytes.
 const TEXT: usize = 320;
 
 impl Identity {
-    /// Parses a forge's answer: `id` as a number or a text, `login` (GitHub, Forgejo, Gitea) or `username` (GitLab).
+    /// Parses a forge's response: `id` as a number or text, and `login` (GitHub, Forgejo, Gitea) or `username`
+    /// (GitLab).
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
         let text = |name: &str| {
@@ -39,10 +40,10 @@ impl Identity {
     }
 }
 
-/// Asks the forge who owns this token.
+/// Asks the forge for the owner of this token.
 ///
 /// # Errors
-/// [`Failure`]: a refused token is dead, a forbidden one lacks a scope, and every other failure is temporary.
+/// A [`Failure`]: a rejected token is dead, a forbidden one lacks a scope, and every other failure is temporary.
 pub(crate) async fn identify(
     http: &Http,
     url: &str,
@@ -70,20 +71,20 @@ pub(crate) async fn identify(
     }
 }
 
-/// The next step after an API has answered a request with a token that should be valid.
+/// The next step after an API has answered a request that used a supposedly valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// The token was accepted, or the answer says nothing about it.
+    /// The token was accepted, or the response says nothing about it.
     Nothing,
     /// The token is refreshed once, whatever its expiry, and the request is repeated once.
     RefreshAndRetry,
-    /// A person must sign in again.
+    /// The user must sign in again.
     NeedsReauth,
-    /// The token is valid but lacks a scope. A refresh does not help.
+    /// The token is valid but lacks a scope. A refresh would not help.
     MissingScope,
 }
 
-/// Decides by the status, and by whether the token was already refreshed for this call.
+/// Decides based on the status, and on whether the token has already been refreshed for this call.
 pub(crate) fn after_api_answer(status: u16, refreshed: bool) -> Next {
     match (status, refreshed) {
         (401, false) => Next::RefreshAndRetry,
@@ -98,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identity_is_parsed_from_the_answer_of_each_forge() {
+    fn identity_is_parsed_from_each_forges_response() {
         let check = |body: &str, expect: Option<(&str, &str, Option<&str>)>| {
             let expect = expect.map(|(id, login, email)| Identity {
                 account_id: id.into(),
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn token_is_refreshed_once_when_refused_and_never_when_forbidden() {
+    fn token_is_refreshed_once_when_rejected_and_never_when_forbidden() {
         let check = |status, refreshed, expect| assert_eq!(after_api_answer(status, refreshed), expect);
         check(200, false, Next::Nothing);
         check(401, false, Next::RefreshAndRetry);

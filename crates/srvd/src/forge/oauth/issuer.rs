@@ -1,8 +1,8 @@
-//! One client at one issuer: its requests, and the reading of the answers.
+//! A client at one issuer: its requests, and the parsing of the responses.
 //!
 //! The `oauth2` crate builds the requests (authorization URL, PKCE, code, refresh, RFC 8628) and drives the polling.
-//! `tidy` corrects each answer before the crate reads it, because the crate would refuse what forges really answer. The
-//! answer type is this crate's own, so that an unusual `expires_in` loses only the expiry and not the login.
+//! `tidy` corrects each response before the crate reads it, because the crate would reject what forges actually send.
+//! The response type is our own, so that an unusual `expires_in` costs only the expiry and not the login.
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -27,13 +27,13 @@ use super::http::{Http, HttpFailure};
 use super::tidy::{self, Tidy, tidy};
 use crate::config::forges::{ClientAuth, is_loopback_host};
 
-/// Number of random bytes in a `state`.
+/// The number of random bytes in a `state`.
 const STATE_BYTES: u32 = 32;
-/// Longest time that a device login may wait for its person, even if the issuer allows more.
+/// The maximum time that a device login may wait for its user, even if the issuer allows more.
 const DEVICE_LIFETIME: Duration = Duration::from_hours(1);
-/// Longest pause between two polls.
+/// The longest pause between two polls.
 const LONGEST_INTERVAL: Duration = Duration::from_mins(5);
-/// Longest user code that is shown, in bytes.
+/// The maximum length of a user code that is shown, in bytes.
 const USER_CODE: usize = 64;
 
 /// The configuration of a client at an issuer.
@@ -42,21 +42,21 @@ pub(crate) struct IssuerConfig {
     pub authorize: String,
     /// The token endpoint, where codes and refresh tokens are exchanged.
     pub token: String,
-    /// The device authorization endpoint; `None` when the issuer has none.
+    /// The device authorization endpoint; `None` if the issuer has none.
     pub device: Option<String>,
-    /// The client's id.
+    /// The client id.
     pub client_id: String,
-    /// The client's secret; `None` for a public client.
+    /// The client secret; `None` for a public client.
     pub secret: Option<SecretString>,
-    /// The way in which the client authenticates.
+    /// The authentication method of the client.
     pub client_auth: ClientAuth,
-    /// The scopes that a login asks for.
+    /// The scopes that a login requests.
     pub scopes: Vec<String>,
     /// True if request bodies are JSON. The standard requires forms.
     pub json: bool,
     /// True if plain HTTP to another machine is allowed.
     pub allow_http: bool,
-    /// The wall clock in unix milliseconds, read when an answer has arrived.
+    /// The wall clock in Unix milliseconds, read when a response has arrived.
     pub clock: fn() -> i64,
 }
 
@@ -83,31 +83,31 @@ type OAuthClient = Client<
     EndpointSet,
 >;
 
-/// The beginning of a browser login. The three values belong together and are used once.
+/// The start of a browser login. The three values belong together and are used once.
 pub(crate) struct CodeRequest {
-    /// The address that the browser opens.
+    /// The URL for the browser to open.
     pub url: Url,
-    /// The `state` that the browser must bring back: 32 random bytes in base64url.
+    /// The `state` that the browser must return: 32 random bytes in base64url.
     pub state: SecretString,
-    /// The PKCE verifier. At the exchange it proves that this daemon began the login.
+    /// The PKCE verifier. During the exchange, it proves that this daemon started the login.
     pub verifier: SecretString,
 }
 
-/// The beginning of a device login.
+/// The start of a device login.
 pub(crate) struct Device(StandardDeviceAuthorizationResponse);
 
 impl Device {
-    /// The code that the person types: printable, at most 64 characters.
+    /// The code for the user to enter: printable, at most 64 characters.
     pub(crate) fn user_code(&self) -> &str {
         self.0.user_code().secret()
     }
 
-    /// The page where the person types the code.
+    /// The page at which the user enters the code.
     pub(crate) fn verification_url(&self) -> &str {
         self.0.verification_uri()
     }
 
-    /// The time that the person has, at most one hour.
+    /// The time that the user has, at most one hour.
     pub(crate) fn lifetime(&self) -> Duration {
         self.0.expires_in().min(DEVICE_LIFETIME)
     }
@@ -117,7 +117,7 @@ impl Issuer {
     /// Creates a client. No request is sent.
     ///
     /// # Errors
-    /// An endpoint that is not a URL.
+    /// An endpoint that is not a valid URL.
     pub(crate) fn new(config: IssuerConfig, http: Http) -> Result<Self, url::ParseError> {
         let auth_type = match config.client_auth {
             ClientAuth::Body => AuthType::RequestBody,
@@ -141,7 +141,7 @@ impl Issuer {
         })
     }
 
-    /// Begins a browser login whose browser is sent back to `redirect`.
+    /// Starts a browser login that redirects the browser back to `redirect`.
     pub(crate) fn begin(&self, redirect: &Url) -> CodeRequest {
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let (url, state) = self
@@ -154,10 +154,10 @@ impl Issuer {
         CodeRequest { url, state: state.into_secret().into(), verifier: verifier.into_secret().into() }
     }
 
-    /// Exchanges the code of a login that began with this verifier and exactly this `redirect`.
+    /// Exchanges the code of a login that was started with this verifier and exactly this `redirect`.
     ///
     /// # Errors
-    /// [`Failure`]. The code is used up in every case.
+    /// A [`Failure`]. The code is used up in any case.
     pub(crate) async fn redeem(
         &self,
         code: &SecretString,
@@ -178,7 +178,7 @@ impl Issuer {
     /// Exchanges a refresh token, even if the access token is still valid.
     ///
     /// # Errors
-    /// [`Failure`]. After [`Failure::Permanent`] the token must not be sent again.
+    /// A [`Failure`]. After [`Failure::Permanent`], the token must not be sent again.
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<Granted, Failure> {
         let wire = Wire::to(self);
         let token = RefreshToken::new(token.expose_secret().to_owned());
@@ -186,10 +186,10 @@ impl Issuer {
         self.granted(answer.map_err(failure)?)
     }
 
-    /// Begins a device login.
+    /// Starts a device login.
     ///
     /// # Errors
-    /// [`Failure`]; [`Misconfigured::NoDeviceFlow`] when the issuer has no device flow.
+    /// A [`Failure`]; [`Misconfigured::NoDeviceFlow`] if the issuer has no device flow.
     pub(crate) async fn device(&self) -> Result<Device, Failure> {
         let wire = Wire { completed: true, ..Wire::to(self) };
         let none = |_: ConfigurationError| Failure::Misconfigured(Misconfigured::NoDeviceFlow);
@@ -203,12 +203,12 @@ impl Issuer {
         if shown && page { Ok(device) } else { Err(Failure::not_a_grant()) }
     }
 
-    /// Polls until the person has decided or the time is over. `pause` waits between two polls: as long as the issuer
-    /// asks, five seconds more after each `slow_down` (RFC 8628, 3.5), and at least one second. Dropping the future
-    /// cancels.
+    /// Polls until the user has decided or the time limit is reached. `pause` waits between polls: as long as the
+    /// issuer requests, five seconds longer after each `slow_down` (RFC 8628, 3.5), and at least one second. Dropping
+    /// the future cancels the polling.
     ///
     /// # Errors
-    /// [`Failure`]; `Denied` and `Expired` are caused by the person.
+    /// A [`Failure`]; `Denied` and `Expired` are caused by the user.
     pub(crate) async fn approved<S, F>(&self, device: &Device, pause: S) -> Result<Granted, Failure>
     where
         S: Fn(Duration) -> F,
@@ -230,7 +230,7 @@ impl Issuer {
         if self.json {
             let fields: std::collections::BTreeMap<_, _> =
                 url::form_urlencoded::parse(request.body()).collect();
-            // A map of strings always serializes to JSON.
+            // A map of strings can always be serialized to JSON.
             *request.body_mut() = serde_json::to_vec(&fields).unwrap_or_default();
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
@@ -241,17 +241,17 @@ impl Issuer {
         Granted::of(answer, (self.clock)()).ok_or_else(Failure::not_a_grant)
     }
 
-    /// Returns whether the daemon may send a person to this page.
+    /// Returns whether the daemon may send a user to this page.
     fn may_open(&self, url: &Url) -> bool {
         let loopback = url.host_str().is_some_and(is_loopback_host);
         url.scheme() == "https" || (url.scheme() == "http" && (loopback || self.allow_http))
     }
 }
 
-/// The HTTP client that the `oauth2` crate uses for one request.
+/// The HTTP client used by the `oauth2` crate for one request.
 struct Wire<'i> {
     issuer: &'i Issuer,
-    /// True if this answer starts a device grant. Fields that are missing in it are added.
+    /// True if this response starts a device login. Missing fields are then added.
     completed: bool,
     pace: Pace,
 }
@@ -275,12 +275,12 @@ impl<'c> AsyncHttpClient<'c> for Wire<'_> {
     }
 }
 
-/// The polling interval that an issuer asks for, in seconds.
+/// The polling interval requested by an issuer, in seconds.
 #[derive(Default)]
 struct Pace {
-    /// The shortest interval from now on.
+    /// The minimum interval from now on.
     least: AtomicU64,
-    /// The shortest pause before the next poll only.
+    /// The minimum pause before the next poll only.
     once: AtomicU64,
 }
 
@@ -301,7 +301,8 @@ impl Pace {
     }
 }
 
-/// Converts an error of the `oauth2` crate. An unreadable answer is left out of the error because it may hold tokens.
+/// Converts an error of the `oauth2` crate. An unparsable response is omitted from the error because it may contain
+/// tokens.
 fn failure<T>(error: RequestTokenError<HttpFailure, StandardErrorResponse<T>>) -> Failure
 where
     T: ErrorResponseType + AsRef<str> + std::fmt::Display + 'static,

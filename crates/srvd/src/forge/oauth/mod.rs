@@ -1,11 +1,12 @@
-//! The client side of OAuth: logins at forges, and the refresh of their tokens.
+//! The client side of OAuth: logins at forges, and refreshing their tokens.
 //!
-//! - [`forge`]: the forges as data, made from the settings in `srvd.toml`.
-//! - [`http`] does one bounded exchange. `tidy` converts the forges' real answers to the form of RFC 6749, so that the
-//!   `oauth2` crate can read them. [`granted`] and [`failure`] hold the meaning of an answer.
-//! - [`issuer`] sends the requests: authorization URL, code, refresh, device grant.
+//! - [`forge`]: forges as data, built from the settings in `srvd.toml`.
+//! - [`http`] performs one bounded exchange. `tidy` converts real forge responses to the form defined in RFC 6749, so
+//!   that the `oauth2` crate can read them. [`granted`] and [`failure`] represent the meaning of a response.
+//! - [`issuer`] sends the requests: authorization URL, code, refresh, device login.
 //! - [`revoke`] revokes tokens that are no longer used.
-//! - [`table`] holds the live logins, [`flows`] runs them, [`callback`] reads the request that a browser brings back.
+//! - [`table`] contains the live logins, [`flows`] runs them, and [`callback`] parses the request with which a browser
+//!   returns.
 
 pub(crate) mod callback;
 pub(crate) mod failure;

@@ -1,5 +1,4 @@
-//! Revocation of tokens that are no longer used: those that a login replaced, and those of a login that did not
-//! succeed.
+//! Revocation of tokens that are no longer used: those replaced by a login, and those of a failed login.
 //!
 //! | forge | how |
 //! |---|---|
@@ -9,7 +8,7 @@
 //!
 //! Revocation is a courtesy: no caller waits for it, it is tried once, and a failure is only logged.
 //!
-//! A replaced token is revoked after the commit that replaced it, and never if the new set has the same token.
+//! A replaced token is revoked after the commit that replaced it, and never if the new set contains the same token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,12 +27,12 @@ use super::granted::Granted;
 use super::http::{Http, HttpFailure, Received};
 use crate::config::forges::ClientAuth;
 
-/// Largest number of token sets that are revoked at the same time. Further sets are left to expire.
+/// The maximum number of token sets being revoked at the same time. Further sets are left to expire.
 const AT_A_TIME: usize = 32;
-/// Longest time that the daemon waits for revocations when it stops.
+/// The maximum time for which the daemon waits for revocations when it stops.
 const LAST: Duration = Duration::from_secs(5);
 
-/// The tokens of one set that are no longer used.
+/// The tokens of a set that is no longer used.
 #[derive(Debug, Clone)]
 pub(crate) struct RetiredTokens {
     access: Option<SecretString>,
@@ -41,7 +40,7 @@ pub(crate) struct RetiredTokens {
 }
 
 impl RetiredTokens {
-    /// Returns these tokens without those that are also in `kept`.
+    /// Returns these tokens, except for those that are also in `kept`.
     #[must_use]
     pub(crate) fn except(self, kept: &Self) -> Self {
         let other = |token: SecretString, kept: &Option<SecretString>| {
@@ -72,7 +71,7 @@ impl From<&Granted> for RetiredTokens {
     }
 }
 
-/// Revokes tokens at their forges. A clone is a handle to the same one.
+/// Revokes tokens at their forges. Cheap to clone; clones share one instance.
 #[derive(Clone)]
 pub(crate) struct Returns(Arc<ReturnsState>);
 
@@ -98,7 +97,7 @@ impl Returns {
         let Ok(place) = self.0.places.clone().try_acquire_owned() else {
             return tracing::warn!(
                 forge = name,
-                "too many tokens are being revoked; these are left to expire"
+                "too many tokens are being revoked; leaving these to expire"
             );
         };
         let forge = forge.clone();
@@ -118,26 +117,26 @@ impl Returns {
         });
     }
 
-    /// Waits a short time for the revocations under way.
+    /// Briefly waits for revocations in progress.
     pub(crate) async fn settle(&self) {
         self.0.tasks.close();
         if tokio::time::timeout(LAST, self.0.tasks.wait()).await.is_err() {
-            tracing::warn!("some tokens could not be revoked in time; they are left to expire");
+            tracing::warn!("some tokens could not be revoked in time; leaving them to expire");
         }
     }
 }
 
-/// The way in which a forge revokes tokens.
+/// The method by which a forge revokes tokens.
 pub(super) struct Revocation {
-    pub(super) way: Way,
+    pub(super) way: RevocationRequest,
     pub(super) client_id: String,
     pub(super) secret: Option<SecretString>,
     pub(super) client_auth: ClientAuth,
 }
 
-/// The two kinds of revocation request, each with its address.
+/// The two kinds of revocation request, each with its URL.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RevocationRequest {
     /// The standard request of RFC 7009.
     Standard(String),
     /// GitHub's own request.
@@ -145,7 +144,7 @@ pub(super) enum Way {
 }
 
 impl Revocation {
-    /// Revokes tokens, the refresh token first, because the tokens that were issued for it end with it. All tokens are
+    /// Revokes tokens, starting with the refresh token, because the tokens issued for it end with it. All tokens are
     /// tried. The first failure is returned.
     pub(super) async fn revoke(
         &self,
@@ -168,12 +167,12 @@ impl Revocation {
         let tokens = [("refresh_token", &spent.refresh), ("access_token", &spent.access)];
         let tokens = tokens.into_iter().filter_map(|(kind, token)| Some((kind, token.as_ref()?)));
         match (&self.way, &self.secret) {
-            (Way::Standard(address), _) => {
+            (RevocationRequest::Standard(address), _) => {
                 tokens.map(|(kind, token)| self.standard(address, kind, token)).collect()
             }
             // GitHub revokes only the access token, and only for a client with a secret. The refresh token ends with
             // it.
-            (Way::GitHub(address), Some(secret)) => tokens
+            (RevocationRequest::GitHub(address), Some(secret)) => tokens
                 .filter(|(kind, _)| *kind == "access_token")
                 .map(|(kind, token)| {
                     let body = serde_json::json!({kind: token.expose_secret()}).to_string();
@@ -185,7 +184,7 @@ impl Revocation {
                         .body(body.into_bytes())
                 })
                 .collect(),
-            (Way::GitHub(_), None) => Vec::new(),
+            (RevocationRequest::GitHub(_), None) => Vec::new(),
         }
     }
 
@@ -214,7 +213,7 @@ impl Revocation {
         request.body(form.finish().into_bytes())
     }
 
-    /// Encodes id and secret for HTTP's Basic scheme, each encoded as RFC 6749, 2.3.1 requires.
+    /// Encodes the client id and secret for HTTP Basic authentication, each encoded as required by RFC 6749, 2.3.1.
     fn basic(&self, secret: &SecretString) -> Result<HeaderValue, hyper::http::Error> {
         let encoded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
         let pair = format!("{}:{}", encoded(&self.client_id), encoded(secret.expose_secret()));
@@ -225,7 +224,7 @@ impl Revocation {
     }
 }
 
-/// Checks that a forge has revoked a token. A token that the forge does not know counts as revoked.
+/// Checks that a forge has revoked a token. A token unknown to the forge counts as revoked.
 fn taken(answer: &Received) -> Result<(), Failure> {
     let status = answer.status.as_u16();
     match status {

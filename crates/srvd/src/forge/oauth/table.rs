@@ -1,5 +1,5 @@
-//! The table of live logins: the owner of each `state` and the stage of each login. It does no I/O; the caller passes
-//! the time.
+//! The table of live logins: the owner of each `state` and the stage of each login. It performs no I/O; the caller
+//! passes the time.
 //!
 //! ```text
 //! waiting -> working -> saving -> ended
@@ -13,9 +13,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-/// Largest number of live logins.
+/// The maximum number of live logins.
 const LIVE: usize = 64;
-/// Largest number of ended logins that are remembered; `ENDED_MS` is the longest time, in milliseconds.
+/// The maximum number of ended logins that are remembered. `ENDED_MS` is the maximum time, in milliseconds.
 const ENDED: usize = 64;
 const ENDED_MS: i64 = 10 * 60 * 1000;
 
@@ -25,38 +25,38 @@ pub(crate) struct Table {
     flows: Vec<Flow>,
 }
 
-/// A login that begins.
+/// A login to start.
 #[derive(Debug)]
 pub(crate) struct NewFlow {
     /// The id of the login, which is not secret.
     pub id: String,
     /// The owner of the login: the operator, or a user.
     pub owner: String,
-    /// The name of the forge, which identifies the whole authority.
+    /// The name of the forge, which identifies the complete authority.
     pub forge: String,
-    /// The browser session that began the login; `None` when a local client began it. Any browser may then finish it.
+    /// The browser session that started the login; `None` if a local client did. Any browser may then complete it.
     pub session: Option<SecretString>,
-    /// The values that a browser must bring back; `None` for a device login.
+    /// The values that a browser must return; `None` for a device login.
     pub code: Option<CodeFlow>,
-    /// The end of the login's time, in unix milliseconds.
+    /// The deadline of the login, in Unix milliseconds.
     pub deadline: i64,
 }
 
-/// The secrets and the address of one browser login.
+/// The secrets and the redirect URL of a browser login.
 #[derive(Debug)]
 pub(crate) struct CodeFlow {
-    /// The `state` that the browser must bring back.
+    /// The `state` that the browser must return.
     pub state: SecretString,
-    /// The PKCE verifier. At the exchange it proves that this daemon began the login.
+    /// The PKCE verifier. During the exchange, it proves that this daemon started the login.
     pub verifier: SecretString,
-    /// The redirect address that was sent to the forge, byte for byte.
+    /// The redirect URL sent to the forge, byte for byte.
     pub redirect: Url,
 }
 
 /// The status of a login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// The login waits for a person.
+    /// The login is waiting for a user.
     Waiting,
     /// The grant is being fetched or saved.
     Working,
@@ -64,46 +64,46 @@ pub(crate) enum Status {
     Ended(Ending),
 }
 
-/// The result of a login that has ended.
+/// The result of an ended login.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// The tokens are committed.
+    /// The tokens have been committed.
     Success {
         /// The account that holds the tokens.
         account: String,
-        /// The person's name at the forge; `None` until the forge reports it.
+        /// The user's name at the forge; `None` until the forge reports it.
         login: Option<String>,
     },
     /// The login failed.
     Failed {
         /// The stable code of the error.
         code: &'static str,
-        /// The error text for people.
+        /// The human-readable error text.
         text: String,
     },
     /// A client cancelled the login, or the daemon stopped.
     Cancelled,
-    /// The same owner began another login at the same forge.
+    /// The same owner started another login at the same forge.
     Superseded,
-    /// The login was not finished in time.
+    /// The login was not completed in time.
     Expired,
 }
 
-/// The reason why a `state` is refused.
+/// The reason why a `state` is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum StateInvalid {
-    /// No login waits for this `state`: it was never given out, or its login was used, cancelled or superseded.
+    /// No login is waiting for this `state`: it was never issued, or its login was completed, cancelled or superseded.
     #[error("unknown")]
     Unknown,
-    /// The time of the login is over.
+    /// The login has expired.
     #[error("expired")]
     Expired,
-    /// Another browser session began the login.
+    /// Another browser session started the login.
     #[error("wrong_session")]
     WrongSession,
 }
 
-/// Too many logins are live.
+/// Too many logins are in progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many logins are running")]
 pub(crate) struct TooManyLogins;
@@ -144,7 +144,8 @@ impl Flow {
 }
 
 impl Table {
-    /// Adds a login. Another login of the same owner at the same forge is superseded if it still waits for its person.
+    /// Adds a login. Another login by the same owner at the same forge is superseded if it is still waiting for its
+    /// user.
     ///
     /// # Errors
     /// [`TooManyLogins`].
@@ -172,10 +173,10 @@ impl Table {
         Ok(())
     }
 
-    /// Returns the id and the forge of the login that this `state` belongs to. The `state` is not consumed.
+    /// Returns the id and forge of the login to which this `state` belongs. The `state` is not consumed.
     ///
     /// # Errors
-    /// [`StateInvalid`].
+    /// A [`StateInvalid`].
     pub(crate) fn peek(
         &self,
         state: &SecretString,
@@ -196,8 +197,8 @@ impl Table {
         Ok((&flow.id, &flow.forge))
     }
 
-    /// Consumes the `state` of a browser login, which is working from then on. Returns `None` when the login does not
-    /// wait.
+    /// Consumes the `state` of a browser login, which is working from then on. Returns `None` if the login is not
+    /// waiting.
     pub(crate) fn consume(&mut self, id: &str) -> Option<CodeFlow> {
         let flow = self.find(id)?;
         let Stage::Waiting(code) = &mut flow.stage else { return None };
@@ -206,7 +207,7 @@ impl Table {
         Some(code)
     }
 
-    /// Records that the person approved a device login. Returns `false` when the login does not wait any more.
+    /// Records that the user approved a device login. Returns `false` if the login is no longer waiting.
     pub(crate) fn approve(&mut self, id: &str) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(None)) => {
@@ -217,8 +218,7 @@ impl Table {
         }
     }
 
-    /// Marks a login as saving. From then on the login cannot be cancelled. Returns `false` when the login was cancelled
-    /// before.
+    /// Marks a login as saving. From then on, it cannot be cancelled. Returns `false` if it has already been cancelled.
     pub(crate) fn save(&mut self, id: &str) -> bool {
         let Some(flow) = self.find(id).filter(|flow| matches!(flow.stage, Stage::Working)) else {
             return false;
@@ -227,14 +227,14 @@ impl Table {
         true
     }
 
-    /// Ends a login. A login that has ended is not changed.
+    /// Ends a login. A login that has already ended is not changed.
     pub(crate) fn end(&mut self, id: &str, ending: Ending, now: i64) {
         if let Some(flow) = self.find(id).filter(|flow| flow.is_live()) {
             flow.end(ending, now);
         }
     }
 
-    /// Cancels a login before its tokens are saved. Returns `false` when it is too late or the login is not known.
+    /// Cancels a login before its tokens are saved. Returns `false` if it is too late or the login is unknown.
     pub(crate) fn cancel(&mut self, id: &str, now: i64) -> bool {
         match self.find(id) {
             Some(flow) if matches!(flow.stage, Stage::Waiting(_) | Stage::Working) => {
@@ -245,14 +245,14 @@ impl Table {
         }
     }
 
-    /// Ends a login that still waits for its person.
+    /// Ends a login that is still waiting for its user.
     pub(crate) fn abandon(&mut self, id: &str, ending: Ending, now: i64) {
         if let Some(flow) = self.find(id).filter(|flow| matches!(flow.stage, Stage::Waiting(_))) {
             flow.end(ending, now);
         }
     }
 
-    /// Takes the ids of the logins that began, moved or ended since the last call.
+    /// Takes the ids of the logins that started, progressed or ended since the last call.
     pub(crate) fn take_moved(&mut self) -> Vec<String> {
         let moved = self.flows.iter_mut().filter(|flow| flow.moved);
         let taken = |flow: &mut Flow| {
@@ -262,7 +262,7 @@ impl Table {
         moved.map(taken).collect()
     }
 
-    /// Returns the status of a login; `None` when the login is not known.
+    /// Returns the status of a login, or `None` if the login is unknown.
     pub(crate) fn status(&self, id: &str, now: i64) -> Option<Status> {
         let flow = self.flows.iter().find(|flow| flow.id == id)?;
         Some(match &flow.stage {
@@ -273,7 +273,7 @@ impl Table {
         })
     }
 
-    /// Ends the logins whose time is over, and forgets those that ended long ago.
+    /// Ends the logins whose time limit has passed, and forgets those that ended long ago.
     fn sweep(&mut self, now: i64) {
         for flow in &mut self.flows {
             if matches!(flow.stage, Stage::Waiting(_)) && now >= flow.deadline {

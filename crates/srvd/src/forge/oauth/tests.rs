@@ -4,11 +4,11 @@
 mod browser;
 mod certified;
 #[path = "../../../tests/it/forge/issuer.rs"]
-#[allow(dead_code, reason = "the tests of the daemon use the rest")]
+#[allow(dead_code, reason = "the daemon's tests use the rest")]
 mod issuer;
 mod kinds;
 #[path = "../../../tests/it/forge/standin.rs"]
-#[allow(dead_code, reason = "the tests of the daemon use the rest")]
+#[allow(dead_code, reason = "the daemon's tests use the rest")]
 mod standin;
 
 use std::collections::BTreeMap;
@@ -25,9 +25,9 @@ use tokio::sync::mpsc;
 
 use self::standin::CLIENT_SECRET;
 
-/// The time at which every grant of these tests is received, in Unix milliseconds.
+/// The time at which every grant in these tests is received, in Unix milliseconds.
 const NOW: i64 = 1_790_000_000_000;
-/// Longest time that a step may take before a test fails.
+/// The maximum duration of a step before the test fails.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
 /// The client side of one forge, and the results of its logins.
@@ -37,7 +37,7 @@ struct Operator {
     obtained: mpsc::UnboundedReceiver<Obtained>,
 }
 
-/// Creates a client of the forge of this kind at this address. If `keeps` is false, nothing can be stored.
+/// Creates a client of a forge of this kind at this URL. If `keeps` is false, nothing can be stored.
 fn operator(kind: &str, url: &str, keeps: bool) -> Operator {
     let text = format!(
         "[own]\ntype = \"{kind}\"\nbase_url = \"{url}/\"\nclient_id = \"srvd\"\nclient_secret_env = \"CLIENT_SECRET\"\nscopes = [\"openid\"]\n"

@@ -1,7 +1,7 @@
-//! The conversion of issuers' real answers to the form of RFC 6749, so that one reader can read all of them.
+//! Conversion of real issuer responses to the form defined in RFC 6749, so that one parser can read all of them.
 //!
-//! GitHub answers errors with status 200, and sends forms unless it is asked for JSON. `OpenAI` wraps the error in an
-//! object. Proxies answer HTML with any status. The conversion does no I/O.
+//! GitHub sends errors with status 200, and forms unless asked for JSON. `OpenAI` wraps the error in an object. Proxies
+//! send HTML with any status. The conversion performs no I/O.
 
 use std::time::Duration;
 
@@ -11,21 +11,22 @@ use serde_json::{Map, Value};
 
 use super::http::{HttpFailure, Received};
 
-/// Longest error text of an issuer that is kept for classification, in characters.
+/// The maximum length of an issuer's error text used for classification, in characters.
 const TEXT: usize = 512;
 
-/// An answer in the form of the protocol.
+/// A response in the form defined by the protocol.
 pub(super) struct Tidy {
     /// Status 200 with the fields of a grant, or 400 with `error` and `error_description`; always JSON.
     pub(super) response: Response<Vec<u8>>,
-    /// The pause that the issuer asks for between two polls of a device grant.
+    /// The polling interval requested by the issuer for a device login.
     pub(super) interval: Option<Duration>,
 }
 
-/// Converts an answer by its status and body together.
+/// Converts a response, based on its status and body together.
 ///
 /// # Errors
-/// [`HttpFailure::Unavailable`] for 408, 429 and 5xx, [`HttpFailure::Malformed`] for an answer outside the protocol.
+/// [`HttpFailure::Unavailable`] for 408, 429 and 5xx; [`HttpFailure::Malformed`] for a response that violates the
+/// protocol.
 pub(super) fn tidy(received: &Received) -> Result<Tidy, HttpFailure> {
     let status = received.status.as_u16();
     if matches!(status, 408 | 429 | 500..) {
@@ -49,7 +50,7 @@ pub(super) fn tidy(received: &Received) -> Result<Tidy, HttpFailure> {
     Ok(Tidy { response, interval })
 }
 
-/// Reads a JSON object under any media type, or a form under its own media type only.
+/// Reads a JSON object of any media type, or a form with its own media type only.
 fn fields(received: &Received) -> Option<Map<String, Value>> {
     if let Ok(fields) = serde_json::from_slice(&received.body) {
         return Some(fields);
@@ -61,7 +62,7 @@ fn fields(received: &Received) -> Option<Map<String, Value>> {
     form.then(|| url::form_urlencoded::parse(&received.body).map(pair).collect())
 }
 
-/// The error in an answer: `{"error": "code", ...}`, or an object with `code` and `message` as `error`.
+/// Returns the error in a response: `{"error": "code", ...}`, or an object with `code` and `message` as `error`.
 fn error(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
     let (code, text) = match fields.get("error")? {
         Value::String(code) => (code.as_str(), fields.get("error_description")),
@@ -71,7 +72,7 @@ fn error(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
         }
         _ => return None,
     };
-    // An empty error is no error: some issuers always send the field.
+    // An empty error does not count: some issuers always send the field.
     if code.is_empty() && fields.contains_key("access_token") {
         return None;
     }
@@ -80,7 +81,7 @@ fn error(fields: &Map<String, Value>) -> Option<Map<String, Value>> {
     Some(pairs.map(|(name, value): (&str, String)| (name.to_owned(), value.into())).into_iter().collect())
 }
 
-/// Reads a whole number that is not negative: a number, also with a zero fraction, or a text.
+/// Reads a non-negative whole number, given as a number (possibly with a zero fraction) or as text.
 pub(super) fn whole(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => {
@@ -91,8 +92,8 @@ pub(super) fn whole(value: &Value) -> Option<u64> {
     }
 }
 
-/// Completes the answer to the start of a device grant. A missing or unusable lifetime becomes one hour, as long as any
-/// forge allows. Numbers written as text become numbers.
+/// Completes the response to the start of a device login. A missing or unusable lifetime becomes one hour, which is as
+/// long as any forge allows. Numbers written as text become numbers.
 pub(super) fn device(mut tidy: Tidy) -> Result<Response<Vec<u8>>, HttpFailure> {
     if tidy.response.status() != StatusCode::OK {
         return Ok(tidy.response);

@@ -1,4 +1,4 @@
-//! The operator's accounts at forges: their list, tokens that the operator supplies, deletion, and the one in use.
+//! The operator's forge accounts: listing, tokens supplied by the operator, deletion, and the active account.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::wire::operator::{
     Operators as OperatorList, PendingAccount, SetActive, Upsert,
 };
 
-/// The operator's own words about the owner of supplied tokens.
+/// The operator's statement about the owner of supplied tokens.
 struct Claim {
     subject: Option<String>,
     login: Option<String>,
@@ -31,7 +31,7 @@ impl Operators {
     /// Lists the operator's accounts and the configured forges.
     ///
     /// # Errors
-    /// An error of the store.
+    /// A store error.
     pub(crate) async fn list(&self, store: &Store) -> Result<OperatorList, ApiError> {
         let tokens = store.operator_tokens().await?;
         let pending = store.pending_logins(None).await?;
@@ -42,11 +42,11 @@ impl Operators {
         })
     }
 
-    /// Stores tokens that the operator supplies.
+    /// Stores tokens supplied by the operator.
     ///
     /// # Errors
-    /// `unknown_provider`, `invalid_input` or `not_found` for the forge, `identity_mismatch` when the forge names another
-    /// person, `refresh_failed` when it cannot be asked, and an error of the store.
+    /// `unknown_provider`, `invalid_input` or `not_found` for the forge, `identity_mismatch` if the forge names a
+    /// different user, `refresh_failed` if the forge cannot be asked, and store errors.
     pub(crate) async fn upsert(&self, store: &Store, params: Upsert) -> Result<OperatorAccount, ApiError> {
         let Upsert { forge_type, base_url, client_id, tokens, account_login, email, activate } = params;
         let kind = kind(&forge_type)?;
@@ -78,13 +78,14 @@ impl Operators {
     fn unconfigured(&self, kind: ForgeKind, base_url: Option<&str>) -> Result<Arc<Forge>, ApiError> {
         let address = base_url.or(kind.default_base());
         let address = address
-            .ok_or_else(|| ApiError::invalid_input("baseUrl", "this type of forge has no default address"))?;
+            .ok_or_else(|| ApiError::invalid_input("baseUrl", "this type of forge has no default URL"))?;
         let forge = Forge::bare(kind, address, self.clock).map(Arc::new);
         forge.map_err(|reason| ApiError::invalid_input("baseUrl", reason))
     }
 }
 
-/// Returns the owner of supplied tokens. The forge is asked unless the claim names the subject and the login.
+/// Returns the owner of supplied tokens. The forge is asked unless the operator has stated both the subject and the
+/// login.
 async fn owner(forge: &Forge, received: &ReceivedTokens, claim: Claim) -> Result<Identity, ApiError> {
     let (subject, login) = match (claim.subject, claim.login) {
         (Some(subject), Some(login)) => {
@@ -95,17 +96,17 @@ async fn owner(forge: &Forge, received: &ReceivedTokens, claim: Claim) -> Result
     let person = forge.identify(&received.access).await.map_err(|failure| unidentified(&failure))?;
     let told = [(subject, &person.account_id), (login, &person.login)];
     if told.iter().any(|(told, found)| told.as_ref().is_some_and(|told| told != *found)) {
-        let text = "the forge reports that the token belongs to another person";
+        let text = "the forge reports that the token belongs to a different user";
         return Err(ApiError::new(Kind::IdentityMismatch, text));
     }
     let email = claim.email.or(person.email);
     Ok(Identity { subject: Some(person.account_id), login: Some(person.login), email })
 }
 
-/// Deletes an account of the operator, or a sign-in whose person is not known.
+/// Deletes one of the operator's accounts, or a sign-in whose user is unknown.
 ///
 /// # Errors
-/// `invalid_input` or `not_found` for the id, and an error of the store.
+/// `invalid_input` or `not_found` for the id, and store errors.
 pub(crate) async fn delete(store: &Store, params: Delete) -> Result<Deleted, ApiError> {
     let account = account_id(&params.account_id)?;
     let was_active = match store.delete_operator(&account, now()).await {
@@ -117,40 +118,40 @@ pub(crate) async fn delete(store: &Store, params: Delete) -> Result<Deleted, Api
         },
         Err(error) => return Err(error.into()),
     };
-    tracing::info!(%account, was_active, "an account of the operator was deleted");
+    tracing::info!(%account, was_active, "an operator account was deleted");
     Ok(Deleted { deleted: true, was_active })
 }
 
-/// Returns the account in use.
+/// Returns the active account.
 ///
 /// # Errors
-/// `no_active_forge` when there is none, and an error of the store.
+/// `no_active_forge` if there is none, and store errors.
 pub(crate) async fn active(store: &Store) -> Result<Active, ApiError> {
     let found = store.active_forge().await?;
     found.map(in_use).ok_or_else(|| {
-        ApiError::new(Kind::NoActiveForge, "no account of the operator is in use")
-            .hint("sign in with: srvd operator login NAME, or choose one with: srvd operator use ACCOUNT")
+        ApiError::new(Kind::NoActiveForge, "no operator account is active")
+            .hint("sign in with: srvd operator login NAME, or select one with: srvd operator use ACCOUNT")
     })
 }
 
-/// Makes an account the one in use, and returns it.
+/// Makes an account the active one and returns it.
 ///
 /// # Errors
-/// `invalid_input` or `not_found` for the id, and an error of the store.
+/// `invalid_input` or `not_found` for the id, and store errors.
 pub(crate) async fn set_active(store: &Store, params: SetActive) -> Result<Active, ApiError> {
     store.set_active_forge(&account_id(&params.account_id)?, now()).await?;
     active(store).await
 }
 
-/// Leaves no account in use.
+/// Deactivates the active account.
 ///
 /// # Errors
-/// An error of the store.
+/// A store error.
 pub(crate) async fn clear_active(store: &Store) -> Result<Cleared, ApiError> {
     Ok(Cleared { cleared: store.clear_active_forge(now()).await? })
 }
 
-/// Returns the kind of forge that a request names.
+/// Returns the kind of forge named in a request.
 pub(super) fn kind(forge_type: &ForgeType) -> Result<ForgeKind, ApiError> {
     match forge_type {
         ForgeType::GitHub => Ok(ForgeKind::GitHub),
@@ -159,13 +160,13 @@ pub(super) fn kind(forge_type: &ForgeType) -> Result<ForgeKind, ApiError> {
         ForgeType::Gitea => Ok(ForgeKind::Gitea),
         ForgeType::Other(_) => {
             let known = ForgeKind::ALL.map(ForgeKind::as_str);
-            Err(ApiError::new(Kind::UnknownProvider, "srvd knows no such type of forge")
+            Err(ApiError::new(Kind::UnknownProvider, "srvd does not support this type of forge")
                 .with("known", known.to_vec()))
         }
     }
 }
 
-/// Returns the type of a configured forge for the wire.
+/// Returns the wire type of a configured forge.
 fn forge_type(kind: ForgeKind) -> ForgeType {
     match kind {
         ForgeKind::GitHub => ForgeType::GitHub,
@@ -175,11 +176,11 @@ fn forge_type(kind: ForgeKind) -> ForgeType {
     }
 }
 
-/// Returns the error for a request that names no single configured forge.
+/// Returns the error for a request that does not identify a single configured forge.
 pub(super) fn unselected(error: SelectError) -> ApiError {
     match error {
         SelectError::Unknown => {
-            ApiError::not_found("forge", "").hint("configure it in srvd.toml, as [forges.<name>]")
+            ApiError::not_found("forge", "").hint("add it to srvd.toml as [forges.<name>]")
         }
         SelectError::Ambiguous => ApiError::invalid_input("baseUrl", error),
     }
@@ -188,10 +189,10 @@ pub(super) fn unselected(error: SelectError) -> ApiError {
 fn unidentified(failure: &Failure) -> ApiError {
     match failure {
         Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
-            .hint("try again later, or name the person with subject and accountLogin"),
-        Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge does not accept the token"),
+            .hint("try again later, or specify the user with subject and accountLogin"),
+        Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge rejected the token"),
         Failure::Misconfigured(_) => ApiError::invalid_input("tokens", failure)
-            .hint("give the token the permission to read its user, or name the person with subject and accountLogin"),
+            .hint("allow the token to read its user, or specify the user with subject and accountLogin"),
     }
 }
 

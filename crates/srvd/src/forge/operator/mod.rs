@@ -1,14 +1,14 @@
 //! The operator at the forges.
 //!
-//! - This module stores the tokens of a sign-in, and `pending` completes those whose owner was not known.
-//! - [`sign_in`] starts and polls a sign-in for a local client. [`accounts`] lists, adds, deletes and chooses accounts.
-//! - [`session`] holds the browsers that the operator has signed in with.
+//! - This module stores the tokens of a sign-in, and `pending` completes those whose owner was unknown.
+//! - [`sign_in`] starts and polls a sign-in for a local client. [`accounts`] lists, adds, deletes and selects accounts.
+//! - [`session`] manages the browsers in which the operator has signed in.
 //!
-//! Tokens whose owner is known are committed. Their account becomes the active one in the same transaction. Tokens
-//! whose owner the forge does not name are parked at once. They are completed when the forge names the owner: within
-//! the sign-in, at the next one at the same forge, or at the next start.
+//! Tokens whose owner is known are committed, and their account becomes the active one in the same transaction. Tokens
+//! whose owner the forge does not name are parked immediately. They are completed once the forge names the owner:
+//! during the sign-in, at the next sign-in at the same forge, or at the next start.
 //!
-//! Tokens that a sign-in replaced, and tokens that it obtained but that were not kept, are revoked at their forge.
+//! Tokens replaced by a sign-in, and tokens that were obtained but not stored, are revoked at their forge.
 
 pub(crate) mod accounts;
 mod pending;
@@ -33,13 +33,13 @@ use crate::forge::oauth::revoke::RetiredTokens;
 use crate::forge::oauth::{Failure, Forge, Forges, Returns, identity};
 use crate::wire::error::with_causes;
 
-/// The owner of the operator's sign-ins. There is one operator.
+/// The owner of the operator's sign-ins. There is only one operator.
 pub(crate) const OWNER: &str = "operator";
 
-/// The pauses before a forge is asked again for the owner of tokens, and before a commit is retried.
+/// The pauses before asking a forge again for the owner of tokens, and before retrying a commit.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
-/// Keeps the operator's tokens. A clone is a handle to the same one.
+/// Stores the operator's tokens. Cheap to clone; clones share one instance.
 #[derive(Clone)]
 pub(crate) struct Operators {
     store: Store,
@@ -48,28 +48,28 @@ pub(crate) struct Operators {
     redactor: Redactor,
     clock: fn() -> i64,
     stop: CancellationToken,
-    /// The sign-ins that are still asking their forge who owns their tokens.
+    /// The sign-ins that are still asking their forge for the owner of their tokens.
     asking: Arc<Mutex<BTreeSet<String>>>,
 }
 
-/// The parts that [`Operators`] is built from.
+/// The parts from which [`Operators`] is built.
 pub(crate) struct OperatorsConfig {
-    /// The store of the tokens.
+    /// The store for the tokens.
     pub store: Store,
     /// The forges at which the operator can sign in.
     pub forges: Forges,
-    /// Revokes tokens that are not kept.
+    /// Revokes tokens that are not stored.
     pub returns: Returns,
     /// Keeps the tokens out of the log.
     pub redactor: Redactor,
-    /// The wall clock in unix milliseconds.
+    /// The wall clock, in Unix milliseconds.
     pub clock: fn() -> i64,
-    /// The token whose cancellation ends every wait.
+    /// Cancelling this token ends every wait.
     pub stop: CancellationToken,
 }
 
 impl Operators {
-    /// Creates a keeper from its parts.
+    /// Creates an instance from its parts.
     pub(crate) fn new(config: OperatorsConfig) -> Self {
         let OperatorsConfig { store, forges, returns, redactor, clock, stop } = config;
         let store = store.acting_as("forge sign-in");
@@ -103,7 +103,7 @@ impl Operators {
                 self.replaced(&forge, &kept, &fresh);
                 Ok(KeptLogin { account: kept.account.to_string(), login: Some(name) })
             }
-            // The forge refuses the token that it has just issued, so there is nothing to keep.
+            // The forge rejects the token that it has just issued, so there is nothing to store.
             Err(failure @ Failure::Permanent(_)) => {
                 self.returns.give_back(&forge, RetiredTokens::from(&login.discard()));
                 Err(KeepError { code: failure.code(), text: failure.to_string() })
@@ -121,7 +121,7 @@ impl Operators {
         }
     }
 
-    /// Commits a login, and retries after a pause as long as the database is only busy.
+    /// Commits a login, retrying after a pause while the database is merely busy.
     async fn commit(
         &self,
         login: UnsavedLogin,
@@ -138,7 +138,7 @@ impl Operators {
         store.commit_operator(login, self.request(&person, true)).await
     }
 
-    /// Parks the login first, so that nothing is lost, and then asks the forge a few more times for the owner.
+    /// Parks the login first, so that nothing is lost, and then asks the forge for the owner a few more times.
     async fn keep_unnamed(
         &self,
         login: UnsavedLogin,
@@ -168,7 +168,7 @@ impl Operators {
         Ok(kept)
     }
 
-    /// Returns the store under the name of the person who signs in.
+    /// Returns the store acting on behalf of the user who signs in.
     fn acting_as(&self, forge: &Forge, person: &identity::Identity) -> Store {
         self.store.acting_as(format!("operator:{}/{}", forge.settings.name, person.login))
     }
@@ -194,14 +194,14 @@ impl Operators {
         CommitOperator { identity, activate, jitter: jitter(), now: (self.clock)() }
     }
 
-    /// Revokes the tokens that a commit replaced with `fresh`.
+    /// Revokes the tokens that were replaced by `fresh` in a commit.
     fn replaced(&self, forge: &Arc<Forge>, kept: &SavedTokens, fresh: &RetiredTokens) {
         if let Some(old) = &kept.replaced {
             self.returns.give_back(forge, RetiredTokens::from(&**old).except(fresh));
         }
     }
 
-    /// Revokes tokens that could not be written and returns the error for the person, who must sign in again.
+    /// Revokes tokens that could not be written, and returns the error for the user, who must sign in again.
     fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: RetiredTokens) -> KeepError {
         self.returns.give_back(forge, obtained);
         KeepError { code: "storage", text: with_causes(error) }
@@ -216,7 +216,7 @@ impl Operators {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits, and returns `false` when the daemon stops.
+    /// Waits, and returns `false` if the daemon is stopping.
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
             () = self.stop.cancelled() => false,
@@ -225,7 +225,7 @@ impl Operators {
     }
 }
 
-/// Prepares the tokens of a forge for storing. `flow` distinguishes sign-ins at the same forge.
+/// Prepares a forge's tokens for storing. `flow` distinguishes sign-ins at the same forge.
 ///
 /// # Errors
 /// The value that cannot be stored.
@@ -248,10 +248,10 @@ pub(crate) fn unsaved(
     UnsavedLogin::new(authority(forge)?, endpoint, flow, received, Consumer::Access)
 }
 
-/// The issuer of a forge's tokens and the client that they are issued to.
+/// The issuer of a forge's tokens, and the client to which they are issued.
 ///
 /// # Errors
-/// An address that the store does not accept.
+/// A URL that the store does not accept.
 pub(crate) fn authority(forge: &Forge) -> Result<Authority, StoreError> {
     let settings = &forge.settings;
     Ok(Authority {
@@ -261,9 +261,9 @@ pub(crate) fn authority(forge: &Forge) -> Result<Authority, StoreError> {
     })
 }
 
-/// A random share of the time until the first refresh.
+/// A random fraction of the time until the first refresh.
 pub(crate) fn jitter() -> Jitter {
-    // Without random numbers all refreshes keep their exact time, which does no harm.
+    // Without random numbers, all refreshes happen at their exact time, which does no harm.
     Jitter::new(getrandom::u32().unwrap_or_default())
 }
 
@@ -271,8 +271,7 @@ fn unusable(field: &'static str) -> StoreError {
     StoreError::InvalidName { field, reason: "it cannot be stored" }
 }
 
-/// Returns whether the same request may succeed a moment later. A refusal of the tokens or of the person's name is
-/// final.
+/// Returns whether the same request may succeed a moment later. Rejection of the tokens or of the user's name is final.
 fn may_pass(error: &StoreError) -> bool {
     !matches!(
         error,

@@ -1,4 +1,4 @@
-//! The completion of sign-ins whose person was not known when they were parked.
+//! Completion of sign-ins whose user was unknown when they were parked.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::forge::oauth::{Forge, identity};
 use crate::wire::error::with_causes;
 
 impl Operators {
-    /// Asks the forges once for the owner of each parked login. A login whose request fails is logged and stays parked.
+    /// Asks the forges once for the owner of each parked login. If a request fails, it is logged and the login stays
+    /// parked.
     pub(crate) async fn complete_pending(&self) {
         let mut pending = match self.store.pending_logins(None).await {
             Ok(pending) => pending,
@@ -18,7 +19,7 @@ impl Operators {
                 return tracing::error!(error = with_causes(&error), "parked sign-ins could not be read");
             }
         };
-        // The newest is completed first, so that an older login of the same person does not replace it.
+        // The newest is completed first, so that an older login by the same user does not replace it.
         pending.reverse();
         // A sign-in that is still running completes its own login.
         pending.retain(|parked| !self.asking().contains(parked.flow.as_str()));
@@ -32,7 +33,7 @@ impl Operators {
         let forge =
             self.forges.iter().find(|forge| authority(forge).is_ok_and(|own| own == parked.authority));
         let Some(forge) = forge else {
-            return tracing::warn!(%account, "a parked sign-in belongs to a forge that is no longer configured");
+            return tracing::warn!(%account, "the forge of a parked sign-in is no longer configured");
         };
         let tokens = match self.store.tokens(account, (self.clock)()).await {
             Ok(stored) => stored.tokens,
@@ -48,7 +49,7 @@ impl Operators {
         }
     }
 
-    /// Assigns parked tokens to their person. If that person has signed in again since, the tokens are revoked instead.
+    /// Assigns parked tokens to their owner. If that user has signed in again since, the tokens are revoked instead.
     async fn name(
         &self,
         forge: &Arc<Forge>,
@@ -62,7 +63,7 @@ impl Operators {
                 let gone = self.store.discard_pending(account, (self.clock)()).await;
                 gone.map(|()| self.returns.give_back(forge, own))
             }
-            // An account that is active already was chosen later than this login.
+            // An account that is already active was selected later than this login.
             Ok(false) => match self.store.active_forge().await {
                 Ok(active) => {
                     let request = self.request(person, active.is_none());

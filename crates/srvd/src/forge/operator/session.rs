@@ -1,5 +1,5 @@
-//! The browsers in which the operator has signed in. A session is a cookie with a random secret. It is kept in memory
-//! only, ends after twelve hours or with the daemon, and gives access to `GET /me` and `GET /login/<name>` only.
+//! The browsers in which the operator has signed in. A session is a cookie with a random secret. It exists only in
+//! memory, ends after twelve hours or with the daemon, and gives access only to `GET /me` and `GET /login/<name>`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -10,16 +10,16 @@ use subtle::ConstantTimeEq as _;
 
 use crate::base::redact::Redactor;
 
-/// The cookie's name.
+/// The name of the cookie.
 pub(crate) const COOKIE_NAME: &str = "srvd_session";
-/// Time that a session lasts, in seconds.
+/// The lifetime of a session, in seconds.
 const LIFETIME_S: i64 = 12 * 60 * 60;
-/// Largest number of sessions. A new session beyond it ends the oldest one.
+/// The maximum number of sessions. Any further session ends the oldest one.
 const MOST: usize = 64;
-/// Length of the secret: 32 bytes in base64url.
+/// The length of the secret: 32 bytes in base64url.
 const LENGTH: usize = 43;
 
-/// The sessions. A clone is a handle to the same ones.
+/// The sessions. Cheap to clone; clones share the same sessions.
 #[derive(Clone)]
 pub(crate) struct BrowserSessions {
     live: Arc<Mutex<Live>>,
@@ -27,16 +27,16 @@ pub(crate) struct BrowserSessions {
 }
 
 impl BrowserSessions {
-    /// Creates an empty set of sessions. `redactor` receives each secret before any other part does.
+    /// Creates an empty set of sessions. `redactor` receives each secret before any other component does.
     pub(crate) fn new(redactor: Redactor) -> Self {
         Self { live: Arc::default(), redactor }
     }
 
-    /// Begins a session at `now` (unix milliseconds) and ends the browser's former one. Returns the secret of the new
+    /// Starts a session at `now` (Unix milliseconds) and ends the browser's previous one. Returns the secret of the new
     /// session.
     ///
     /// # Errors
-    /// The system has no random numbers.
+    /// The system cannot provide random numbers.
     pub(crate) fn renew(
         &self,
         former: Option<&SecretString>,
@@ -50,7 +50,7 @@ impl BrowserSessions {
         Ok(fresh)
     }
 
-    /// Returns whether this is the secret of a session that has not ended at `now`.
+    /// Returns whether this is the secret of a session that is still valid at `now`.
     pub(crate) fn knows(&self, cookie: &SecretString, now: i64) -> bool {
         self.live().knows(cookie, now)
     }
@@ -60,7 +60,7 @@ impl BrowserSessions {
     }
 }
 
-/// The secrets and their end times, the oldest first.
+/// The secrets and their expiry times, oldest first.
 #[derive(Default)]
 struct Live(Vec<(SecretString, i64)>);
 
@@ -81,8 +81,8 @@ fn same(one: &SecretString, other: &SecretString) -> bool {
     one.expose_secret().as_bytes().ct_eq(other.expose_secret().as_bytes()).into()
 }
 
-/// Returns the session that a request carries: the only cookie of that name, if it is well-formed. Several such cookies
-/// count as none, because a page on another port of this machine can add cookies.
+/// Returns the session of a request: its only cookie with that name, if well formed. Several such cookies count as
+/// none, because a page on another port of this machine can add cookies.
 pub(crate) fn presented(headers: &HeaderMap) -> Option<SecretString> {
     let pairs = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut values = pairs
@@ -96,8 +96,8 @@ pub(crate) fn presented(headers: &HeaderMap) -> Option<SecretString> {
     usable.then(|| SecretString::from(value))
 }
 
-/// Formats the `Set-Cookie` header of a session. It is `Lax`, because the forge's redirect back to this machine must
-/// carry it. It is not `Secure`, because that redirect is plain http on a loopback address.
+/// Formats the `Set-Cookie` header of a session. It is `Lax`, because it must be sent with the forge's redirect back to
+/// this machine. It is not `Secure`, because that redirect uses plain http on a loopback address.
 pub(crate) fn set_cookie(session: &SecretString) -> String {
     let secret = session.expose_secret();
     format!("{COOKIE_NAME}={secret}; Path=/; Max-Age={LIFETIME_S}; HttpOnly; SameSite=Lax")

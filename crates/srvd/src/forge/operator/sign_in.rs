@@ -1,4 +1,4 @@
-//! The operator's sign-ins at forges, as a local client starts, polls and cancels them.
+//! The operator's sign-ins at forges, as started, polled and cancelled by a local client.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::wire::auth::Outcome;
 use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::operator::{Cancel, Flow, Poll, SignIn, SignInStatus, Start, Started};
 
-/// The longest wait of a poll, in milliseconds.
+/// The maximum wait of a poll, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 30_000;
 
 impl Operators {
     /// Starts a sign-in at a configured forge.
     ///
     /// # Errors
-    /// `unknown_provider`, `invalid_input` or `not_found` for the forge or the flow, `conflict` when too many sign-ins
-    /// are live, and `refresh_failed` when the forge cannot be asked.
+    /// `unknown_provider`, `invalid_input` or `not_found` for the forge or the flow, `conflict` if too many sign-ins
+    /// are in progress, and `refresh_failed` if the forge cannot be asked.
     pub(crate) async fn start(&self, flows: &Flows, params: Start) -> Result<Started, ApiError> {
         let kind = kind(&params.forge_type)?;
         let forge = self.forges.select(kind, params.base_url.as_deref(), params.client_id.as_deref());
         let forge = forge.map_err(unselected)?.clone();
-        // The forge may now be able to name the person of an earlier sign-in.
+        // The forge may now be able to name the user of an earlier sign-in.
         let operators = self.clone();
         flows.aside(async move { operators.complete_pending().await });
         let begin = flows::Start { owner: OWNER.to_owned(), forge, session: None };
@@ -52,7 +52,7 @@ impl Operators {
     }
 }
 
-/// Returns the state of a sign-in. Waits for its end if the request asks for that.
+/// Returns the state of a sign-in. Waits for it to end if requested.
 ///
 /// # Errors
 /// `invalid_input` for a wait that is too long, `not_found` for an unknown sign-in.
@@ -71,7 +71,7 @@ pub(crate) fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
     let success = flows.cancel(&params.session_id);
     Outcome {
         success,
-        error: (!success).then(|| "no sign-in with this id is waiting for the person".to_owned()),
+        error: (!success).then(|| "no sign-in with this id is waiting for the user".to_owned()),
         error_kind: (!success).then_some(ErrorKind::NotFound),
     }
 }
@@ -104,11 +104,13 @@ fn sign_in(session_id: String, status: Status) -> SignIn {
             return SignIn { account_id: Some(account), account_login: login, ..shown };
         }
         Status::Ended(Ending::Failed { code, text }) => (ErrorKind::from(code), text),
-        Status::Ended(Ending::Cancelled) => (ErrorKind::Cancelled, "it was cancelled".to_owned()),
+        Status::Ended(Ending::Cancelled) => (ErrorKind::Cancelled, "the sign-in was cancelled".to_owned()),
         Status::Ended(Ending::Superseded) => {
             (ErrorKind::Superseded, "another sign-in at the same forge replaced it".to_owned())
         }
-        Status::Ended(Ending::Expired) => (ErrorKind::Expired, "it was not finished in time".to_owned()),
+        Status::Ended(Ending::Expired) => {
+            (ErrorKind::Expired, "the sign-in was not completed in time".to_owned())
+        }
     };
     SignIn { error: Some(text), error_kind: Some(kind), ..shown }
 }
@@ -119,7 +121,7 @@ mod tests {
     use crate::forge::oauth::failure::{Misconfigured, PermanentFailure, TransientFailure};
 
     #[test]
-    fn failure_of_a_sign_in_is_a_documented_error_kind() {
+    fn sign_in_failure_is_a_documented_error_kind() {
         let permanent = [
             PermanentFailure::InvalidGrant,
             PermanentFailure::Reused,

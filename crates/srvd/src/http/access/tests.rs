@@ -17,8 +17,8 @@ fn access() -> AccessCheck {
     AccessCheck::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], vec!["app://srvd".into()])
 }
 
-/// Returns the head of a good handshake with `changes`. A change replaces a header, or removes it if the value is
-/// empty. A name with the prefix `+` adds a second header.
+/// Returns the head of a valid handshake with `changes` applied. A change replaces a header, or removes it if the value
+/// is empty. A name prefixed with `+` adds a second header.
 fn head(method: &str, path: &str, changes: &[(&str, &str)]) -> Parts {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in GOOD {
@@ -40,7 +40,7 @@ fn check(transport: Transport, changes: &[(&str, &str)], expect: u16) {
 }
 
 #[test]
-fn gate_answers_the_handshake_of_the_rfc() {
+fn access_check_accepts_the_rfc_handshake() {
     let offered = [("sec-websocket-protocol", "srvd.v1, srvd.bearer.token-1234"), ("authorization", "")];
     assert_eq!(
         access().check(TCP, &head("GET", "/rpc", &offered)),
@@ -51,7 +51,7 @@ fn gate_answers_the_handshake_of_the_rfc() {
 }
 
 #[test]
-fn gate_refuses_unknown_hosts() {
+fn access_check_rejects_unknown_hosts() {
     for good in ["127.0.0.1:7000", "localhost:7000", "[::1]:7000", "srvd.test:80"] {
         check(TCP, &[("host", good)], 101);
     }
@@ -73,7 +73,7 @@ fn gate_refuses_unknown_hosts() {
 }
 
 #[test]
-fn gate_refuses_unknown_origins() {
+fn access_check_rejects_unknown_origins() {
     check(TCP, &[("origin", "app://srvd")], 101);
     for bad in
         ["https://evil.com", "null", "app://srvd.evil", "https://app.evil.com", "APP://SRVD", "app://srvd/"]
@@ -86,7 +86,7 @@ fn gate_refuses_unknown_origins() {
 }
 
 #[test]
-fn gate_refuses_missing_and_wrong_tokens() {
+fn access_check_rejects_missing_and_wrong_tokens() {
     for bad in
         ["", "Bearer", "Bearer ", "Bearer token-123", "Bearer token-12345", "Basic token-1234", "token-1234"]
     {
@@ -95,12 +95,12 @@ fn gate_refuses_missing_and_wrong_tokens() {
     check(TCP, &[("authorization", "bearer token-1234")], 101);
     check(TCP, &[("authorization", ""), ("sec-websocket-protocol", "srvd.v1, srvd.bearer.nope")], 401);
     check(TCP, &[("+authorization", "Bearer token-1234")], 401);
-    // The Host is checked first, so a stranger does not learn whether the token was right.
+    // The Host is checked first, so strangers do not learn whether the token was right.
     check(TCP, &[("host", "evil.com"), ("authorization", "")], 403);
 }
 
 #[test]
-fn gate_limits_the_rate_of_wrong_tokens_only() {
+fn access_check_limits_the_rate_of_wrong_tokens_only() {
     let access = access();
     let wrong = head("GET", "/rpc", &[("authorization", "Bearer no")]);
     let statuses: Vec<u16> =
@@ -110,7 +110,7 @@ fn gate_limits_the_rate_of_wrong_tokens_only() {
 }
 
 #[test]
-fn gate_routes_by_path_method_and_websocket_version() {
+fn access_check_routes_by_path_method_and_websocket_version() {
     let status = |method: &str, path: &str, changes: &[(&str, &str)]| {
         access().check(TCP, &head(method, path, changes)).map_err(|refusal| refusal.status.as_u16())
     };
@@ -135,7 +135,7 @@ fn gate_routes_by_path_method_and_websocket_version() {
 }
 
 #[test]
-fn gate_takes_a_callback_only_from_a_navigation_to_a_loopback_address() {
+fn access_check_accepts_a_callback_only_from_a_navigation_to_a_loopback_address() {
     let callback = |method: &str, transport: Transport, changes: &[(&str, &str)]| {
         let changes = [&[("authorization", "")], changes].concat();
         let head = head(method, "/oauth/callback?code=c&state=s", &changes);
@@ -158,7 +158,7 @@ const ANONYMOUS: (&str, &str) = ("authorization", "");
 const OWN: (&str, &str) = ("sec-fetch-site", "none");
 
 #[test]
-fn operator_paths_take_a_token_or_a_session_and_refuse_other_sites() {
+fn operator_paths_accept_a_token_or_a_session_and_reject_other_sites() {
     let login = |caller| Ok(Route::Login { forge: "git-hub_2".into(), caller });
     let check = |path: &str, transport: Transport, changes: &[(&str, &str)], expect: Result<Route, u16>| {
         let got =
@@ -190,7 +190,7 @@ fn operator_paths_take_a_token_or_a_session_and_refuse_other_sites() {
     }
     check("/me", TCP, &[ANONYMOUS, COOKIE], Ok(Route::Me(Caller::Browser)));
     check("/login/git-hub_2", TCP, &[ANONYMOUS, COOKIE], Err(403));
-    // A page of a configured origin may ask for the account in use, but it cannot start a sign-in.
+    // A page with a configured origin may ask for the active account, but it cannot start a sign-in.
     let page = [("origin", "app://srvd"), ("sec-fetch-site", "cross-site")];
     check("/me", TCP, &page, Ok(Route::Me(Caller::Trusted)));
     check("/login/git-hub_2", TCP, &page, Err(403));

@@ -1,7 +1,7 @@
-//! The spawn policy: the parts of a login's command that a client may set.
+//! The spawn policy: which parts of a login's command a client may set.
 //!
-//! A client names a provider; the daemon knows the command. Fields that older clients send must agree with the
-//! registry, unless the operator has widened the policy to `checked`.
+//! A client names a provider; the daemon knows the command. Fields sent by older clients must match the registry,
+//! unless the operator has widened the policy to `checked`.
 
 mod program;
 
@@ -22,17 +22,17 @@ pub(super) struct Plan {
     pub(super) program: PathBuf,
     /// The id of the recipe.
     pub(super) recipe: String,
-    /// Arguments that replace the recipe's; under the `checked` policy only.
+    /// Arguments that replace the recipe's; only with the `checked` policy.
     pub(super) args: Option<Vec<String>>,
-    /// Variables that are added to the registry's; under the `checked` policy only.
+    /// Variables added to the registry's; only with the `checked` policy.
     pub(super) env: Vec<(String, String)>,
 }
 
 /// Decides which command a request may run.
 ///
 /// # Errors
-/// `not_allowed` with the field that does not agree, `not_found` for a CLI that is not installed, `invalid_input` for a
-/// provider without a login or an unknown recipe.
+/// `not_allowed`, naming the field that does not match; `not_found` for a CLI that is not installed; `invalid_input`
+/// for a provider without a login, or for an unknown recipe.
 pub(super) fn plan(
     policy: SpawnPolicy,
     provider: &Provider,
@@ -44,7 +44,7 @@ pub(super) fn plan(
             .hint("use auth.submitapikey")
     })?;
     let recipe = recipe(policy, cli, request)?;
-    // The variant of the recipe that is used depends on the program's version.
+    // Which variant of the recipe is used depends on the program's version.
     let variants = || cli.recipes.iter().filter(|variant| variant.id == recipe.id);
     let args = match &request.auth_login_args {
         Some(args) if variants().all(|variant| *args != variant.args) => {
@@ -67,7 +67,7 @@ pub(super) fn plan(
     Ok(Plan { program, recipe: recipe.id.clone(), args, env })
 }
 
-/// The error for a login whose CLI is not installed on this machine.
+/// Returns the error for a login whose CLI is not installed on this machine.
 pub(super) fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
     ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
         .with("what", "cli")
@@ -75,7 +75,7 @@ pub(super) fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
         .hint(cli.install.as_str())
 }
 
-/// The error for a recipe that the provider does not have.
+/// Returns the error for a recipe that the provider does not have.
 pub(super) fn unknown_recipe(cli: &Cli) -> ApiError {
     let known = cli.recipe_ids();
     ApiError::new(Kind::UnknownRecipe, "the provider has no such login recipe")
@@ -168,8 +168,8 @@ fn environment(
     Ok(env)
 }
 
-/// Names that make a program load code, trust other certificates, connect to other hosts, or see the daemon's own
-/// secrets. `*` matches any text.
+/// Names of variables that make a program load code, trust other certificates, connect to other hosts, or see the
+/// daemon's own secrets. `*` matches any text.
 #[rustfmt::skip] // one compact list
 const DENIED: &[&str] = &[
     "LD_*", "DYLD_*", "GLIBC_TUNABLES", "GCONV_PATH", "NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS",

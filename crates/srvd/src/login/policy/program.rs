@@ -1,14 +1,14 @@
-//! The check that a program named by a client is in a place that only root or this user can write to.
+//! Checks that a program named by a client is in a location that only root or this user can write to.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-/// Returns the canonical path of a program that may be run, by the rule that OpenSSH calls `StrictModes`. The program
-/// must be a regular executable file of root or this user, in directories that no other user can change. A sticky
-/// directory such as `/tmp` counts as safe only above a directory of this user.
+/// Returns the canonical path of a program that may be run, following the rule that OpenSSH calls `StrictModes`. The
+/// program must be a regular executable file owned by root or this user, in directories that no other user can change.
+/// A sticky directory such as `/tmp` is considered safe only above a directory of this user.
 ///
 /// # Errors
-/// The reason, in a few words.
+/// A brief reason.
 pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
     if !path.is_absolute() {
         return Err("not an absolute path");
@@ -29,7 +29,7 @@ pub(super) fn trusted(path: &Path) -> Result<PathBuf, &'static str> {
     if !owned(file.uid()) || file.permissions().mode() & 0o022 != 0 {
         return Err("other users can change the file");
     }
-    // Both paths are checked: the one as named, because its links can be replaced, and the one that it resolves to.
+    // Both paths are checked: the given one, because its links can be replaced, and the one to which it resolves.
     for place in [path, canonical.as_path()] {
         for dir in place.ancestors().skip(1) {
             let found = std::fs::metadata(dir).map_err(|_| "cannot be found")?;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn program_is_trusted_only_when_others_cannot_change_it() {
+    fn program_is_trusted_only_when_other_users_cannot_change_it() {
         let root = tempfile::tempdir().unwrap();
         let file = |name: &str, mode: u32| {
             let path = root.path().join(name);

@@ -12,7 +12,7 @@ fn fixture() -> (tempfile::TempDir, Registry, PathBuf) {
     (root, Registry::builtin().unwrap(), program)
 }
 
-/// The recipe, the arguments in place of its own, and the names of the variables.
+/// The recipe, the arguments that replace its own, and the names of the variables.
 type Allowed<'a> = (&'a str, Option<&'a [&'a str]>, &'a [&'a str]);
 
 #[expect(clippy::needless_pass_by_value, reason = "the table reads better without references")]
@@ -71,7 +71,7 @@ fn registered_policy_accepts_only_registry_values() {
 }
 
 #[test]
-fn checked_policy_accepts_extra_arguments_but_refuses_denied_variables() {
+fn checked_policy_accepts_extra_arguments_but_rejects_denied_variables() {
     let check = |request, expect| check(SpawnPolicy::Checked, request, expect);
     check(
         json!({"providerId": "", "authLoginArgs": ["login", "-v"], "authEnv": {"FREE": "x", "CODEX_HOME": "/y"}, "requiresTty": true}),
@@ -89,7 +89,7 @@ fn checked_policy_accepts_extra_arguments_but_refuses_denied_variables() {
 }
 
 #[test]
-fn variable_names_are_denied_in_any_case() {
+fn variable_names_are_denied_regardless_of_case() {
     for name in [
         "LD_PRELOAD",
         "node_options",

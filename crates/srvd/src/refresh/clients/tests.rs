@@ -25,7 +25,7 @@ fn clients() -> Clients {
     Clients::new(forges, &Registry::with_overlays(&[overlay]).unwrap(), || 0)
 }
 
-/// A token is sent to its own authority or to none.
+/// A token is sent to its own authority or not at all.
 #[test]
 fn authority_selects_its_own_client_or_none() {
     let clients = clients();
@@ -53,9 +53,9 @@ fn authority_selects_its_own_client_or_none() {
     assert_eq!(clients.hosts(), hosts.map(Arc::from).into());
 }
 
-/// Persons are compared only by fields that are known to mean the same.
+/// Identities are compared only by fields that are known to have the same meaning.
 #[test]
-fn identities_are_compared_only_by_fields_of_the_same_meaning() {
+fn identities_are_compared_only_by_fields_with_the_same_meaning() {
     let token = |payload: &str| {
         let payload = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload);
         SecretString::from(format!("e30.{payload}.sig"))

@@ -1,4 +1,4 @@
-//! A database, an endpoint and refreshers for the tests, and a clock that they control.
+//! A database, an endpoint, refreshers and a controllable clock for the tests.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,9 +20,9 @@ use crate::base::redact::Redactor;
 use crate::forge::oauth::Forges;
 use crate::refresh::{Grant, Outcome, RefreshSignal, Refresher, RefresherConfig, watch_over};
 
-/// Longest time that a step may take before a test fails.
+/// The maximum duration of a step before the test fails.
 pub(super) const PATIENCE: Duration = Duration::from_mins(1);
-/// The key of the databases.
+/// The encryption key of the databases.
 pub(super) const KEY: &str = "test-key-0123456789abcdef-0123456789";
 
 pub(super) const T: i64 = 1_800_000_000_000;
@@ -30,27 +30,27 @@ pub(super) const MINUTE: i64 = 60_000;
 pub(super) const HOUR: i64 = 60 * MINUTE;
 pub(super) const USE: RefreshWhy = RefreshWhy::Use { min_ttl: 0 };
 
-/// The clock of every test in this module. One test runs at a time and sets the clock first.
+/// The clock of every test in this module. Only one test runs at a time, and it sets the clock first.
 pub(super) static CLOCK: AtomicI64 = AtomicI64::new(T);
-/// Lock that is held by the running test.
+/// A lock held by the running test.
 pub(super) static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 pub(super) fn clock() -> i64 {
     CLOCK.load(Ordering::SeqCst)
 }
 
-/// The refresher and the store of a daemon, without the rest of the daemon.
+/// A daemon's refresher and store, without the rest of the daemon.
 pub(super) struct TestDaemon {
     pub(super) store: Store,
     pub(super) refresher: Refresher,
     pub(super) signal: RefreshSignal,
     pub(super) stop: CancellationToken,
     pub(super) changes: Arc<Mutex<Vec<Change>>>,
-    /// Number of commits.
+    /// The number of commits.
     pub(super) commits: watch::Receiver<u64>,
 }
 
-/// A directory and an endpoint, which several daemons use one after the other or together.
+/// A directory and an endpoint, used by several daemons one after another or concurrently.
 pub(super) struct World {
     pub(super) root: tempfile::TempDir,
     pub(super) endpoint: Endpoint,
@@ -95,7 +95,7 @@ impl World {
 }
 
 impl TestDaemon {
-    /// Stores a user's tokens that live one hour from now.
+    /// Stores a user's tokens, which expire in one hour.
     pub(super) async fn login(
         &self,
         user: &str,
@@ -143,7 +143,7 @@ impl TestDaemon {
         std::mem::take(&mut *self.changes.lock().unwrap())
     }
 
-    /// Runs the queue beside `work`, and stops it.
+    /// Runs the queue alongside `work`, then stops it.
     pub(super) async fn watched<T>(&self, work: impl Future<Output = T>) -> T {
         let queue = tokio::spawn(watch_over(self.refresher.clone(), self.stop.clone(), PATIENCE));
         let done = work.await;
@@ -164,7 +164,7 @@ impl TestDaemon {
                 commits.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the row changes");
+        tokio::time::timeout(PATIENCE, wait).await.expect("the row did not change");
     }
 }
 

@@ -1,4 +1,4 @@
-//! `auth.*` except keys.
+//! `auth.*`, except for API keys.
 
 use rpc_engine::Call;
 

@@ -22,7 +22,7 @@ pub(crate) async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError>
     })
 }
 
-/// `srvd.ping`. It reads and changes nothing.
+/// `srvd.ping`. Reads and changes nothing.
 pub(crate) async fn ping(_: App, _: Call, Ping { text }: Ping) -> Result<Pong, ApiError> {
     Ok(Pong { text })
 }

@@ -1,4 +1,4 @@
-//! `events.*`: subscriptions of the event broker, with the names of the wire.
+//! `events.*`: subscriptions to the event broker, using the wire's names.
 
 use rpc_engine::{Call, Cursor, RpcError};
 

@@ -1,5 +1,4 @@
-//! The methods of the protocol, one file for each family. The router finds a method's function by the type of its
-//! parameters.
+//! The methods of the protocol, with one file per family. The router finds a method's function by its parameter type.
 
 pub(crate) mod account;
 pub(crate) mod auth;

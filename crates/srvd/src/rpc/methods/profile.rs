@@ -1,4 +1,4 @@
-//! `profile.*`, `agent.delete` and `user.delete`, except the choice among profiles.
+//! `profile.*`, `agent.delete` and `user.delete`, except for choosing between profiles.
 
 use rpc_engine::Call;
 

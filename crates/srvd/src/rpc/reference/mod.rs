@@ -1,5 +1,4 @@
-//! The generator of `docs/protocol.md`, from the types, the error list and the topics, so that the document matches the
-//! code.
+//! Generates `docs/protocol.md` from the types, the error list and the topics, so that the document matches the code.
 
 mod providers;
 
@@ -14,7 +13,7 @@ use crate::wire::events::TOPICS;
 
 pub(crate) use providers::providers_markdown;
 
-/// Returns the whole document. A test compares it with `docs/protocol.md`.
+/// Returns the complete document. A test compares it with `docs/protocol.md`.
 pub(crate) fn protocol_markdown() -> String {
     let document: Value =
         serde_json::from_slice(&routes::router().openrpc(routes::info())).unwrap_or_default();
@@ -35,9 +34,9 @@ const INTRODUCTION: &str = "\
 <!-- Generated from the code by `srvd protocol`; a test fails when it is stale. Edit the types in crates/srvd/src/wire. -->
 # The wire of srvd, version 1
 
-JSON-RPC 2.0. All JSON is camelCase, all times are unix milliseconds (`...At`) or milliseconds (`...Ms`), all ids are
+JSON-RPC 2.0. All JSON is camelCase, all times are Unix milliseconds (`...At`) or milliseconds (`...Ms`), all ids are
 strings. A result field without a value is omitted, unless its description allows `null`. Parameters are passed by name;
-unknown ones are ignored. A client must accept values that are added later: fields, error kinds, and words of a list of words.
+unknown ones are ignored. A client must accept later additions: fields, error kinds, and values of an enum.
 
 | endpoint | use |
 |---|---|
@@ -45,18 +44,18 @@ unknown ones are ignored. A client must accept values that are added later: fiel
 | `POST /rpc` | one request or batch as `application/json`; `events.*` answer `not_supported` |
 | `GET /openrpc.json` | this protocol as an OpenRPC document, as `rpc.discover` |
 | `GET /healthz`, `GET /readyz` | 200 or 503, without authentication |
-| `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's account in use; 401 without a session, 412 with the kind `no_active_forge` if no account is in use |
-| `GET /login/<name>` | sends the operator's browser to the forge of that name in `srvd.toml` |
-| `GET /oauth/callback` | the address to which forges send the browser back; authenticated only by the `state` of a sign-in |
+| `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's active account; 401 without a session, 412 with the kind `no_active_forge` if no account is active |
+| `GET /login/<name>` | redirects the operator's browser to the forge with that name in `srvd.toml` |
+| `GET /oauth/callback` | the URL to which forges redirect the browser; authenticated only by the `state` of a sign-in |
 
 `endpoint.json` in the runtime directory contains the addresses: `{version, pid, url, socket, tokenFile, epoch}`. On the
 Unix socket, the kernel identifies the peer's user, who must be the daemon's own user or root. On TCP, every request except
-the two health checks carries `Authorization: Bearer <content of tokenFile>`. A browser, which cannot set that header on a
+the two health checks must contain `Authorization: Bearer <content of tokenFile>`. A browser, which cannot set that header on a
 WebSocket, offers the subprotocols `srvd.v1` and `srvd.bearer.<token>` and receives the answer `srvd.v1`. Each start of the
 daemon creates a new token.
 
 Only `/me` and `/login/<name>` accept a session in place of the token: the cookie `srvd_session`. A browser receives it when
-a sign-in of the operator succeeds in that browser. It is valid until the next sign-in, and for at most twelve hours. A
+an operator sign-in succeeds in that browser. It is valid until the next sign-in, and for at most twelve hours. A
 browser's request for these paths must not come from another site (`Sec-Fetch-Site`); for `/login/<name>`, the header is
 required.
 ";
@@ -68,7 +67,7 @@ fn methods(text: &mut String, document: &Value) {
         let summary = method["summary"].as_str().unwrap_or_default();
         let result = kind(&method["result"]["schema"]);
         // Writing to a String cannot fail, here and below.
-        let _ = write!(text, "\n### `{name}`\n\n{summary} Answers {result}.\n");
+        let _ = write!(text, "\n### `{name}`\n\n{summary} Result: {result}.\n");
         let params: Vec<&Value> = method["params"].as_array().into_iter().flatten().collect();
         if !params.is_empty() {
             text.push_str("\n| parameter | type | |\n|---|---|---|\n");
@@ -86,7 +85,7 @@ fn shapes(text: &mut String, document: &Value) {
     for (name, schema) in document["components"]["schemas"].as_object().unwrap_or(&none) {
         let _ = write!(text, "\n### {name}\n\n{}\n", sentence(schema));
         if let Some(words) = schema["oneOf"].as_array() {
-            text.push_str("\n| word | |\n|---|---|\n");
+            text.push_str("\n| value | |\n|---|---|\n");
             for word in words {
                 let _ = writeln!(text, "| {} | {} |", kind(word), sentence(word));
             }
@@ -106,7 +105,7 @@ fn row(text: &mut String, name: &str, schema: &Value) {
     let _ = writeln!(text, "| `{name}` | {} | {} |", kind(schema), sentence(schema));
 }
 
-/// Returns the doc comment as one line of a table.
+/// Returns the doc comment as one table cell.
 fn sentence(schema: &Value) -> String {
     schema["description"]
         .as_str()
@@ -117,7 +116,7 @@ fn sentence(schema: &Value) -> String {
         .replace('|', "\\|")
 }
 
-/// Returns a schema in the notation of a type.
+/// Returns a schema in type notation.
 fn kind(schema: &Value) -> String {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap_or_default();
@@ -153,23 +152,23 @@ fn kind(schema: &Value) -> String {
 }
 
 fn errors(text: &mut String) {
-    text.push_str("\n## Errors\n\n`data.kind` is the contract; the message is for people. `data.hint`, if present, says what to do.\n\n");
+    text.push_str("\n## Errors\n\nPrograms should rely on `data.kind`; the message is for humans. `data.hint`, if present, says what to do.\n\n");
     text.push_str("| code | kind | when |\n|---|---|---|\n");
     let engine = ENGINE_ERRORS.iter().map(|error| (error.code, error.kind, error.when));
-    // A word that the engine uses too is listed once.
+    // A kind that the engine also uses is listed only once.
     let own = Kind::ALL.iter().filter(|kind| ENGINE_ERRORS.iter().all(|error| error.code != kind.code()));
     let own = own.map(|kind| (kind.code(), kind.as_str(), kind.when()));
     for (code, kind, when) in engine.chain(own) {
         let _ = writeln!(text, "| {code} | `{kind}` | {when} |");
     }
-    text.push_str("\nThe words of `errorKind` in a result are those of [ErrorKind](#errorkind).\n");
+    text.push_str("\nThe values of `errorKind` in a result are those of [ErrorKind](#errorkind).\n");
 }
 
 fn topics(text: &mut String) {
     text.push_str(
         "\n## Events\n\n`{\"jsonrpc\":\"2.0\",\"method\":\"event\",\"params\":{topic, seq, at, data?, subscriptionId}}`. An event means \
-         \"fetch again\"; `data` names ids and states, never secrets, URLs or codes. A client that was disconnected subscribes with \
-         `since`; a client that missed more events than are kept, or that reads too slowly, receives `lagged: true` or\n\
+         \"fetch again\"; `data` contains ids and states, never secrets, URLs or codes. A client that was disconnected subscribes with \
+         `since`; a client that missed more events than are retained, or that reads too slowly, receives `lagged: true` or\n\
          `{\"jsonrpc\":\"2.0\",\"method\":\"events.lagged\",\"params\":{subscriptionId, missed, seq}}` and fetches again.\n\n",
     );
     text.push_str("| topic | when |\n|---|---|\n");

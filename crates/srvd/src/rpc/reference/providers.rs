@@ -1,4 +1,4 @@
-//! The generator of `docs/providers.md`, from the registry that this build ships.
+//! Generates `docs/providers.md` from the built-in registry.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use auth_spawner::{
     Recipe, Registry, RegistryError, SlotFallback, Terminal, TokenBody, TokenEndpoint,
 };
 
-/// Returns the whole document. A test compares it with `docs/providers.md`.
+/// Returns the complete document. A test compares it with `docs/providers.md`.
 ///
 /// # Errors
-/// [`RegistryError`] if this build ships an invalid registry. A test ensures that it does not.
+/// A [`RegistryError`] if the built-in registry is invalid. A test ensures that it is not.
 pub(crate) fn providers_markdown() -> Result<String, RegistryError> {
     let registry = Registry::builtin()?;
     let mut text = String::from(INTRODUCTION);
@@ -25,18 +25,18 @@ const INTRODUCTION: &str = "\
 <!-- Generated from config/providers by `srvd providers doc`; a test fails when it is stale. -->
 # The providers of srvd
 
-The providers that this build knows. An operator changes or adds providers with files in `<config>/providers.d`;
+The providers known to this build. An operator changes or adds providers with files in `<config>/providers.d`;
 [providers-format.md](providers-format.md) describes their format. `srvd providers check` compares an installed CLI with
 this data.
 
 A login runs the provider's own CLI in a directory of the bundle, never in the user's own. The CLI's credential file shows
-whether the login succeeded. Variables marked as removed would shadow that login; they are removed from the environment of
-login, check, version and launch. Logging out with the CLI usually revokes the token at the provider, for every copy.
+whether the login succeeded. Removed variables would override that login; they are removed from the environment of login,
+check, version and launch. Logging out with the CLI usually revokes the token at the provider, for every copy.
 ";
 
 fn overview(text: &mut String, registry: &Registry) {
     text.push_str(
-        "\n| provider | other names | usual credential | logins | API key in |\n|---|---|---|---|---|\n",
+        "\n| provider | other names | main credential | logins | API key variables |\n|---|---|---|---|---|\n",
     );
     for provider in registry.iter() {
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
@@ -61,7 +61,7 @@ fn section(text: &mut String, provider: &Provider) {
         text.push_str("\n| CLI | |\n|---|---|\n");
         facts(text, cli);
         if !cli.recipes.is_empty() {
-            text.push_str("\n| login | command | runs on | shows | takes back | ports | minutes |\n|---|---|---|---|---|---|---|\n");
+            text.push_str("\n| login | command | runs on | shows | accepts | ports | minutes |\n|---|---|---|---|---|---|---|\n");
         }
         for recipe in &cli.recipes {
             login(text, cli, recipe);
@@ -82,14 +82,22 @@ fn facts(text: &mut String, cli: &Cli) {
     let inner = if dir.inner.is_empty() { String::new() } else { format!(", below it {}", code(&dir.inner)) };
     row(text, "program", &codes(cli.binaries.iter().map(String::as_str)));
     row(text, "install", &code(&cli.install));
-    row(text, "proven with", &cli.tested.as_deref().map(escape).unwrap_or_default());
-    row(text, "known by", &cli.version_pattern.as_ref().map(|line| code(line.as_str())).unwrap_or_default());
-    row(text, "run plainly by a shim", &codes(cli.plain_commands.iter().map(String::as_str)));
-    row(text, "directory", &format!("{} names it, {} in a bundle{inner}", code(&dir.var), code(&dir.name)));
+    row(text, "tested with", &cli.tested.as_deref().map(escape).unwrap_or_default());
+    row(
+        text,
+        "version output",
+        &cli.version_pattern.as_ref().map(|line| code(line.as_str())).unwrap_or_default(),
+    );
+    row(text, "passed through by a shim", &codes(cli.plain_commands.iter().map(String::as_str)));
+    row(
+        text,
+        "directory",
+        &format!("set by {}, named {} in a bundle{inner}", code(&dir.var), code(&dir.name)),
+    );
     let elsewhere = dir.ambient_files.values().map(String::as_str);
-    row(text, "the user's own", &codes(std::iter::once(dir.ambient.as_str()).chain(elsewhere)));
+    row(text, "user's own directory", &codes(std::iter::once(dir.ambient.as_str()).chain(elsewhere)));
     for file in &cli.credential {
-        row(text, "login in", &credential(file));
+        row(text, "login file", &credential(file));
     }
     let set = cli.env.iter().chain(&dir.extra_vars).map(|(name, value)| format!("{name}={value}"));
     for mark in &cli.elsewhere {
@@ -102,29 +110,33 @@ fn facts(text: &mut String, cli: &Cli) {
     }
     let host = cli.host.as_ref().map(|choice| {
         let var = code(&choice.var);
-        format!("{} by default; another host is set with {var} at a launch", code(choice.default.as_str()))
+        format!("{} by default; a launch sets another host with {var}", code(choice.default.as_str()))
     });
     row(text, "host", &host.unwrap_or_default());
     row(text, "variables set", &codes(set.collect::<Vec<_>>().iter().map(String::as_str)));
-    row(text, "removed", &codes(cli.scrub.iter().map(String::as_str)));
-    row(text, "removed, as keys", &codes(cli.key_vars.iter().map(String::as_str)));
-    row(text, "addresses at", &codes(cli.url_hosts.iter().map(String::as_str)));
+    row(text, "removed variables", &codes(cli.scrub.iter().map(String::as_str)));
+    row(text, "removed key variables", &codes(cli.key_vars.iter().map(String::as_str)));
+    row(text, "URL hosts", &codes(cli.url_hosts.iter().map(String::as_str)));
     row(text, "written before a login", &codes(cli.prepare.iter().map(|file| file.path.as_str())));
-    row(text, "may object", &cli.check.as_ref().map(|check| code(&check.args.join(" "))).unwrap_or_default());
+    row(
+        text,
+        "check command",
+        &cli.check.as_ref().map(|check| code(&check.args.join(" "))).unwrap_or_default(),
+    );
     let token = cli.token.as_ref().map(|token| {
         let days = token.lifetime_s / 86_400;
-        format!("{}, sealed; assumed to be valid for {days} days", code(&token.var))
+        format!("{}, encrypted; assumed to be valid for {days} days", code(&token.var))
     });
-    row(text, "displayed credential is passed in", &token.unwrap_or_default());
-    row(text, "a user's token is passed in", &cli.access_token_var.as_deref().map(code).unwrap_or_default());
+    row(text, "displayed credential passed in", &token.unwrap_or_default());
+    row(text, "user's token passed in", &cli.access_token_var.as_deref().map(code).unwrap_or_default());
     let logout = cli.logout.as_ref().map(|args| {
         let told = if cli.logout_revokes { ", which revokes the login at the provider" } else { "" };
         format!("{}{told}", code(&args.join(" ")))
     });
-    row(text, "logs out with", &logout.unwrap_or_default());
+    row(text, "logout command", &logout.unwrap_or_default());
     let keychain = cli.keychain.iter().map(|system| system.as_str());
     row(text, "may use the keychain of", &codes(keychain));
-    row(text, "not tried", &cli.untested.iter().map(|words| escape(words)).collect::<Vec<_>>().join("; "));
+    row(text, "not tested", &cli.untested.iter().map(|words| escape(words)).collect::<Vec<_>>().join("; "));
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 
@@ -151,10 +163,10 @@ fn credential(file: &CredentialFile) -> String {
         words.push_str(&condition(mode));
     }
     if let Some(expiry) = &file.expires {
-        let _ = write!(words, "; ends at {}", end(expiry));
+        let _ = write!(words, "; expires at {}", end(expiry));
     }
     if let Some(refresh) = &file.refresh {
-        let _ = write!(words, "; renewed by {}", code(refresh));
+        let _ = write!(words, "; refreshed with {}", code(refresh));
     }
     if let Some(expiry) = &file.refresh_expires {
         let _ = write!(words, " until {}", end(expiry));
@@ -198,14 +210,14 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
         Terminal::Pty { columns, rows } => format!("terminal {columns}x{rows}"),
     };
     let mut shows = match (!recipe.patterns.device_code.is_empty(), recipe.offline) {
-        (true, true) => "address and code",
-        (true, false) => "address and code; needs the network",
-        (false, true) => "address",
-        (false, false) => "address; needs the network",
+        (true, true) => "URL and code",
+        (true, false) => "URL and code; needs the network",
+        (false, true) => "URL",
+        (false, false) => "URL; needs the network",
     }
     .to_owned();
     if !recipe.patterns.token.is_empty() {
-        shows.push_str("; finally the credential, which is sealed");
+        shows.push_str("; finally the credential, which is encrypted");
     }
     if !recipe.steps.is_empty() {
         let _ = write!(shows, "; {} menu answers are typed first", recipe.steps.len());
@@ -235,7 +247,7 @@ fn login(text: &mut String, cli: &Cli, recipe: &Recipe) {
     );
 }
 
-/// The variables that carry a key for the vendor's own service.
+/// The variables that contain a key for the vendor's own service.
 fn usual_variables(key: &KeyService) -> impl Iterator<Item = &str> {
     key.vars.iter().chain(key.pair.iter().flat_map(|pair| &pair.vars)).map(String::as_str)
 }
@@ -243,21 +255,21 @@ fn usual_variables(key: &KeyService) -> impl Iterator<Item = &str> {
 fn key_facts(text: &mut String, key: &KeyService) {
     let carried = match &key.pair {
         Some(pair) => {
-            format!("{}, with {} between the parts", codes(usual_variables(key)), code(&pair.separator))
+            format!("{}, joined with {}", codes(usual_variables(key)), code(&pair.separator))
         }
         None => codes(usual_variables(key)),
     };
-    row(text, "carried by", &carried);
+    row(text, "variables", &carried);
     let other = key.other_hosts.as_ref().map(|other| {
         let usual = codes(other.usual.iter().map(String::as_str));
         format!("{}, if the host is none of {usual}", codes(other.vars.iter().map(String::as_str)))
     });
-    row(text, "for other hosts, carried by", &other.unwrap_or_default());
+    row(text, "variables for other hosts", &other.unwrap_or_default());
     row(text, "service", &code(&key.base_url));
     let address = key.base_url_vars.iter().map(|(name, value)| format!("{name}={value}"));
-    row(text, "another address is passed in", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));
-    row(text, "removed", &codes(key.scrub.iter().map(String::as_str)));
-    row(text, "begins with", &key.prefix.as_deref().map(code).unwrap_or_default());
+    row(text, "variables for another URL", &codes(address.collect::<Vec<_>>().iter().map(String::as_str)));
+    row(text, "removed variables", &codes(key.scrub.iter().map(String::as_str)));
+    row(text, "starts with", &key.prefix.as_deref().map(code).unwrap_or_default());
     let probe = key.probe.as_ref().map(|probe| code(&format!("{} {}", probe.method, probe.path)));
     row(
         text,
@@ -271,11 +283,11 @@ fn endpoint_facts(text: &mut String, endpoint: &TokenEndpoint) {
         TokenBody::Form => "a form",
         TokenBody::Json => "JSON",
     };
-    row(text, "refreshed at", &format!("{}, by {body}", code(&endpoint.token_url)));
+    row(text, "refreshed at", &format!("{}, with {body}", code(&endpoint.token_url)));
     row(text, "as the client", &code(&endpoint.client_id));
 }
 
-/// Writes a row of the table, unless its text is empty.
+/// Writes a table row, unless its text is empty.
 fn row(text: &mut String, what: &str, words: &str) {
     if !words.is_empty() {
         let _ = writeln!(text, "| {what} | {words} |");

@@ -1,4 +1,5 @@
-//! A person with a browser, as far as a sign-in needs one: redirects, cookies, and forms that are filled in and sent.
+//! A user with a browser, as far as a sign-in requires one: redirects, cookies, and forms that are filled in and
+//! submitted.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use url::Url;
 
-/// A limit above the number of steps of any sign-in.
+/// A limit that no sign-in reaches, on the number of steps.
 const STEPS: usize = 20;
 
 pub(crate) struct Browser {
@@ -23,21 +24,21 @@ pub(crate) struct Browser {
 /// The end of a visit.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// The browser was sent to the redirect address and has not opened it yet.
+    /// The browser was redirected to the callback URL but has not opened it yet.
     Callback(Url),
     /// A page without a form.
     Page(String),
 }
 
 impl Browser {
-    /// Creates a browser without cookies for a person with this login name.
+    /// Creates a browser without cookies for a user with this login name.
     pub(crate) fn of(login: &str) -> Self {
-        // The server may close a kept connection while the next request is on its way.
+        // The server may close a pooled connection while the next request is being sent.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http();
         Self { client, cookies: BTreeMap::new(), login: login.to_owned() }
     }
 
-    /// Opens an address, follows redirects, and sends every form on the way.
+    /// Opens a URL, follows redirects, and submits every form along the way.
     pub(crate) async fn visit(&mut self, address: &str) -> End {
         let mut next = (Url::parse(address).unwrap(), None);
         for _ in 0..STEPS {
@@ -57,10 +58,10 @@ impl Browser {
                 },
             };
         }
-        panic!("{address} leads nowhere");
+        panic!("{address} leads to no final page");
     }
 
-    /// Sends one request, with the form if there is one. Returns the address of a redirect, and the body.
+    /// Sends one request, with the form if there is one. Returns the redirect URL, if any, and the body.
     pub(crate) async fn ask(&mut self, place: &Url, form: Option<String>) -> (Option<String>, String) {
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -87,8 +88,8 @@ impl Browser {
         (location, String::from_utf8_lossy(&body).into_owned())
     }
 
-    /// Returns the action of a page's form and its fields. The name and a password are filled in where the form has
-    /// such fields.
+    /// Returns the action of a page's form and its fields. The name and a password are filled in if the form has such
+    /// fields.
     fn fill(&self, page: &str) -> Option<(String, String)> {
         let (_, form) = page.split_once("<form")?;
         let action = attribute(form, "action")?;

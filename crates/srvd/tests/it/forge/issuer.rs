@@ -1,4 +1,4 @@
-//! The certified provider, which `scripts/issuer.sh` installs.
+//! The certified provider installed by `scripts/issuer.sh`.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -8,37 +8,37 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
-/// Longest time that a step may take before a test fails.
+/// The maximum duration of a step before the test fails.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// The provider in a separate process.
+/// The provider, in a separate process.
 pub(crate) struct Issuer {
     pub(crate) url: String,
     notes: watch::Receiver<Vec<Note>>,
-    /// The process ends when its standard input closes or when this is dropped.
+    /// The process exits when its standard input closes or when this is dropped.
     _process: Child,
 }
 
-/// An action of the provider.
+/// An action taken by the provider.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 pub(crate) struct Note {
     /// The grant type of the request.
     pub(crate) grant: Option<String>,
     /// The refresh token in the request.
     pub(crate) sent: Option<String>,
-    /// The refresh token in the answer.
+    /// The refresh token in the response.
     pub(crate) given: Option<String>,
-    /// The reason of a refusal.
+    /// The reason for an error.
     pub(crate) error: Option<String>,
     /// True if the provider revoked a whole grant.
     #[serde(default)]
     pub(crate) revoked: bool,
-    /// The endpoint that performed the action.
+    /// The endpoint that took the action.
     pub(crate) by: Option<String>,
 }
 
 impl Issuer {
-    /// Starts a provider with the endpoints of this kind of forge. Its access tokens live `life` seconds.
+    /// Starts a provider with the endpoints of this kind of forge. Its access tokens are valid for `life` seconds.
     pub(crate) async fn start(kind: &str, life: u32) -> Self {
         let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
         let workspace = crate_dir.ancestors().nth(2).unwrap();
@@ -67,7 +67,7 @@ impl Issuer {
                     return url;
                 }
             }
-            panic!("the issuer ended before it served");
+            panic!("the issuer exited before it was ready");
         });
         let url = said.await.unwrap();
         let (sender, notes) = watch::channel(Vec::new());
@@ -80,7 +80,7 @@ impl Issuer {
         Self { url, notes, _process: process }
     }
 
-    /// Waits until the provider's actions satisfy the condition, and returns them.
+    /// Waits until the provider's actions satisfy the condition, and returns the actions.
     pub(crate) async fn until(&self, enough: impl Fn(&[Note]) -> bool) -> Vec<Note> {
         let mut notes = self.notes.clone();
         let waited = tokio::time::timeout(PATIENCE, notes.wait_for(|notes| enough(notes))).await;
@@ -88,7 +88,7 @@ impl Issuer {
         found.unwrap().clone()
     }
 
-    /// Waits until the provider has answered `times` refreshes, with success or with an error. Returns them.
+    /// Waits until the provider has answered `times` refreshes, successfully or with an error. Returns them.
     pub(crate) async fn refreshes(&self, times: usize) -> Vec<Note> {
         let refresh = |note: &&Note| note.grant.as_deref() == Some("refresh_token");
         let notes = self.until(|notes| notes.iter().filter(refresh).count() >= times).await;
@@ -97,6 +97,6 @@ impl Issuer {
 }
 
 fn named(variable: &str) -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "the place is named by the test script, not by a user")]
+    #[expect(clippy::disallowed_methods, reason = "the path is set by the test script, not by a user")]
     std::env::var_os(variable).map(PathBuf::from)
 }

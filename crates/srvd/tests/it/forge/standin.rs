@@ -1,6 +1,6 @@
-//! The four kinds of forge on loopback, below a sub-path. Each has its own endpoints, answers and error bodies, and
-//! refuses the requests that the real one refuses. The person has already approved; `deny` makes them refuse, `wait`
-//! makes them hesitate.
+//! The four kinds of forge on loopback, below a sub-path. Each has its own endpoints, responses and error bodies, and
+//! rejects the requests that the real one rejects. By default the user has already approved; `deny` makes the user deny
+//! the request, and `wait` leaves the decision open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Longest time that a step may take before a test fails.
+/// The maximum duration of a step before the test fails.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 /// The secret of every client of these forges.
 pub(crate) const CLIENT_SECRET: &str = "planted-client-secret";
@@ -35,7 +35,7 @@ pub(crate) struct Standin {
 
 struct Shared {
     state: Mutex<State>,
-    /// Increases with each answered request and with each change by a test.
+    /// Increases with each answered request and with each change made by a test.
     changes: watch::Sender<u64>,
 }
 
@@ -45,17 +45,17 @@ struct State {
     denies: bool,
     waits: bool,
     naming: Naming,
-    /// The life of an access token in seconds instead of the kind's default. With 0, tokens never expire and have no
-    /// refresh token.
+    /// The lifetime of an access token in seconds, instead of the default for this kind of forge. With 0, tokens never
+    /// expire and have no refresh token.
     life: Option<u32>,
-    /// The answer of the token endpoint instead of tokens.
+    /// The response of the token endpoint, instead of tokens.
     failing: Option<(u16, Value)>,
     /// Every revoked token, in order.
     revoked: Vec<String>,
-    /// The person who signs in, as id and name.
+    /// The user who signs in, as id and name.
     person: Option<(u32, String)>,
     issued: u32,
-    /// The challenge and the redirect address of each code.
+    /// The challenge and redirect URL for each code.
     codes: BTreeMap<String, (String, String)>,
     refresh: BTreeSet<String>,
     spent: BTreeSet<String>,
@@ -63,17 +63,17 @@ struct State {
     requests: Vec<String>,
 }
 
-/// The forge's answer to the question who owns a token.
+/// The forge's response when asked for the owner of a token.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Naming {
-    /// The person's name.
+    /// The user's name.
     #[default]
     Says,
     /// A temporary failure.
     Fails,
-    /// An error that the token is unknown.
+    /// An error saying that the token is unknown.
     Disowns,
-    /// No answer until this is changed.
+    /// No response until this is changed.
     Holds,
 }
 
@@ -91,7 +91,7 @@ impl Standin {
         self.change(|state| state.denies = true);
     }
 
-    #[allow(dead_code, reason = "the unit tests of the sign-ins use it")]
+    #[allow(dead_code, reason = "the sign-in unit tests use it")]
     pub(crate) fn wait(&self) {
         self.change(|state| state.waits = true);
     }
@@ -100,7 +100,7 @@ impl Standin {
         self.naming(if silent { Naming::Fails } else { Naming::Says });
     }
 
-    /// Sets the person who signs in from now on. The default is `ada` with id 12.
+    /// Sets the user who signs in from now on. The default is `ada` with id 12.
     pub(crate) fn person(&self, id: u32, login: &str) {
         self.change(|state| state.person = Some((id, login.to_owned())));
     }
@@ -110,22 +110,22 @@ impl Standin {
         self.change(|state| state.access.insert(token.to_owned()));
     }
 
-    /// Sets the answer to the question who owns a token.
+    /// Sets the response when the forge is asked for the owner of a token.
     pub(crate) fn naming(&self, naming: Naming) {
         self.change(|state| state.naming = naming);
     }
 
-    /// Sets the life of new access tokens in seconds. With 0, they never expire and have no refresh token.
+    /// Sets the lifetime of new access tokens in seconds. With 0, they never expire and have no refresh token.
     pub(crate) fn lives(&self, seconds: u32) {
         self.change(|state| state.life = Some(seconds));
     }
 
-    /// Sets the answer of the token endpoint instead of tokens; `None` restores tokens.
+    /// Sets the response of the token endpoint, instead of tokens; `None` restores tokens.
     pub(crate) fn fail(&self, answer: Option<(u16, Value)>) {
         self.change(|state| state.failing = answer);
     }
 
-    /// Returns a new access token and a new refresh token, as from a sign-in.
+    /// Returns a new access token and a new refresh token, as if from a sign-in.
     pub(crate) fn hand_out(&self) -> (String, String) {
         let grant = self.change(State::grant);
         let text = |name: &str| grant[name].as_str().unwrap().to_owned();
@@ -142,7 +142,7 @@ impl Standin {
         self.shared.state.lock().unwrap().revoked.clone()
     }
 
-    /// Returns how often codes or refresh tokens were exchanged.
+    /// Returns how many times codes or refresh tokens were exchanged.
     pub(crate) fn exchanges(&self) -> usize {
         let exchange = |request: &&String| {
             matches!(request.as_str(), "POST /oauth/token" | "POST /login/oauth/access_token")
@@ -154,7 +154,10 @@ impl Standin {
     pub(crate) async fn until(&self, wanted: impl Fn(&Self) -> bool) {
         let mut changes = self.shared.changes.subscribe();
         let change = changes.wait_for(|_| wanted(self));
-        tokio::time::timeout(PATIENCE, change).await.expect("the forge gets there").unwrap();
+        tokio::time::timeout(PATIENCE, change)
+            .await
+            .expect("the forge did not reach the expected state")
+            .unwrap();
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
@@ -181,7 +184,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, &shared));
-            // A client that disconnects early is no failure of the stand-in.
+            // A client that disconnects early is not an error of the stand-in.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -235,7 +238,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response
             let good = header(header::AUTHORIZATION)
                 .strip_prefix("Bearer ")
                 .is_some_and(|token| state.access.contains(token));
-            // GitHub refuses clients without a `User-Agent`.
+            // GitHub rejects clients without a `User-Agent`.
             let named = state.kind != "github" || !header(header::USER_AGENT).is_empty();
             let (id, login) = state.person.clone().unwrap_or((12, "ada".to_owned()));
             let field = if state.kind == "gitlab" { "username" } else { "login" };
@@ -263,7 +266,7 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response
     Ok(encode(status, &body, location, header(header::ACCEPT).contains("application/json")))
 }
 
-/// Encodes an answer as JSON for clients that ask for it. Like GitHub, other clients receive a form.
+/// Encodes a response as JSON for clients that ask for it. Like GitHub, it sends a form to other clients.
 fn encode(status: u16, body: &Value, location: Option<String>, json: bool) -> Response<Full<Bytes>> {
     let text = match body.as_object() {
         Some(object) if !json => {
@@ -343,7 +346,7 @@ impl State {
         }
     }
 
-    /// Returns an error of the token endpoint. GitHub answers such errors with status 200 and its own error codes.
+    /// Returns a token endpoint error. GitHub sends such errors with status 200 and its own error codes.
     fn error(&self, status: u16, standard: &str, github: &str) -> (u16, Value) {
         match self.kind.as_str() {
             "github" => {
@@ -374,7 +377,7 @@ impl State {
         body
     }
 
-    /// Revokes a token by RFC 7009, for a client with its secret in the body.
+    /// Revokes a token according to RFC 7009, for a client with its secret in the body.
     fn take_back(&mut self, form: &Fields) -> (u16, Value) {
         let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
         if (field("client_id"), field("client_secret")) != ("srvd", CLIENT_SECRET) {
@@ -384,7 +387,7 @@ impl State {
         (200, json!({}))
     }
 
-    /// Revokes a token in GitHub's way: Basic authentication, and the access token in the body.
+    /// Revokes a token the way GitHub does: with Basic authentication, and the access token in the body.
     fn delete(&mut self, authorization: &str, body: &[u8]) -> (u16, Value) {
         let pair = base64::engine::general_purpose::STANDARD.encode(format!("srvd:{CLIENT_SECRET}"));
         if authorization != format!("Basic {pair}") {

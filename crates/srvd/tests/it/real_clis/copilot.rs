@@ -96,7 +96,7 @@ async fn copilot_login_fails_when_offline() {
         "{ended}"
     );
     assert!(
-        ended["error"].as_str().unwrap().contains("the CLI could not finish the login: request failed"),
+        ended["error"].as_str().unwrap().contains("the CLI could not complete the login: request failed"),
         "{ended}"
     );
     nothing_is_left(&daemon, &id).await;

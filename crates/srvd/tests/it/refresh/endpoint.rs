@@ -1,4 +1,4 @@
-//! A token endpoint on loopback that records every refresh token it receives, and answers as the test requires.
+//! A token endpoint on loopback that records every refresh token it receives, and responds as the test requires.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Longest time that a step may take before a test fails.
+/// The maximum duration of a step before the test fails.
 const PATIENCE: std::time::Duration = std::time::Duration::from_mins(1);
 
-/// Returns a provider entry whose tokens are refreshed at this address.
+/// Returns a provider entry whose tokens are refreshed at this URL.
 pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
     format!(
         "[providers.{id}]\ndisplay-name = \"{id}\"\nclass = \"api_key\"\n\
@@ -29,18 +29,18 @@ pub(crate) fn entry(id: &str, url: &str, body: &str) -> String {
     )
 }
 
-/// The endpoint's answer to a request.
+/// The endpoint's response to a request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Mode {
     /// New tokens for a valid refresh token, and `invalid_grant` for any other.
     Grant,
-    /// As `Grant`, without a new refresh token.
+    /// Like `Grant`, but without a new refresh token.
     Keep,
-    /// As `Grant`, with an id token of this person.
+    /// Like `Grant`, but with an id token for this user.
     Person(&'static str),
-    /// No answer until the mode changes.
+    /// No response until the mode changes.
     Hold,
-    /// Exactly this answer: status, media type, body, `Retry-After`.
+    /// Exactly this response: status, media type, body, `Retry-After`.
     Say(u16, &'static str, String, Option<u32>),
 }
 
@@ -57,12 +57,12 @@ struct State {
     life: i64,
 }
 
-/// Received requests, in the order of arrival.
+/// The received requests, in order of arrival.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Seen {
-    /// Every refresh token that was received.
+    /// Every received refresh token.
     pub(crate) sent: Vec<String>,
-    /// The refresh tokens that were refused.
+    /// The rejected refresh tokens.
     pub(crate) refused: Vec<String>,
     /// The media types of the requests.
     pub(crate) media: BTreeSet<String>,
@@ -76,7 +76,7 @@ struct Issued {
 }
 
 impl Endpoint {
-    /// Starts an endpoint whose access tokens live `life` seconds.
+    /// Starts an endpoint whose access tokens are valid for `life` seconds.
     pub(crate) async fn start(life: i64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/token", listener.local_addr().unwrap());
@@ -90,7 +90,7 @@ impl Endpoint {
         Self { url, state, server }
     }
 
-    /// Returns a new refresh token, as from a login.
+    /// Returns a new refresh token, as if from a login.
     pub(crate) fn login(&self) -> String {
         self.state.issued.lock().unwrap().next()
     }
@@ -103,11 +103,14 @@ impl Endpoint {
         self.state.seen.borrow().clone()
     }
 
-    /// Waits until `times` requests were received.
+    /// Waits until `times` requests have been received.
     pub(crate) async fn asked(&self, times: usize) {
         let mut seen = self.state.seen.subscribe();
         let waited = seen.wait_for(|seen| seen.sent.len() >= times);
-        tokio::time::timeout(PATIENCE, waited).await.expect("the endpoint is asked").unwrap();
+        tokio::time::timeout(PATIENCE, waited)
+            .await
+            .expect("the endpoint received too few requests")
+            .unwrap();
     }
 
     /// Returns the refresh tokens that are valid.
@@ -131,7 +134,7 @@ impl Issued {
     }
 }
 
-/// Returns an unsigned id token of a person.
+/// Returns a user's unsigned id token.
 pub(crate) fn id_token(subject: &str) -> String {
     let payload = json!({"sub": subject}).to_string();
     format!("e30.{}.sig", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(payload))
@@ -143,7 +146,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
         let state = state.clone();
         connections.spawn(async move {
             let service = service_fn(|request| respond(request, &state));
-            // A client that disconnects early is no failure of the endpoint.
+            // A client that disconnects early is not an error of the endpoint.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -154,7 +157,7 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
 async fn respond(request: Request<Incoming>, state: &State) -> Result<Response<Full<Bytes>>, Infallible> {
     let media = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let media = media.unwrap_or_default().to_owned();
-    // A client that is killed sends half a request.
+    // A client that is killed may send only part of a request.
     let Ok(body) = request.into_body().collect().await else { return Ok(Response::default()) };
     let body = body.to_bytes();
     let fields: BTreeMap<String, String> = if media == "application/json" {

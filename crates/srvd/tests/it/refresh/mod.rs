@@ -1,4 +1,4 @@
-//! Tokens that the daemon stores: each is refreshed once and in time, and none is lost or invented.
+//! Tests of tokens stored by the daemon: each is refreshed once and in time, and none is lost or made up.
 
 mod endpoint;
 mod refused;
@@ -16,7 +16,7 @@ use crate::support::{Daemon, Home, event};
 const HOUR: i64 = 3600;
 const DECLARED: &str = "planted-declared-key";
 
-/// Creates a home with the provider `lent`, and with a key of it that is declared for the agent `shared`.
+/// Creates a home with the provider `lent`, and with a key for it that is declared for the agent `shared`.
 fn home(endpoint: &Endpoint) -> Home {
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let text = format!("[[agents]]\nid = 'shared'\nproviders.lent.key = '{DECLARED}'\n");
@@ -41,7 +41,7 @@ async fn launched(daemon: &Daemon, provider: &str, whose: (&str, &str)) -> Value
     launch["set"][format!("{}_TOKEN", provider.to_uppercase())].clone()
 }
 
-/// The old refresh token is sent once, and every caller gets the new tokens.
+/// The old refresh token is sent once, and every caller receives the new tokens.
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_token_is_refreshed_once_when_twenty_callers_resolve_it() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -50,7 +50,7 @@ async fn expired_token_is_refreshed_once_when_twenty_callers_resolve_it() {
     let first = endpoint.login();
     let brought = bring(&daemon, "lent", ("u", "shared"), &first).await;
     let params = question("lent", ("u", "shared"));
-    // `launch.ready` sends no request to the endpoint, and reports what a launch will do.
+    // `launch.ready` sends no request to the endpoint, and reports what a launch would do.
     let ready = daemon.call("launch.ready", params.clone()).await;
     assert_eq!((&ready["ready"], &ready["providers"][0].get("reason")), (&json!(true), &None), "{ready}");
     let clients: Vec<_> = futures_util::future::join_all((0..20).map(|_| daemon.client())).await;
@@ -71,18 +71,18 @@ async fn expired_token_is_refreshed_once_when_twenty_callers_resolve_it() {
     let best = daemon.call("profile.best", params).await;
     assert_eq!((&best["profileId"], &best["status"]), (&brought["id"], &json!("valid")), "{best}");
     assert_eq!((best.get("degradedFrom"), best.get("refreshFirst")), (None, None), "{best}");
-    // The token lives longer than the minimum, so the endpoint is not asked again.
+    // The token is valid for longer than the minimum, so the endpoint is not contacted again.
     let longer = json!({"userId": "u", "agentId": "shared", "providerId": "lent", "minTtlMs": 60_000});
     daemon.call("profile.best", longer).await;
     assert_eq!(endpoint.seen().sent.len(), 1);
-    assert!(!daemon.log().contains("planted-access"), "the log holds a token");
-    assert!(!daemon.log().contains("planted-refresh"), "the log holds a token");
+    assert!(!daemon.log().contains("planted-access"), "the log contains a token");
+    assert!(!daemon.log().contains("planted-refresh"), "the log contains a token");
 }
 
-/// While the endpoint fails, the declared key is used. The user's own token stays as it is and
-/// scheduled.
+/// While the endpoint fails, the declared key is used. The user's own token stays unchanged and scheduled for a
+/// refresh.
 #[tokio::test(flavor = "multi_thread")]
-async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
+async fn launch_falls_back_to_the_declared_key_when_the_endpoint_fails() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Say(500, "text/plain", "planted-trouble".to_owned(), None));
@@ -105,7 +105,7 @@ async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
     assert!([1008, 1014].contains(&code), "{code} {data}");
     assert_eq!(daemon.call("launch.ready", question("lent", ("u", "alone"))).await["ready"], false);
     assert_eq!(endpoint.seen().sent.iter().filter(|sent| **sent == first).count(), 1, "it waits");
-    assert!(!daemon.log().contains("planted-trouble"), "the log holds an answer");
+    assert!(!daemon.log().contains("planted-trouble"), "the log contains a response");
 
     let (_, home) = daemon.stop();
     let store = crate::support::store(&home).await;
@@ -117,9 +117,9 @@ async fn launch_degrades_to_the_declared_key_when_the_endpoint_fails() {
     store.close().await;
 }
 
-/// Answers that no issuer should give. Each is a failure with its own reason, and no row is lost.
+/// Responses that no issuer should send. Each is a failure with a specific reason, and no row is lost.
 #[tokio::test(flavor = "multi_thread")]
-async fn refresh_fails_with_its_own_reason_when_the_answer_is_bad() {
+async fn refresh_fails_with_a_specific_reason_when_the_response_is_bad() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     let check = async |user: &str, answer: (u16, &'static str, String), status: &str, reason: &str| {
@@ -152,10 +152,10 @@ async fn refresh_fails_with_its_own_reason_when_the_answer_is_bad() {
         .await;
 }
 
-/// A caller that waits for a hung endpoint is answered within the budget. Other users' tokens are refreshed
-/// meanwhile.
+/// A caller that waits for a hung endpoint gets an answer within its budget. Meanwhile, other users' tokens are
+/// refreshed.
 #[tokio::test(flavor = "multi_thread")]
-async fn resolve_degrades_and_other_users_refresh_when_an_endpoint_hangs() {
+async fn hung_endpoint_delays_neither_resolution_nor_other_users() {
     let (hung, other) = (Endpoint::start(HOUR).await, Endpoint::start(HOUR).await);
     hung.set(Mode::Hold);
     let home = home(&hung).config("providers.d/other.toml", &entry("other", &other.url, "json"));
@@ -175,13 +175,13 @@ async fn resolve_degrades_and_other_users_refresh_when_an_endpoint_hangs() {
     let (degraded, ()) = tokio::join!(waiting, others);
     assert_eq!(degraded.unwrap()["set"]["LENT_TOKEN"], DECLARED);
     assert_eq!(other.seen().media, ["application/json".to_owned()].into());
-    // The end of the daemon waits for the refreshes in progress.
+    // The shutdown of the daemon waits for the refreshes in progress.
     hung.set(Mode::Grant);
 }
 
-/// A token that cannot be refreshed is used until it ends, and no endpoint is asked.
+/// A token that cannot be refreshed is used until it expires, and no endpoint is contacted.
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_without_an_endpoint_are_not_refreshable() {
+async fn tokens_without_an_endpoint_are_never_refreshed() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     bring(&daemon, "anthropic", ("u", "alone"), "planted-refresh-nowhere").await;
@@ -195,9 +195,9 @@ async fn tokens_without_an_endpoint_are_not_refreshable() {
     assert_eq!(endpoint.seen().sent, Vec::<String>::new());
 }
 
-/// An endpoint that answers with another person's tokens changes nothing, and is not asked again.
+/// An endpoint that returns a different user's tokens changes nothing, and is not contacted again.
 #[tokio::test(flavor = "multi_thread")]
-async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
+async fn refresh_changes_nothing_when_the_response_is_for_a_different_user() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Person("eve"));
@@ -223,10 +223,10 @@ async fn refresh_changes_nothing_when_the_answer_is_for_another_person() {
     store.close().await;
 }
 
-/// A caller that waits for a refresh gets the tokens of a login in the meantime, whatever the endpoint
-/// answers about the old token.
+/// If a login completes while a caller waits for a refresh, the caller receives the tokens of the login, whatever the
+/// endpoint says about the old token.
 #[tokio::test(flavor = "multi_thread")]
-async fn login_wins_when_a_refresh_is_in_progress() {
+async fn login_takes_precedence_over_a_refresh_in_progress() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Hold);

@@ -1,4 +1,4 @@
-//! A provider's service that refuses a token before its end.
+//! Tests of a provider's service that rejects a token before its expiry.
 
 use serde_json::{Value, json};
 
@@ -17,13 +17,13 @@ async fn good(daemon: &Daemon, refresh: &str) -> Value {
     daemon.call("profile.upsert", params).await["accountId"].clone()
 }
 
-/// Returns the generation that a launch reports.
+/// Returns the generation reported by a launch.
 async fn generation(daemon: &Daemon) -> Value {
     let launch = daemon.call("launch.resolve", question("lent", WHOSE)).await;
     launch["accounts"][0]["generation"].clone()
 }
 
-/// After a 401 the token is refreshed once, whatever its end. After a 403 it is never refreshed.
+/// After a 401, the token is refreshed once, whatever its expiry. After a 403, it is never refreshed.
 #[tokio::test(flavor = "multi_thread")]
 async fn token_is_refreshed_once_after_a_401_and_never_after_a_403() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -37,7 +37,7 @@ async fn token_is_refreshed_once_after_a_401_and_never_after_a_403() {
     assert_eq!(next(report(1, 500, false)).await, "nothing");
     assert_eq!(endpoint.seen().sent, [""; 0]);
 
-    // Ten calls were refused at once.
+    // Ten calls were rejected at once.
     endpoint.set(Mode::Hold);
     let clients: Vec<_> = futures_util::future::join_all((0..10).map(|_| daemon.client())).await;
     let params = report(1, 401, false);
@@ -67,9 +67,9 @@ async fn token_is_refreshed_once_after_a_401_and_never_after_a_403() {
     assert_eq!(endpoint.seen().sent.len(), 1);
 }
 
-/// A token that cannot be refreshed requires a sign-in at once. A temporary failure changes nothing.
+/// A token that cannot be refreshed immediately requires a sign-in. A temporary failure changes nothing.
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_token_requires_a_sign_in_when_it_cannot_be_refreshed() {
+async fn rejected_token_that_cannot_be_refreshed_requires_a_sign_in() {
     let endpoint = Endpoint::start(HOUR).await;
     let daemon = home(&endpoint).start();
     endpoint.set(Mode::Say(503, "text/plain", String::new(), None));

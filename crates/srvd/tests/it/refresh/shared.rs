@@ -1,4 +1,4 @@
-//! Credentials that several agents or users share: a user's credential for every agent, and an owner's credential for
+//! Credentials shared by several agents or users: a user's credential for every agent, and an owner's credential for
 //! every user who runs the agent.
 
 use serde_json::{Value, json};
@@ -12,8 +12,8 @@ async fn key(daemon: &Daemon, (user, agent): (&str, &str), key: &str) -> Value {
     daemon.call("profile.upsert", params).await
 }
 
-/// A credential for one agent takes precedence over one for every agent. The latter is used when the former
-/// has ended.
+/// A credential for a single agent takes precedence over one for every agent. The latter is used once the former has
+/// expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn agent_credential_takes_precedence_over_one_for_every_agent() {
     let endpoint = Endpoint::start(HOUR).await;
@@ -36,7 +36,7 @@ async fn agent_credential_takes_precedence_over_one_for_every_agent() {
     let from = json!({"profileId": over["id"], "source": "user", "reason": "it has expired"});
     assert_eq!(best["degradedFrom"], from);
 
-    // The id `*` means every agent and is not an agent.
+    // The id `*` means every agent and is not an agent itself.
     for (method, params) in [
         ("launch.resolve", json!({"agentId": "*", "userId": "u"})),
         ("profile.best", question("lent", ("u", "*"))),
@@ -46,7 +46,7 @@ async fn agent_credential_takes_precedence_over_one_for_every_agent() {
         let (code, data) = daemon.refused(method, params).await;
         assert_eq!((code, &data["field"]), (1005, &json!("agentId")), "{method}");
     }
-    // The credential belongs to the user. Deleting an agent keeps it, deleting the user removes it.
+    // The credential belongs to the user. It survives deleting the agent but not deleting the user.
     daemon.call("agent.delete", json!({"agentId": "a"})).await;
     assert_eq!(launched(&daemon, "lent", ("u", "a")).await, "planted-key-for-all");
     let gone = daemon.call("user.delete", json!({"userId": "u"})).await;
@@ -54,10 +54,10 @@ async fn agent_credential_takes_precedence_over_one_for_every_agent() {
     assert_eq!(daemon.refused("profile.best", question("lent", ("u", "a"))).await.0, 1006);
 }
 
-/// A user who runs an agent uses its owner's credential only where the file allows it. The credential stays
-/// the owner's.
+/// A user who runs an agent uses its owner's credential only if the file allows it. The credential still belongs to the
+/// owner.
 #[tokio::test(flavor = "multi_thread")]
-async fn run_uses_the_owner_credential_only_when_the_file_allows_it() {
+async fn agent_run_uses_the_owners_credential_only_when_the_file_allows_it() {
     let endpoint = Endpoint::start(HOUR).await;
     let home = Home::new().config("providers.d/lent.toml", &entry("lent", &endpoint.url, "form"));
     let agents = "[[agents]]\nid = 'run'\nowner = 'ada'\nrun_as_owner = true\n\
@@ -75,12 +75,12 @@ async fn run_uses_the_owner_credential_only_when_the_file_allows_it() {
     }
     let fresh = format!("planted-access-of-{first}");
     assert_eq!(launched(&daemon, "lent", ("synthetic-1", "run")).await, fresh);
-    // A run without a user is also made as the owner. The owner's own run uses the credential directly.
+    // A run without a user also acts as the owner. The owner's own run uses the credential directly.
     assert_eq!(launched(&daemon, "lent", ("", "run")).await, fresh);
     let own = daemon.call("profile.best", question("lent", ("ada", "run"))).await;
     assert_eq!((&own["profileId"], own.get("ownerId")), (&owned["id"], None), "{own}");
     assert_eq!(endpoint.seen().sent.iter().filter(|sent| **sent == first).count(), 1);
-    // The owner's row is refreshed, and the run has none.
+    // The owner's row is refreshed, and the run has no row of its own.
     let rows =
         async |user: &str| daemon.call("profile.list", json!({"userId": user})).await["profiles"].clone();
     assert_eq!(rows("synthetic-1").await, json!([]));

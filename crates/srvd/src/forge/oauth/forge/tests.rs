@@ -42,7 +42,7 @@ fn github_api_url_depends_on_the_edition() {
 }
 
 #[test]
-fn forge_is_selected_when_a_request_names_exactly_one() {
+fn forge_is_selected_when_a_request_matches_exactly_one() {
     let forges = forges(FOUR);
     let check = |kind, base: Option<&str>, client: Option<&str>, expect: Result<&str, SelectError>| {
         let got = forges.select(kind, base, client).map(|forge| forge.settings.name.as_str());

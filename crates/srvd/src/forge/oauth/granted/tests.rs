@@ -3,17 +3,17 @@ use serde_json::json;
 
 use super::*;
 
-/// The time of receipt: a second of 2026.
+/// The time of receipt: a second in 2026.
 const NOW: i64 = 1_790_000_000_000;
 
-/// Returns the grant from an answer that has these fields besides its access token.
+/// Returns the grant from a response that contains these fields in addition to its access token.
 fn granted(more: &Value) -> Granted {
     let mut body = json!({"access_token": "a"});
     body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     Granted::of(serde_json::from_value(body).unwrap(), NOW).unwrap()
 }
 
-/// The lifetime that the store receives is valid, absent, or zero for an unusable value.
+/// The lifetime passed to the store is valid, absent, or zero for an unusable value.
 #[test]
 fn lifetime_is_zero_when_the_value_is_unusable() {
     let check = |value: Value, expect: Option<i64>| {
@@ -62,7 +62,7 @@ fn grant_reads_optional_tokens_and_scopes() {
 }
 
 #[test]
-fn grant_requires_an_access_token_and_its_debug_output_hides_tokens() {
+fn grant_requires_an_access_token_and_hides_tokens_in_debug_output() {
     let answer = |body: Value| serde_json::from_value::<TokenAnswer>(body);
     assert!(answer(json!({"refresh_token": "r"})).is_err());
     assert!(Granted::of(answer(json!({"access_token": ""})).unwrap(), NOW).is_none());

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::failure::{PermanentFailure, TransientFailure};
 use super::*;
 
-/// An issuer on loopback that sends one prepared answer to each request, and keeps the requests.
+/// An issuer on loopback that sends one prepared response to each request and records the requests.
 struct Script {
     url: String,
     seen: Arc<Mutex<Vec<String>>>,
@@ -26,7 +26,7 @@ impl Script {
                 let request = read(&mut stream).await;
                 heard.lock().unwrap().push(request);
                 let Some(answer) = answers.pop_front() else { return };
-                // A client may close the connection before the whole answer is written.
+                // A client may close the connection before the whole response has been written.
                 let _ = stream.write_all(answer.as_bytes()).await;
             }
         });
@@ -101,14 +101,14 @@ async fn refresh(answer: String) -> Result<Granted, Failure> {
     Script::of([answer]).await.issuer().refresh(&secret("old-refresh")).await
 }
 
-/// Returns the compared parts of a grant: its tokens, the lifetime, and the scopes.
+/// Returns the parts of a grant to compare: its tokens, the lifetime, and the scopes.
 fn shape(granted: &Granted) -> (String, Option<String>, Option<i64>, Option<String>) {
     let refresh = granted.refresh.as_ref().map(|token| token.expose_secret().to_owned());
     (granted.access.expose_secret().to_owned(), refresh, granted.expires_in, granted.scopes.clone())
 }
 
 #[tokio::test]
-async fn grant_is_read_from_the_answer_of_each_forge() {
+async fn grant_is_parsed_from_each_forges_response() {
     let check = async |answer: String, refresh_token: Option<&str>, lifetime, scopes: Option<&str>| {
         let granted = refresh(answer.clone()).await.unwrap_or_else(|failure| panic!("{answer}: {failure}"));
         let expect = ("a1".into(), refresh_token.map(Into::into), lifetime, scopes.map(Into::into));
@@ -133,9 +133,9 @@ async fn grant_is_read_from_the_answer_of_each_forge() {
     check(json(200, r#"{"access_token":"a1","error":""}"#), None, None, None).await;
 }
 
-/// The bad answers of the specification.
+/// The error responses from the specification.
 #[tokio::test]
-async fn issuer_refusal_is_classified_by_its_answer() {
+async fn issuer_error_is_classified_by_its_response() {
     let check = async |answer: String, expect: Failure| {
         let got = refresh(answer.clone()).await.map(|granted| shape(&granted));
         assert_eq!(got, Err(expect), "{}", answer.chars().take(300).collect::<String>());
@@ -193,7 +193,7 @@ async fn issuer_refusal_is_classified_by_its_answer() {
 }
 
 #[tokio::test]
-async fn issuer_call_fails_in_bounded_time_when_the_issuer_hangs_or_is_gone() {
+async fn issuer_call_fails_in_bounded_time_when_the_issuer_hangs_or_is_down() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/token", listener.local_addr().unwrap());
     let config = |token: String| IssuerConfig {
@@ -226,7 +226,7 @@ async fn issuer_call_fails_in_bounded_time_when_the_issuer_hangs_or_is_gone() {
     assert!(matches!(insecure.device().await, Err(Failure::Misconfigured(Misconfigured::NoDeviceFlow))));
 }
 
-/// Forms, JSON only where the configuration asks for it, and the same redirect address in both steps.
+/// Requests are forms, or JSON if configured, and both steps use the same redirect URL.
 #[tokio::test]
 async fn issuer_requests_follow_the_oauth_standards() {
     let good = || json(200, r#"{"access_token":"a1","refresh_token":"r1","expires_in":60}"#);
@@ -298,9 +298,9 @@ async fn issuer_requests_follow_the_oauth_standards() {
 
 const STARTED: &str = r#"{"device_code":"d-1","user_code":"WDJB-MJHT","verification_uri":"https://forge.example/device","expires_in":900,"interval":5}"#;
 
-/// The polls, and the waits between them.
+/// The polls, and the pauses between them.
 #[tokio::test]
-async fn device_login_polls_at_the_interval_of_the_issuer() {
+async fn device_login_polls_at_the_issuers_interval() {
     let check = async |answers: &[String], waits: &[u64], expect: Result<&str, Failure>| {
         let script = Script::of([json(200, STARTED)].into_iter().chain(answers.iter().cloned())).await;
         let issuer = script.issuer();
@@ -344,7 +344,7 @@ async fn device_login_polls_at_the_interval_of_the_issuer() {
 }
 
 #[tokio::test]
-async fn device_login_start_fills_defaults_and_refuses_bad_answers() {
+async fn device_login_start_adds_defaults_and_rejects_bad_responses() {
     let start = async |answer: String| {
         let script = Script::of([answer]).await;
         script
@@ -379,9 +379,9 @@ async fn device_login_start_fills_defaults_and_refuses_bad_answers() {
     assert_eq!(start(disabled).await, Err(Failure::Misconfigured(Misconfigured::Grant)));
 }
 
-/// A refresh sends its request whatever time is left.
+/// A refresh sends its request whatever lifetime is left.
 #[tokio::test]
-async fn grant_keeps_its_lifetime_and_time_of_receipt() {
+async fn grant_retains_its_lifetime_and_time_of_receipt() {
     let script = Script::of([json(200, r#"{"access_token":"a1","expires_in":7200}"#)]).await;
     let granted = script.issuer().refresh(&secret("r")).await.unwrap();
     assert_eq!((granted.expires_in, granted.received_at), (Some(7200), 1_790_000_000_000));

@@ -12,7 +12,7 @@ fn texts(spent: &RetiredTokens) -> [Option<&str>; 2] {
 }
 
 #[test]
-fn revocation_skips_tokens_that_the_new_login_also_holds() {
+fn revocation_skips_tokens_shared_with_the_new_login() {
     let check = |old: RetiredTokens, new: RetiredTokens, expect: [Option<&str>; 2]| {
         assert_eq!(texts(&old.except(&new)), expect);
     };
@@ -24,7 +24,10 @@ fn revocation_skips_tokens_that_the_new_login_also_holds() {
 
 #[test]
 fn revocation_request_follows_the_protocol_of_each_forge() {
-    let check = |way: Way, secret: Option<&str>, client_auth: ClientAuth, expect: &[(&str, &str, &str)]| {
+    let check = |way: RevocationRequest,
+                 secret: Option<&str>,
+                 client_auth: ClientAuth,
+                 expect: &[(&str, &str, &str)]| {
         let client_id = "s rvd".to_owned();
         let revocation = Revocation { way, client_id, secret: secret.map(Into::into), client_auth };
         let requests = revocation.requests(&spent("acc", Some("ref")));
@@ -44,7 +47,7 @@ fn revocation_request_follows_the_protocol_of_each_forge() {
             .collect();
         assert_eq!(shown, expect);
     };
-    let standard = || Way::Standard("https://lab.example/oauth/revoke".to_owned());
+    let standard = || RevocationRequest::Standard("https://lab.example/oauth/revoke".to_owned());
     let post = "POST https://lab.example/oauth/revoke";
     let (refresh, access) =
         ("token=ref&token_type_hint=refresh_token", "token=acc&token_type_hint=access_token");
@@ -56,14 +59,14 @@ fn revocation_request_follows_the_protocol_of_each_forge() {
     // The decoded text is `s+rvd:x%3Ay`.
     let basic = "Basic cytydmQ6eCUzQXk=";
     check(standard(), Some("x:y"), ClientAuth::Basic, &[(post, basic, refresh), (post, basic, access)]);
-    let github = || Way::GitHub("https://api.github.com/applications/c/token".to_owned());
+    let github = || RevocationRequest::GitHub("https://api.github.com/applications/c/token".to_owned());
     let delete = "DELETE https://api.github.com/applications/c/token";
     check(github(), Some("x:y"), ClientAuth::Body, &[(delete, basic, r#"{"access_token":"acc"}"#)]);
     check(github(), None, ClientAuth::Body, &[]);
 }
 
 #[test]
-fn revocation_succeeds_when_the_forge_does_not_know_the_token() {
+fn revocation_succeeds_when_the_token_is_unknown_to_the_forge() {
     let check = |status: u16, body: &'static str, expect: Result<(), Failure>| {
         let answer = Received {
             status: StatusCode::from_u16(status).unwrap(),

@@ -11,7 +11,7 @@ fn device(id: &str, owner: &str, forge: &str) -> NewFlow {
     NewFlow { id, owner, forge, session: None, code: None, deadline: 10 * MINUTE }
 }
 
-/// A browser login whose `state` is its id with `-state`.
+/// A browser login whose `state` is its id followed by `-state`.
 fn browser(id: &str, owner: &str, session: Option<&str>) -> NewFlow {
     let code = CodeFlow {
         state: secret(&format!("{id}-state")),
@@ -26,7 +26,7 @@ fn peek(table: &Table, state: &str, session: Option<&str>, now: i64) -> Result<S
 }
 
 #[test]
-fn state_is_accepted_once_from_its_own_session_before_expiry() {
+fn state_is_accepted_once_from_its_own_session_before_it_expires() {
     let mut table = Table::default();
     table.begin(browser("a", "ada", Some("cookie")), 0).unwrap();
     let mine = Some("cookie");
@@ -44,7 +44,7 @@ fn state_is_accepted_once_from_its_own_session_before_expiry() {
 }
 
 #[test]
-fn state_is_accepted_from_any_session_when_the_client_is_local() {
+fn state_of_a_local_client_is_accepted_from_any_session() {
     let mut table = Table::default();
     table.begin(browser("a", "operator", None), 0).unwrap();
     assert_eq!(peek(&table, "a-state", Some("any"), 1), Ok("a".into()));
@@ -65,7 +65,7 @@ fn new_login_supersedes_only_the_waiting_login_of_its_owner_and_forge() {
     assert_eq!(table.status("a2", 2), Some(Status::Waiting));
     assert_eq!(peek(&table, "b1-state", None, 2), Ok("b1".into()));
     assert_eq!(peek(&table, "a3-state", None, 2), Ok("a3".into()));
-    // A login whose code is being exchanged goes on.
+    // A login whose code is being exchanged continues.
     table.consume("a3").unwrap();
     table.begin(browser("a4", "ada", None), 3).unwrap();
     assert_eq!(table.status("a3", 4), Some(Status::Working));
@@ -83,8 +83,8 @@ fn login_can_be_cancelled_until_saved() {
         ["waiting", "working", "saving", "unknown"].map(|id| table.cancel(id, 1)),
         [true, true, false, false]
     );
-    assert!(!table.approve("waiting"), "a cancelled login takes no grant");
-    assert!(!table.save("working"), "a cancelled login saves nothing");
+    assert!(!table.approve("waiting"), "a cancelled login must not accept a grant");
+    assert!(!table.save("working"), "a cancelled login must not save anything");
     let success = Ending::Success { account: "a1".into(), login: Some("ada".into()) };
     table.end("saving", success.clone(), 2);
     table.end("waiting", success.clone(), 2);
@@ -95,7 +95,7 @@ fn login_can_be_cancelled_until_saved() {
 }
 
 #[test]
-fn login_refuses_completion_by_the_other_flow() {
+fn login_cannot_be_completed_by_the_other_flow() {
     let mut table = Table::default();
     table.begin(device("d", "a", "gh"), 0).unwrap();
     table.begin(browser("b", "b", None), 0).unwrap();
@@ -105,23 +105,23 @@ fn login_refuses_completion_by_the_other_flow() {
 }
 
 #[test]
-fn table_refuses_logins_when_full_and_forgets_ended_ones() {
+fn full_table_rejects_logins_and_forgets_ended_ones() {
     let mut table = Table::default();
     for number in 0..LIVE {
         table.begin(device(&format!("f{number}"), &format!("user-{number}"), "gh"), 0).unwrap();
     }
     assert_eq!(table.begin(device("one more", "late", "gh"), 0), Err(TooManyLogins));
-    // A new login of the same owner replaces the old one, so it needs no free place.
+    // A new login by the same owner replaces the old one, so it needs no free slot.
     table.begin(device("again", "user-0", "gh"), 0).unwrap();
     assert_eq!(table.status("f1", 10 * MINUTE), Some(Status::Ended(Ending::Expired)));
     table.begin(device("late", "late", "gh"), 10 * MINUTE).unwrap();
     assert_eq!(table.flows.len(), ENDED + 1);
     table.begin(device("later", "later", "gh"), 20 * MINUTE).unwrap();
-    assert_eq!(table.flows.len(), 2, "the login of ten minutes ago has just expired");
+    assert_eq!(table.flows.len(), 2, "the login started ten minutes ago must have expired");
 }
 
 #[test]
-fn table_debug_output_holds_no_secret() {
+fn table_debug_output_contains_no_secret() {
     let mut table = Table::default();
     table.begin(browser("a", "ada", Some("planted-cookie")), 0).unwrap();
     let shown = format!("{table:?}");
@@ -145,8 +145,8 @@ fn login_step_is_reported_once_and_abandon_ends_only_waiting_logins() {
     }
     assert_eq!(table.take_moved(), ["a"]);
     assert_eq!(table.status("a", 1), Some(Status::Ended(Ending::Expired)));
-    assert_eq!(table.status("b", 1), Some(Status::Working), "its grant is on its way");
-    // The other login of the same person at the same forge is superseded, and that is reported too.
+    assert_eq!(table.status("b", 1), Some(Status::Working), "its grant is being fetched");
+    // The same user's other login at the same forge is superseded, and that is also reported.
     table.begin(device("c", "cleo", "gh"), 2).unwrap();
     table.begin(device("d", "cleo", "gh"), 3).unwrap();
     assert!(table.save("b"));

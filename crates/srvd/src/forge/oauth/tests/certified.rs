@@ -1,4 +1,4 @@
-//! Complete sign-ins at the certified provider, which `scripts/issuer.sh` installs.
+//! Complete sign-ins at the certified provider installed by `scripts/issuer.sh`.
 
 use secrecy::ExposeSecret as _;
 
@@ -16,7 +16,7 @@ async fn browser_sign_in_refreshes_and_is_revoked_when_a_refresh_token_is_reused
     let mut operator = operator("github", &issuer.url, true);
     let started = operator.flows.start_code(&operator.start()).unwrap();
     let End::Callback(callback) = Browser::of("ada").visit(started.auth_url.as_str()).await else {
-        panic!("the browser was not sent back");
+        panic!("the browser was not redirected back");
     };
     assert_eq!(&callback[..url::Position::AfterPath], "http://127.0.0.1:7000/oauth/callback");
     let query = callback.query().unwrap();
@@ -40,7 +40,7 @@ async fn browser_sign_in_refreshes_and_is_revoked_when_a_refresh_token_is_reused
     let second = renewed.refresh.unwrap();
     assert_ne!(second.expose_secret(), first.expose_secret());
     assert_eq!(operator.forge.identify(&renewed.access).await.unwrap().login, "ada");
-    // The provider detects the reuse and revokes the whole family of tokens.
+    // The provider detects the reuse and revokes the whole token family.
     assert_eq!(issuer.refresh(&first).await.err(), Some(Failure::Permanent(PermanentFailure::InvalidGrant)));
     assert_eq!(issuer.refresh(&second).await.err(), Some(Failure::Permanent(PermanentFailure::InvalidGrant)));
     assert_eq!(
@@ -56,7 +56,7 @@ async fn device_sign_in_grants_tokens_once() {
     let forge = &operator.forge;
     let device = forge.issuer.device().await.unwrap();
     let page = format!("{}?user_code={}", device.verification_url(), device.user_code());
-    // The first poll is answered with "pending". The person decides in the pause after it.
+    // The first poll is answered with "pending". The user decides during the pause after it.
     let approve = async |_| {
         let End::Page(page) = Browser::of("ada").visit(&page).await else {
             panic!("no redirect is expected")
@@ -67,13 +67,13 @@ async fn device_sign_in_grants_tokens_once() {
     assert_eq!(forge.identify(&granted.access).await.unwrap().login, "ada");
     let renewed = forge.issuer.refresh(&granted.refresh.unwrap()).await.unwrap();
     assert!(renewed.refresh.is_some());
-    // The device code has been used.
+    // The device code has already been used.
     let again = forge.issuer.approved(&device, async |_| {}).await;
     assert_eq!(again.err(), Some(Failure::Permanent(PermanentFailure::InvalidGrant)));
 }
 
 #[tokio::test]
-async fn code_is_bound_to_its_verifier_and_redirect_address() {
+async fn code_is_bound_to_its_verifier_and_redirect_url() {
     let issuer = Issuer::start("github", 28_800).await;
     let operator = operator("github", &issuer.url, true);
     let forge = &operator.forge;
@@ -90,8 +90,12 @@ async fn code_is_bound_to_its_verifier_and_redirect_address() {
     let (first, _) = code().await;
     let (second, own) = code().await;
     assert_eq!(forge.issuer.redeem(&first, &own, &redirect).await.err(), dead, "another login's verifier");
-    assert_eq!(forge.issuer.redeem(&second, &own, &other).await.err(), dead, "another redirect address");
+    assert_eq!(forge.issuer.redeem(&second, &own, &other).await.err(), dead, "another redirect URL");
     let (third, own) = code().await;
     assert!(forge.issuer.redeem(&third, &own, &redirect).await.is_ok());
-    assert_eq!(forge.issuer.redeem(&third, &own, &redirect).await.err(), dead, "a code is used once");
+    assert_eq!(
+        forge.issuer.redeem(&third, &own, &redirect).await.err(),
+        dead,
+        "a code can be used only once"
+    );
 }

@@ -1,4 +1,4 @@
-//! Sign-ins that are tested at each kind of forge.
+//! Sign-ins tested with each kind of forge.
 
 use crate::forge::oauth::callback::Page;
 use crate::forge::oauth::failure::{Failure, Misconfigured, PermanentFailure};
@@ -14,7 +14,7 @@ fn failed(code: &'static str, text: &str) -> Status {
     Status::Ended(Ending::Failed { code, text: text.to_owned() })
 }
 
-/// Returns the query that a browser brings back from a sign-in in progress.
+/// Returns the query with which a browser returns from a sign-in in progress.
 async fn query(auth_url: &url::Url) -> String {
     match Browser::of("ada").visit(auth_url.as_str()).await {
         End::Callback(url) => url.query().unwrap().to_owned(),
@@ -50,7 +50,7 @@ async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
         let renewed = client.issuer.refresh(&first).await.unwrap();
         assert_eq!(client.issuer.refresh(&first).await.err(), Some(Failure::Permanent(reused)), "{kind}");
         assert_eq!(client.identify(&renewed.access).await.unwrap().login, "ada", "{kind}");
-        // The refresh has ended the first access token.
+        // The refresh has invalidated the first access token.
         assert_eq!(
             client.identify(&got.granted.access).await,
             Err(Failure::Permanent(PermanentFailure::InvalidGrant)),
@@ -64,9 +64,9 @@ async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
     check("gitea", 3600, None, github, PermanentFailure::Reused).await;
 }
 
-/// Some forges have a device grant, the others offer the browser instead.
+/// Some forges have a device flow; the others suggest the browser instead.
 #[tokio::test]
-async fn device_sign_in_works_only_when_forge_supports_it() {
+async fn device_sign_in_works_only_when_the_forge_supports_it() {
     for kind in ["github", "gitlab"] {
         let forge = Standin::start(kind).await;
         let mut operator = operator(kind, &forge.url, true);
@@ -79,7 +79,7 @@ async fn device_sign_in_works_only_when_forge_supports_it() {
         forge.deny();
         let started = operator.flows.start_device(operator.start()).await.unwrap();
         let ended = operator.flows.ended(&started.session_id, PATIENCE).await;
-        assert_eq!(ended, Some(failed("denied", "the person denied the request")));
+        assert_eq!(ended, Some(failed("denied", "the user denied the request")));
         assert!(operator.obtained.try_recv().is_err());
     }
     for kind in ["forgejo", "gitea"] {
@@ -96,7 +96,7 @@ async fn device_sign_in_works_only_when_forge_supports_it() {
     }
 }
 
-/// A refused, cancelled or superseded sign-in writes nothing.
+/// A denied, cancelled or superseded sign-in stores nothing.
 #[tokio::test]
 async fn sign_in_stores_nothing_when_denied_cancelled_or_superseded() {
     let forge = Standin::start("github").await;
@@ -120,7 +120,7 @@ async fn sign_in_stores_nothing_when_denied_cancelled_or_superseded() {
     let third = flows.start_code(&operator.start()).unwrap();
     let denied = query(&third.auth_url).await;
     assert_eq!(flows.callback(&denied, None).await, Page::Denied);
-    assert_eq!(flows.status(&third.session_id), Some(failed("denied", "the person denied the request")));
+    assert_eq!(flows.status(&third.session_id), Some(failed("denied", "the user denied the request")));
     assert!(operator.obtained.try_recv().is_err());
     assert!(!forge.requests().contains(&"POST /login/oauth/access_token".to_owned()));
 }
@@ -135,9 +135,9 @@ async fn sign_in_fails_when_tokens_cannot_be_stored() {
     assert_eq!(operator.flows.status(&started.session_id), Some(failed("storage", "the disk is full")));
 }
 
-/// The polling has one owner, which ends with its login.
+/// The polling belongs to one login and ends with it.
 #[tokio::test]
-async fn device_sign_in_ends_when_cancelled_superseded_or_daemon_stops() {
+async fn device_sign_in_ends_when_cancelled_or_superseded_or_at_shutdown() {
     let forge = Standin::start("gitlab").await;
     forge.wait();
     let mut operator = operator("gitlab", &forge.url, true);

@@ -9,14 +9,14 @@ fn secret(text: &str) -> SecretString {
 }
 
 #[test]
-fn session_ends_when_it_is_renewed_expired_or_beyond_the_limit() {
+fn session_ends_when_renewed_or_expired_or_over_the_limit() {
     let mut live = Live::default();
     live.renew(None, secret("a"), 0);
     assert!(live.knows(&secret("a"), LIFETIME - 1));
     assert!(!live.knows(&secret("a"), LIFETIME));
     assert!(!live.knows(&secret("b"), 0));
     live.renew(None, secret("b"), 1);
-    // An unknown former secret, made up by the client, ends no session and does not become one.
+    // An unknown previous secret made up by the client neither ends a session nor becomes one.
     live.renew(Some(&secret("made-up")), secret("c"), 2);
     assert_eq!(["a", "b", "c", "made-up"].map(|one| live.knows(&secret(one), 2)), [true, true, true, false]);
     live.renew(Some(&secret("a")), secret("d"), 3);
@@ -30,7 +30,7 @@ fn session_ends_when_it_is_renewed_expired_or_beyond_the_limit() {
 }
 
 #[test]
-fn session_cookie_is_taken_when_it_is_single_and_well_formed() {
+fn session_cookie_is_accepted_when_single_and_well_formed() {
     let good = "A-_".to_owned() + &"a".repeat(40);
     let check = |cookies: &[String], expect: Option<&str>| {
         let mut headers = HeaderMap::new();
