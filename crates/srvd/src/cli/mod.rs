@@ -197,7 +197,7 @@ enum Command {
     /// Print the protocol's reference in Markdown
     #[command(hide = true)]
     Protocol {
-        /// Print the OpenRPC document instead
+        /// Print the document that clients are generated from
         #[arg(long)]
         openrpc: bool,
     },

@@ -51,9 +51,9 @@ fn filter(text: &str) -> Result<Targets, ParseError> {
             target.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
         })
     };
-    let asked = asked.into_iter().map(|(target, level)| match is_capped(&target) {
-        true => (target, level.min(LevelFilter::INFO)),
-        false => (target, level),
+    let asked = asked.into_iter().map(|(target, level)| {
+        let level = if is_capped(&target) { level.min(LevelFilter::INFO) } else { level };
+        (target, level)
     });
     let capped = CAPPED.iter().map(|name| ((*name).to_owned(), LevelFilter::INFO));
     // A later entry replaces an earlier one of the same target, so a lower level that the text asks for stays.
