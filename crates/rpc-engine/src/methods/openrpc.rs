@@ -1,12 +1,14 @@
 //! The `OpenRPC` document, built from the registered types.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::call::Params;
-use super::titles::{add_titles, joined};
+use super::titles::{add_titles, add_unique_titles, joined};
 use crate::wire::{ENGINE_ERRORS, ErrorEntry};
 
 /// The version of the `OpenRPC` specification that the document follows.
@@ -78,22 +80,22 @@ impl Description {
         let mut generator = SchemaSettings::draft07()
             .with(|s| s.definitions_path = "/components/schemas".into())
             .into_generator();
-        let methods: Vec<Value> = self
-            .methods
-            .iter()
-            .map(|method| describe(method.info, (method.schemas)(&mut generator), self.errors))
-            .collect();
-        let mut schemas = generator.take_definitions(true);
-        for (name, schema) in &mut schemas {
-            add_titles(schema, name);
+        let methods: Vec<_> =
+            self.methods.iter().map(|method| (method.info, (method.schemas)(&mut generator))).collect();
+        let mut definitions = generator.take_definitions(true);
+        let names: BTreeSet<String> = definitions.keys().cloned().collect();
+        for (name, schema) in &mut definitions {
+            add_unique_titles(schema, name, &names);
         }
+        let methods: Vec<Value> =
+            methods.into_iter().map(|(info, schemas)| describe(info, schemas, &names, self.errors)).collect();
         let errors: Map<_, _> =
             ENGINE_ERRORS.iter().map(|entry| (entry.kind.to_owned(), error_object(entry))).collect();
         let mut document = json!({
             "openrpc": OPENRPC_VERSION,
             "info": {"title": title, "version": version, "description": description},
             "methods": methods,
-            "components": {"schemas": schemas, "errors": errors},
+            "components": {"schemas": definitions, "errors": errors},
         });
         if let Some(members) = document.as_object_mut() {
             members.extend(self.extensions.clone());
@@ -102,12 +104,17 @@ impl Description {
     }
 }
 
-fn describe(info: MethodInfo, schemas: Schemas, errors: &[ErrorEntry]) -> Value {
+fn describe(
+    info: MethodInfo,
+    schemas: Schemas,
+    definitions: &BTreeSet<String>,
+    errors: &[ErrorEntry],
+) -> Value {
     let name = joined("", info.name);
     let Schemas { mut params, mut result } = schemas;
     // The members of the parameters are described one by one, so their titles begin with the method's name.
-    add_titles(&mut params, &name);
-    add_titles(&mut result, &joined(&name, "result"));
+    add_titles(&mut params, &name, definitions);
+    add_titles(&mut result, &joined(&name, "result"), definitions);
     let (params, structure) = parameters(params);
     let family = info.name.split('.').next().unwrap_or_default();
     let errors: Vec<Value> = info

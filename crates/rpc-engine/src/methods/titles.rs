@@ -1,10 +1,21 @@
 //! Titles of schemas: generators of typed clients name their types by them.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-/// Gives a schema without a title, and every schema inside it, a title that begins with `title`. A reference keeps the
-/// title of its definition.
-pub(super) fn add_titles(schema: &mut Value, title: &str) {
+/// Gives a schema without a title, and every schema inside it, a title that begins with `title` and differs from the
+/// names of `definitions`. A reference keeps the title of its definition.
+pub(super) fn add_titles(schema: &mut Value, title: &str, definitions: &BTreeSet<String>) {
+    let mut title = title.to_owned();
+    if definitions.contains(&title) {
+        title.push_str("Member");
+    }
+    add_unique_titles(schema, &title, definitions);
+}
+
+/// Like [`add_titles`], for a title that is known to be free, or that is the schema's own name as a definition.
+pub(super) fn add_unique_titles(schema: &mut Value, title: &str, definitions: &BTreeSet<String>) {
     // `true` accepts any value.
     if *schema == Value::Bool(true) {
         *schema = json!({});
@@ -16,12 +27,12 @@ pub(super) fn add_titles(schema: &mut Value, title: &str) {
     members.entry("title").or_insert_with(|| title.into());
     if let Some(Value::Object(properties)) = members.get_mut("properties") {
         for (name, property) in properties {
-            add_titles(property, &joined(title, name));
+            add_titles(property, &joined(title, name), definitions);
         }
     }
     for (key, suffix) in [("items", "Item"), ("additionalProperties", "Value")] {
         if let Some(inner @ Value::Object(_)) = members.get_mut(key) {
-            add_titles(inner, &joined(title, suffix));
+            add_titles(inner, &joined(title, suffix), definitions);
         }
     }
     for key in ["anyOf", "oneOf", "allOf"] {
@@ -32,7 +43,7 @@ pub(super) fn add_titles(schema: &mut Value, title: &str) {
                 (_, Value::String(kind)) if kind == "null" => "null".to_owned(),
                 _ => format!("Choice{number}"),
             };
-            add_titles(choice, &joined(title, &suffix));
+            add_titles(choice, &joined(title, &suffix), definitions);
         }
     }
 }
@@ -64,13 +75,13 @@ mod tests {
                 "titled": {"title": "Kept", "additionalProperties": {"type": "string"}},
             },
         });
-        add_titles(&mut schema, &joined("", "bundle.get"));
+        add_titles(&mut schema, &joined("", "bundle.get"), &BTreeSet::from(["BundleGetNames".to_owned()]));
         let expected = json!({
             "title": "BundleGet",
             "type": "object",
             "properties": {
                 "any": {"title": "BundleGetAny"},
-                "names": {"title": "BundleGetNames", "type": "array", "items": {"title": "BundleGetNamesItem", "type": "string"}},
+                "names": {"title": "BundleGetNamesMember", "type": "array", "items": {"title": "BundleGetNamesMemberItem", "type": "string"}},
                 "owner": {"$ref": "#/components/schemas/Owner"},
                 "status": {"title": "BundleGetStatus", "anyOf": [
                     {"title": "BundleGetStatusNeedsReauth", "const": "needs_reauth"},
