@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Tra
 
 use crate::error::{StoreError, UNDECODABLE};
 use crate::model::account::CorruptRow;
+use crate::secret::Keyring;
 use crate::url::DatabaseKind;
 
 /// The migrations of each database. A test compares their numbers and names.
@@ -37,19 +38,19 @@ const PING_AFTER: Duration = Duration::from_secs(5);
 /// row by row, so that a row which cannot be decoded does not hide the others.
 macro_rules! sql {
     (run, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
-        match $crate::db::sql!(@of $tx) {
-            $crate::db::Tx::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
+        match &mut $crate::db::sql!(@of $tx).held {
+            $crate::db::Held::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
                 .execute(held.connection()).await.map(|done| done.rows_affected()),
-            $crate::db::Tx::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
+            $crate::db::Held::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
                 .execute(held.connection()).await.map(|done| done.rows_affected()),
         }.map_err($crate::StoreError::from)
     };
     (each, $row:ty, $tx:expr, $text:expr $(, $value:expr)* $(,)?) => {
-        match $crate::db::sql!(@of $tx) {
-            $crate::db::Tx::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
+        match &mut $crate::db::sql!(@of $tx).held {
+            $crate::db::Held::Sqlite(held) => sqlx::query::<sqlx::Sqlite>($text)$(.bind($value))*
                 .fetch_all(held.connection()).await
                 .map(|rows| rows.iter().map($crate::db::decode::<_, $row>).collect::<Vec<_>>()),
-            $crate::db::Tx::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
+            $crate::db::Held::Postgres(held) => sqlx::query::<sqlx::Postgres>($text)$(.bind($value))*
                 .fetch_all(held.connection()).await
                 .map(|rows| rows.iter().map($crate::db::decode::<_, $row>).collect::<Vec<_>>()),
         }.map_err($crate::StoreError::from)
@@ -69,10 +70,10 @@ macro_rules! sql {
         tx
     }};
     (@fetch $fetch:ident, $row:ty, $tx:expr, $text:expr $(, $value:expr)*) => {
-        match $crate::db::sql!(@of $tx) {
-            $crate::db::Tx::Sqlite(held) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($value))*
+        match &mut $crate::db::sql!(@of $tx).held {
+            $crate::db::Held::Sqlite(held) => sqlx::query_as::<sqlx::Sqlite, $row>($text)$(.bind($value))*
                 .$fetch(held.connection()).await,
-            $crate::db::Tx::Postgres(held) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($value))*
+            $crate::db::Held::Postgres(held) => sqlx::query_as::<sqlx::Postgres, $row>($text)$(.bind($value))*
                 .$fetch(held.connection()).await,
         }.map_err($crate::StoreError::from)
     };
@@ -112,15 +113,27 @@ where
     T::from_row(row).map_err(|error| Undecoded { id: row.try_get("id").unwrap_or_default(), error })
 }
 
-/// The connection pools of one database.
+/// The connection pools of one database, and the keys that authenticate its rows.
 #[derive(Debug, Clone)]
-pub(crate) enum Pools {
+pub(crate) struct Pools {
+    backend: Backend,
+    keyring: Keyring,
+}
+
+#[derive(Debug, Clone)]
+enum Backend {
     Sqlite { writer: SqlitePool, readers: SqlitePool },
     Postgres(PgPool),
 }
 
-/// One connection, inside a transaction or not.
-pub(crate) enum Tx {
+/// One connection, inside a transaction or not, and the keys that authenticate the rows of its database.
+pub(crate) struct Tx {
+    pub(crate) held: Held,
+    pub(crate) keyring: Keyring,
+}
+
+/// The connection of a [`Tx`].
+pub(crate) enum Held {
     Sqlite(Handle<Sqlite>),
     Postgres(Handle<Postgres>),
 }
@@ -156,11 +169,28 @@ impl<D: Database> Handle<D> {
 }
 
 impl Tx {
+    /// Returns the kind of the database.
+    pub(crate) fn kind(&self) -> DatabaseKind {
+        match self.held {
+            Held::Sqlite(_) => DatabaseKind::Sqlite,
+            Held::Postgres(_) => DatabaseKind::Postgres,
+        }
+    }
+
+    /// Migrates the schema to the newest version, within a transaction for writing.
+    pub(crate) async fn migrate(&mut self) -> Result<(), StoreError> {
+        match &mut self.held {
+            Held::Sqlite(held) => SQLITE_MIGRATIONS.run_direct(None, held.connection(), false).await,
+            Held::Postgres(held) => POSTGRES_MIGRATIONS.run_direct(None, held.connection(), false).await,
+        }
+        .map_err(StoreError::migration)
+    }
+
     /// Runs statements that take no values, in one round trip.
     pub(crate) async fn batch(&mut self, text: &'static str) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
-            Self::Postgres(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
+        match &mut self.held {
+            Held::Sqlite(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
+            Held::Postgres(held) => sqlx::raw_sql(text).execute(held.connection()).await.map(drop),
         }
         .map_err(StoreError::from)
     }
@@ -170,12 +200,12 @@ impl Tx {
         // SQLite ends the transaction automatically when the disk is full. The library does not notice, and would
         // refuse every later transaction on this connection. So a transaction is begun here, to be rolled back. Usually
         // the old one is still open, and this statement is refused.
-        if let Self::Sqlite(_) = self {
+        if let Held::Sqlite(_) = self.held {
             let _ = self.batch("BEGIN").await;
         }
-        let undone = match self {
-            Self::Sqlite(held) => held.undo().await,
-            Self::Postgres(held) => held.undo().await,
+        let undone = match self.held {
+            Held::Sqlite(held) => held.undo().await,
+            Held::Postgres(held) => held.undo().await,
         };
         if let Err(error) = undone {
             tracing::debug!(%error, "the database had already ended a transaction");
@@ -184,17 +214,21 @@ impl Tx {
 
     /// Commits a transaction. A reader is returned to its pool.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(held) => held.commit().await,
-            Self::Postgres(held) => held.commit().await,
+        match self.held {
+            Held::Sqlite(held) => held.commit().await,
+            Held::Postgres(held) => held.commit().await,
         }
         .map_err(StoreError::from)
     }
 }
 
 impl Pools {
+    fn tx(&self, held: Held) -> Tx {
+        Tx { held, keyring: self.keyring.clone() }
+    }
+
     /// Creates the pools of a `SQLite` file. Nothing is opened yet.
-    pub(crate) fn sqlite(path: &Path, busy: Duration) -> Self {
+    pub(crate) fn sqlite(path: &Path, busy: Duration, keyring: &Keyring) -> Self {
         let options = sqlite_options(path).busy_timeout(busy);
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
@@ -210,11 +244,11 @@ impl Pools {
             .test_before_acquire(false)
             .acquire_timeout(busy * 2)
             .connect_lazy_with(options.pragma("query_only", "ON"));
-        Self::Sqlite { writer, readers }
+        Self { backend: Backend::Sqlite { writer, readers }, keyring: keyring.clone() }
     }
 
     /// Creates the pool of a `PostgreSQL` database. Nothing is connected yet.
-    pub(crate) fn postgres(options: &PgConnectOptions, busy: Duration) -> Self {
+    pub(crate) fn postgres(options: &PgConnectOptions, busy: Duration, keyring: &Keyring) -> Self {
         let millis = busy.as_millis().to_string();
         let options = options
             .clone()
@@ -235,25 +269,25 @@ impl Pools {
                 Box::pin(async move { Ok(meta.idle_for < PING_AFTER || connection.ping().await.is_ok()) })
             })
             .connect_lazy_with(options);
-        Self::Postgres(pool)
+        Self { backend: Backend::Postgres(pool), keyring: keyring.clone() }
     }
 
     /// Acquires a connection for reading.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Reader(readers.acquire().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Handle::Reader(pool.acquire().await?)),
-        })
+        Ok(self.tx(match &self.backend {
+            Backend::Sqlite { readers, .. } => Held::Sqlite(Handle::Reader(readers.acquire().await?)),
+            Backend::Postgres(pool) => Held::Postgres(Handle::Reader(pool.acquire().await?)),
+        }))
     }
 
     /// Begins a transaction that sees one state of the database throughout.
     pub(crate) async fn snapshot(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Handle::Transaction(readers.begin().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(
+        Ok(self.tx(match &self.backend {
+            Backend::Sqlite { readers, .. } => Held::Sqlite(Handle::Transaction(readers.begin().await?)),
+            Backend::Postgres(pool) => Held::Postgres(Handle::Transaction(
                 pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?,
             )),
-        })
+        }))
     }
 
     /// Begins a transaction for writing, the only one of the whole database until it ends.
@@ -261,21 +295,21 @@ impl Pools {
     /// `SQLite` allows one writer only. `PostgreSQL` is used in the same way: identities change a few times an hour,
     /// and with one writer every read-then-write is correct without retries.
     pub(crate) async fn write(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => {
-                Tx::Sqlite(Handle::Transaction(writer.begin_with("BEGIN IMMEDIATE").await?))
+        Ok(self.tx(match &self.backend {
+            Backend::Sqlite { writer, .. } => {
+                Held::Sqlite(Handle::Transaction(writer.begin_with("BEGIN IMMEDIATE").await?))
             }
-            Self::Postgres(pool) => Tx::Postgres(Handle::Transaction(
+            Backend::Postgres(pool) => Held::Postgres(Handle::Transaction(
                 pool.begin_with("BEGIN; SELECT pg_advisory_xact_lock(8390891584389866)").await?,
             )),
-        })
+        }))
     }
 
     /// Commits a transaction for writing.
     pub(crate) async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
         let done = tx.commit().await;
         if done.is_err()
-            && let Self::Sqlite { writer, .. } = self
+            && let Backend::Sqlite { writer, .. } = &self.backend
             && let Ok(connection) = writer.acquire().await
         {
             // As in `Tx::abandon`, but here the library owns the transaction. A fresh connection has none.
@@ -284,25 +318,14 @@ impl Pools {
         done
     }
 
-    /// Migrates the schema to the newest version, in one transaction and before any other writer.
-    pub(crate) async fn migrate(&self) -> Result<(), StoreError> {
-        let mut tx = self.write().await?;
-        match &mut tx {
-            Tx::Sqlite(held) => SQLITE_MIGRATIONS.run_direct(None, held.connection(), false).await,
-            Tx::Postgres(held) => POSTGRES_MIGRATIONS.run_direct(None, held.connection(), false).await,
-        }
-        .map_err(StoreError::migration)?;
-        tx.commit().await
-    }
-
     /// Copies a `SQLite` database, as it is at one moment, into a file that is empty or missing.
     pub(crate) async fn copy_into(&self, path: &str) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite { writer, .. } => {
+        match &self.backend {
+            Backend::Sqlite { writer, .. } => {
                 sqlx::query("VACUUM INTO $1").bind(path).execute(writer).await?;
                 Ok(())
             }
-            Self::Postgres(_) => Err(StoreError::Unsupported {
+            Backend::Postgres(_) => Err(StoreError::Unsupported {
                 operation: "copy",
                 database: DatabaseKind::Postgres,
                 advice: "use the server's own tools, such as pg_dump",
@@ -312,7 +335,7 @@ impl Pools {
 
     /// Removes overwritten data from the files of a `SQLite` database, with its log. A server does that on its own.
     pub(crate) async fn compact(&self) -> Result<(), StoreError> {
-        if let Self::Sqlite { writer, .. } = self {
+        if let Backend::Sqlite { writer, .. } = &self.backend {
             sqlx::query("VACUUM").execute(writer).await?;
             sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await?;
         }
@@ -321,24 +344,32 @@ impl Pools {
 
     /// Returns the newest schema version that this build knows.
     pub(crate) fn newest_schema(&self) -> i64 {
-        let migrations = match self {
-            Self::Sqlite { .. } => &SQLITE_MIGRATIONS,
-            Self::Postgres(_) => &POSTGRES_MIGRATIONS,
-        };
-        migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
+        newest_schema(match &self.backend {
+            Backend::Sqlite { .. } => DatabaseKind::Sqlite,
+            Backend::Postgres(_) => DatabaseKind::Postgres,
+        })
     }
 
     /// Closes every connection.
     pub(crate) async fn close(&self) {
-        match self {
+        match &self.backend {
             // The writer is closed last, so that it merges the write-ahead log into the file.
-            Self::Sqlite { writer, readers } => {
+            Backend::Sqlite { writer, readers } => {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Backend::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// Returns the newest schema version that this build knows.
+pub(crate) fn newest_schema(kind: DatabaseKind) -> i64 {
+    let migrations = match kind {
+        DatabaseKind::Sqlite => &SQLITE_MIGRATIONS,
+        DatabaseKind::Postgres => &POSTGRES_MIGRATIONS,
+    };
+    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// Returns the options that every connection to a `SQLite` file shares.

@@ -137,6 +137,31 @@ pub enum OpenError {
         /// The version that this build needs.
         known: i64,
     },
+    /// The upgrade that authenticates the rows of the database was interrupted.
+    #[error("the upgrade of the database was interrupted; finish it with: srvd --migrate-only")]
+    UpgradeUnfinished,
+    /// The database is in a state from before its rows were authenticated, although it is known that they were.
+    #[error(
+        "the database was set back by a program without the encryption key: {reason}; restore it from a backup"
+    )]
+    Reverted {
+        /// The state that was found.
+        reason: &'static str,
+    },
+    /// Another database is in the place of the known one.
+    #[error("another database is in its place: it is {found}, the known one is {expected}")]
+    OtherDatabase {
+        /// The identity of the known database.
+        expected: String,
+        /// The identity of the database that was found.
+        found: String,
+    },
+    /// The known database does not exist. None is created in its place.
+    #[error("the database {expected} is missing; none was created in its place")]
+    Missing {
+        /// The identity of the known database.
+        expected: String,
+    },
     /// The database was sealed with another key.
     #[error("wrong key: the database has key {database_key_id}, the given key is {given_key_id}")]
     WrongKey {

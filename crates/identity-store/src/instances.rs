@@ -1,10 +1,12 @@
 //! Agent instances. Each runs under a bundle, or under none.
 
+use crate::authentic::{AGENT_INSTANCES, Fields, Seal, fields_in};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, InstanceId};
 use crate::model::instance::{Instance, InstanceFilter, NewInstance};
 use crate::names;
+use crate::secret::Keyring;
 use crate::store::Store;
 
 /// The kind of row, for errors.
@@ -22,11 +24,16 @@ struct InstanceRow {
     created_at: i64,
     updated_at: i64,
     ended_at: Option<i64>,
+    #[sqlx(flatten)]
+    seal: Seal<AGENT_INSTANCES>,
 }
 
 macro_rules! columns {
     () => {
-        "id, definition_id, name, bundle_id, created_at, updated_at, ended_at"
+        concat!(
+            "id, definition_id, name, bundle_id, created_at, updated_at, ended_at, ",
+            signed!(agent_instances)
+        )
     };
 }
 
@@ -42,16 +49,23 @@ impl Store {
         let id = InstanceId::generate();
         let mut work = self.write(now).await?;
         expect_bundle(&mut work.tx, new.bundle.as_ref()).await?;
+        let code = Fields::new(AGENT_INSTANCES)
+            .with("id", id.as_str())
+            .with("definition_id", definition.as_str())
+            .with("name", name.as_str())
+            .with("bundle_id", new.bundle.as_ref().map(BundleId::as_str))
+            .code(&work.tx);
         sql!(
             run,
             &mut work.tx,
-            "INSERT INTO agent_instances (id, definition_id, name, bundle_id, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $5)",
+            "INSERT INTO agent_instances (id, definition_id, name, bundle_id, created_at, updated_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $5, $6)",
             id.as_str(),
             definition.as_str(),
             name.as_str(),
             new.bundle.as_ref().map(BundleId::as_str),
             now,
+            code,
         )?;
         work.audit("instance.create", id.as_str());
         let instance = instance_in(&mut work.tx, &id).await?;
@@ -91,7 +105,7 @@ impl Store {
         }?;
         let mut instances = Vec::with_capacity(rows.len());
         for row in rows {
-            match row.parse() {
+            match row.parse(self.keyring()) {
                 Ok(instance) => instances.push(instance),
                 Err(error) => tracing::error!(%error, "an instance was skipped: its row cannot be read"),
             }
@@ -125,29 +139,31 @@ impl Store {
             return Err(StoreError::conflict("instance", id.as_str(), "it has ended"));
         }
         expect_bundle(&mut work.tx, bundle).await?;
-        sql!(
-            run,
-            &mut work.tx,
-            "UPDATE agent_instances SET bundle_id = $2, updated_at = $3 WHERE id = $1",
-            id.as_str(),
-            bundle.map(BundleId::as_str),
-            now,
-        )?;
+        put_under(&mut work.tx, id.as_str(), bundle, now).await?;
         work.audit("instance.update", id.as_str());
         let instance = instance_in(&mut work.tx, id).await?;
         work.commit().await?;
         Ok(instance)
     }
 
-    /// Ends an instance and returns whether it was running. The newest ended instances stay readable.
+    /// Ends an instance and returns whether it was running. The newest ended instances stay readable. A row that cannot be
+    /// read is deleted.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if the instance does not exist; [`StoreError::Corrupt`] if the row cannot be read;
-    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    /// [`StoreError::NotFound`] if the instance does not exist; [`StoreError::Busy`], [`StoreError::Full`] or another
+    /// error of the database.
     pub async fn end_instance(&self, id: &InstanceId, now: i64) -> Result<bool, StoreError> {
         let mut work = self.write(now).await?;
-        if instance_in(&mut work.tx, id).await?.ended_at.is_some() {
-            return Ok(false);
+        match instance_in(&mut work.tx, id).await {
+            Ok(instance) if instance.ended_at.is_some() => return Ok(false),
+            Ok(_) => {}
+            Err(StoreError::Corrupt { .. }) => {
+                sql!(run, &mut work.tx, "DELETE FROM agent_instances WHERE id = $1", id.as_str())?;
+                work.audit_outcome("instance.end", id.as_str(), "corrupt");
+                work.commit().await?;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
         }
         sql!(
             run,
@@ -177,14 +193,23 @@ impl Store {
     pub async fn backfill_instances(&self, bundle: &BundleId, now: i64) -> Result<u64, StoreError> {
         let mut work = self.write(now).await?;
         expect_bundle(&mut work.tx, Some(bundle)).await?;
-        let moved = sql!(
-            run,
+        let found = sql!(
+            all,
+            (String,),
             &mut work.tx,
-            "UPDATE agent_instances SET bundle_id = $1, updated_at = $2
-             WHERE ended_at IS NULL AND (bundle_id IS NULL OR bundle_id = 'blank')",
-            bundle.as_str(),
-            now,
+            "SELECT id FROM agent_instances
+             WHERE ended_at IS NULL AND (bundle_id IS NULL OR bundle_id = 'blank') ORDER BY id",
         )?;
+        let mut moved = 0;
+        for (id,) in found {
+            match put_under(&mut work.tx, &id, Some(bundle), now).await {
+                Ok(()) => moved += 1,
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::error!(%error, "an instance was not moved");
+                }
+                Err(error) => return Err(error),
+            }
+        }
         if moved > 0 {
             work.audit("instance.backfill", bundle.as_str());
             work.commit().await?;
@@ -206,15 +231,40 @@ pub(crate) async fn under(tx: &mut Tx, account: &AccountId) -> Result<u64, Store
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// Removes a bundle that is about to be deleted from its running instances. Returns their number.
+/// Removes a bundle that is about to be deleted from its instances. Returns the number of those that run.
 pub(crate) async fn release(tx: &mut Tx, bundle: &BundleId, now: i64) -> Result<u64, StoreError> {
+    let found = sql!(
+        all,
+        (String, Option<i64>, i64),
+        tx,
+        "SELECT id, ended_at, updated_at FROM agent_instances WHERE bundle_id = $1 ORDER BY id",
+        bundle.as_str(),
+    )?;
+    let mut running = 0;
+    for (id, ended_at, updated_at) in found {
+        match put_under(tx, &id, None, ended_at.map_or(now, |_| updated_at)).await {
+            // The row stays corrupt; the database clears its bundle.
+            Ok(()) | Err(StoreError::Corrupt { .. }) => running += u64::from(ended_at.is_none()),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(running)
+}
+
+/// Writes the bundle of an instance, whose row a holder of the key must have written.
+async fn put_under(tx: &mut Tx, id: &str, bundle: Option<&BundleId>, now: i64) -> Result<(), StoreError> {
+    let bundle = bundle.map(BundleId::as_str);
+    let code = fields_in(tx, AGENT_INSTANCES, [id, ""]).await?.with("bundle_id", bundle).code(tx);
     sql!(
         run,
         tx,
-        "UPDATE agent_instances SET bundle_id = NULL, updated_at = $2 WHERE bundle_id = $1 AND ended_at IS NULL",
-        bundle.as_str(),
+        "UPDATE agent_instances SET bundle_id = $2, updated_at = $3, mac = $4 WHERE id = $1",
+        id,
+        bundle,
         now,
-    )
+        code,
+    )?;
+    Ok(())
 }
 
 async fn expect_bundle(tx: &mut Tx, bundle: Option<&BundleId>) -> Result<(), StoreError> {
@@ -232,11 +282,12 @@ async fn instance_in(tx: &mut Tx, id: &InstanceId) -> Result<Instance, StoreErro
         concat!("SELECT ", columns!(), " FROM agent_instances WHERE id = $1"),
         id.as_str(),
     )?;
-    row.ok_or_else(|| StoreError::not_found(WHAT, id))?.parse()
+    row.ok_or_else(|| StoreError::not_found(WHAT, id))?.parse(&tx.keyring)
 }
 
 impl InstanceRow {
-    fn parse(self) -> Result<Instance, StoreError> {
+    fn parse(self, keyring: &Keyring) -> Result<Instance, StoreError> {
+        self.seal.expect(keyring, &self.id)?;
         let corrupt = |error: crate::id::InvalidId| StoreError::corrupt(WHAT, &self.id, &error);
         Ok(Instance {
             id: self.id.parse().map_err(corrupt)?,

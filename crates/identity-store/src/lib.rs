@@ -45,6 +45,10 @@
 
 #![warn(clippy::missing_errors_doc, missing_debug_implementations)]
 
+// Its macros are used by the modules below.
+#[macro_use]
+mod authentic;
+
 mod accounts;
 mod bundles;
 mod db;
@@ -70,7 +74,7 @@ pub use id::{
 pub use model::changes::{Announce, Change};
 pub use model::{account, audit, bundle, instance, operator, profile, session, token, transfer};
 pub use names::name as check_name;
-pub use store::{Store, StoreOptions};
+pub use store::{KnownDatabase, Store, StoreOptions};
 
 /// The credentials to save, and those that a bundle launches with.
 pub mod credential {
@@ -87,6 +91,7 @@ pub mod maintenance {
     pub use crate::upkeep::backup::fold_log;
     pub use crate::upkeep::inspect::{Contents, Inspection, KeyFit, inspect};
     pub use crate::upkeep::rotate::{Rotation, StoredKey, UnopenedSecret};
+    pub use crate::upkeep::rows::{UnfitRow, deciding_columns};
     pub use crate::upkeep::service::Counts;
 }
 

@@ -5,6 +5,7 @@
 
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
+use crate::authentic::{ACCOUNTS, Fields, Link, OPERATOR_TOKENS, SERVICE_SETTINGS, Seal, setting};
 use crate::db::{Tx, Undecoded, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -12,6 +13,7 @@ use crate::model::account::Owner;
 use crate::model::changes::Change;
 use crate::model::operator::{ActiveForge, CommitOperator, OperatorToken};
 use crate::model::token::{LoginNotSaved, SavedTokens, UnsavedLogin};
+use crate::secret::Keyring;
 use crate::store::Store;
 use crate::store::work::Work;
 use crate::tokens::keep::{NewTokens, TokenOwner, base_url, checked, client_id};
@@ -30,8 +32,13 @@ macro_rules! select {
                  operator_tokens.client_id AS client_id, operator_tokens.subject AS subject, login, email,
                  expires_at, state, state_reason, operator_tokens.created_at AS created_at,
                  operator_tokens.updated_at AS updated_at, service_settings.value AS active,
-                 service_settings.updated_at AS since
-             FROM operator_tokens
+                 service_settings.updated_at AS since, ",
+            signed!(operator_tokens),
+            ", ",
+            signed!(accounts),
+            ", ",
+            signed!(service_settings),
+            " FROM operator_tokens
              JOIN accounts ON accounts.id = operator_tokens.account_id
              JOIN account_tokens ON account_tokens.account_id = operator_tokens.account_id
              LEFT JOIN service_settings
@@ -57,6 +64,13 @@ struct OperatorRow {
     updated_at: i64,
     active: Option<String>,
     since: Option<i64>,
+    #[sqlx(flatten)]
+    seal: Seal<OPERATOR_TOKENS>,
+    #[sqlx(flatten)]
+    account: Seal<ACCOUNTS>,
+    /// The authentication of the setting that names the active account, if it names this one.
+    #[sqlx(flatten)]
+    setting: Seal<SERVICE_SETTINGS>,
 }
 
 impl Store {
@@ -126,25 +140,37 @@ impl Store {
         let key = (authority.provider.as_str(), base_url(authority), client_id(authority));
         let known = sql!(
             optional,
-            (String,),
+            Link<OPERATOR_TOKENS>,
             &mut work.tx,
-            "SELECT account_id FROM operator_tokens
-             WHERE forge_type = $1 AND base_url = $2 AND client_id = $3 AND subject = $4",
+            concat!(
+                "SELECT account_id, ",
+                signed!(operator_tokens),
+                " FROM operator_tokens WHERE forge_type = $1 AND base_url = $2 AND client_id = $3 AND subject = $4"
+            ),
             key.0,
             key.1,
             key.2,
             subject.as_str(),
         )?;
-        let known = known.map(|(id,)| links::parse(WHAT, &id)).transpose()?;
+        let known = known.map(|link| link.account(self.keyring())).transpose()?;
         let holder = TokenOwner { identity: &identity, owner: Owner::Operator, jitter: commit.jitter };
         let kept = self.settle(work, known, arrival, &holder).await?;
+        let code = Fields::new(OPERATOR_TOKENS)
+            .with("account_id", kept.account.as_str())
+            .with("forge_type", key.0)
+            .with("base_url", key.1)
+            .with("client_id", key.2)
+            .with("subject", subject.as_str())
+            .with("login", login.as_str())
+            .code(&work.tx);
         sql!(
             run,
             &mut work.tx,
             "INSERT INTO operator_tokens (account_id, forge_type, base_url, client_id, subject, login, created_at,
-                 updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
-             ON CONFLICT (account_id) DO UPDATE SET login = excluded.login, updated_at = excluded.updated_at",
+                 updated_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8)
+             ON CONFLICT (account_id) DO UPDATE SET login = excluded.login, updated_at = excluded.updated_at,
+                 mac = excluded.mac",
             kept.account.as_str(),
             key.0,
             key.1,
@@ -152,6 +178,7 @@ impl Store {
             subject.as_str(),
             login.as_str(),
             work.now,
+            code,
         )?;
         work.audit("operator.login", &format!("{} {}", key.0, kept.account));
         work.changed(Change::OperatorTokens);
@@ -176,7 +203,7 @@ impl Store {
         let readable = |row: Result<OperatorRow, Undecoded>| {
             let row = row.map_err(|row| row.into_error(WHAT));
             // One bad row must not hide the others. A request for that account by its id is an error.
-            row.and_then(OperatorRow::parse)
+            row.and_then(|row| row.parse(self.keyring()))
                 .inspect_err(
                     |error| tracing::error!(%error, "an operator token was skipped: its row cannot be read"),
                 )
@@ -191,7 +218,7 @@ impl Store {
     /// [`StoreError::NotFound`] if the account does not exist; [`StoreError::Corrupt`] if the row cannot be read;
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn operator_token(&self, account: &AccountId) -> Result<OperatorToken, StoreError> {
-        row_in(&mut self.read().await?, account).await?.parse()
+        row_in(&mut self.read().await?, account).await?.parse(self.keyring())
     }
 
     /// Returns the active forge account; `None` if there is none.
@@ -203,8 +230,9 @@ impl Store {
         let mut tx = self.read().await?;
         let row = sql!(optional, OperatorRow, &mut tx, select!("WHERE service_settings.value IS NOT NULL"))?;
         let Some(row) = row else { return Ok(None) };
+        row.setting.expect(self.keyring(), ACTIVE)?;
         let since = row.since.unwrap_or_default();
-        let OperatorToken { account, forge, login, base_url, .. } = row.parse()?;
+        let OperatorToken { account, forge, login, base_url, .. } = row.parse(self.keyring())?;
         Ok(Some(ActiveForge { account, forge, login, base_url, since }))
     }
 
@@ -215,7 +243,7 @@ impl Store {
     /// error of the database.
     pub async fn set_active_forge(&self, account: &AccountId, now: i64) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
-        row_in(&mut work.tx, account).await?;
+        row_in(&mut work.tx, account).await?.parse(self.keyring())?;
         activate(&mut work, account).await?;
         work.commit().await
     }
@@ -243,7 +271,7 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn delete_operator(&self, account: &AccountId, now: i64) -> Result<OperatorToken, StoreError> {
         let mut work = self.write(now).await?;
-        let token = row_in(&mut work.tx, account).await?.parse()?;
+        let token = row_in(&mut work.tx, account).await?.parse(self.keyring())?;
         links::announce(&mut work, account, true).await?;
         delete_row(&mut work, account).await?;
         sql!(
@@ -260,15 +288,19 @@ impl Store {
 
 /// Records the active account. An account that is already active keeps its time of activation.
 async fn activate(work: &mut Work, account: &AccountId) -> Result<(), StoreError> {
+    let code = setting(ACTIVE, account.as_str()).code(&work.tx);
+    // The code depends on key and value only. A row with the same value and another code was written without the key.
     let written = sql!(
         run,
         &mut work.tx,
-        "INSERT INTO service_settings (key, value, updated_at) VALUES ($1, $2, $3)
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
-         WHERE service_settings.value <> excluded.value",
+        "INSERT INTO service_settings (key, value, updated_at, mac) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at, mac = excluded.mac
+         WHERE service_settings.value <> excluded.value OR service_settings.mac IS NULL
+             OR service_settings.mac <> excluded.mac",
         ACTIVE,
         account.as_str(),
         work.now,
+        code,
     )?;
     if written > 0 {
         work.audit("operator.setactive", account.as_str());
@@ -284,7 +316,11 @@ async fn row_in(tx: &mut Tx, account: &AccountId) -> Result<OperatorRow, StoreEr
 }
 
 impl OperatorRow {
-    fn parse(self) -> Result<OperatorToken, StoreError> {
+    fn parse(self, keyring: &Keyring) -> Result<OperatorToken, StoreError> {
+        self.seal.expect(keyring, &self.id)?;
+        self.account.expect(keyring, &self.id)?;
+        // An account that another program made the active one is not active.
+        let active = self.active.is_some() && self.setting.fits(keyring, ACTIVE);
         let corrupt = |reason: &dyn ToString| StoreError::corrupt(WHAT, &self.id, &reason.to_string());
         Ok(OperatorToken {
             account: self.id.parse().map_err(|error: crate::id::InvalidId| corrupt(&error))?,
@@ -297,7 +333,7 @@ impl OperatorRow {
             subject: self.subject.clone(),
             login: self.login.clone(),
             email: self.email.clone(),
-            active: self.active.is_some(),
+            active,
             expires_at: self.expires_at,
             state: self.state.parse().map_err(|error: crate::model::account::UnknownWord| corrupt(&error))?,
             reason: self

@@ -1,5 +1,6 @@
 //! Login sessions. Their rows are written before the CLI starts and are ended once.
 
+use crate::authentic::{Fields, LOGIN_SESSIONS, Seal, fields_in, known};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{BundleId, SessionId};
@@ -7,6 +8,7 @@ use crate::model::changes::Change;
 use crate::model::save::SavedCredential;
 use crate::model::session::{LoginSession, NewSession, SessionEnd, SessionState, SessionUpdate};
 use crate::names;
+use crate::secret::Keyring;
 use crate::store::Store;
 use crate::store::work::Work;
 
@@ -16,8 +18,10 @@ const WHAT: &str = "session";
 /// The columns of [`SessionRow`].
 macro_rules! columns {
     () => {
-        "id, provider, recipe, target_bundle, new_bundle, state, revision, pid, process_start, bundle_id, \
-         account_id, email, error, error_kind, hint, exit_code, started_at, expires_at, updated_at, ended_at"
+        concat!("id, provider, recipe, target_bundle, new_bundle, state, revision, pid, process_start, bundle_id, \
+         account_id, email, error, error_kind, hint, exit_code, started_at, expires_at, updated_at, ended_at, ",
+            signed!(login_sessions)
+        )
     };
 }
 
@@ -43,6 +47,8 @@ struct SessionRow {
     expires_at: i64,
     updated_at: i64,
     ended_at: Option<i64>,
+    #[sqlx(flatten)]
+    seal: Seal<LOGIN_SESSIONS>,
 }
 
 impl Store {
@@ -54,12 +60,19 @@ impl Store {
     pub async fn insert_session(&self, new: NewSession) -> Result<(), StoreError> {
         let recipe = names::name("recipe", &new.recipe)?;
         let mut work = self.write(new.started_at).await?;
+        let code = Fields::new(LOGIN_SESSIONS)
+            .with("id", new.id.as_str())
+            .with("provider", new.provider.as_str())
+            .with("recipe", recipe.as_str())
+            .with("target_bundle", new.target_bundle.as_ref().map(BundleId::as_str))
+            .with("new_bundle", i64::from(new.new_bundle))
+            .code(&work.tx);
         let inserted = sql!(
             run,
             &mut work.tx,
             "INSERT INTO login_sessions (id, provider, recipe, target_bundle, new_bundle, state, revision, started_at,
-                 expires_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $7) ON CONFLICT (id) DO NOTHING",
+                 expires_at, updated_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $7, $9) ON CONFLICT (id) DO NOTHING",
             new.id.as_str(),
             new.provider.as_str(),
             recipe.as_str(),
@@ -68,6 +81,7 @@ impl Store {
             SessionState::Pending.as_str(),
             new.started_at,
             new.expires_at,
+            code,
         )?;
         if inserted == 0 {
             return Err(StoreError::conflict("session", &new.id, "it exists already"));
@@ -89,11 +103,17 @@ impl Store {
         }
         let revision = revision(update.revision)?;
         let mut work = self.write(update.now).await?;
+        let process = match update.pid {
+            Some(pid) => known(&mut work.tx, LOGIN_SESSIONS, [id.as_str(), ""]).await?.map(|row| {
+                row.with("pid", i64::from(pid)).or_keep("process_start", update.process_start.as_deref())
+            }),
+            None => None,
+        };
         let updated = sql!(
             run,
             &mut work.tx,
             "UPDATE login_sessions SET state = $2, revision = $3, pid = COALESCE($4, pid),
-                 process_start = COALESCE($5, process_start), updated_at = $6
+                 process_start = CASE WHEN $4 IS NULL THEN process_start ELSE COALESCE($5, process_start) END, updated_at = $6
              WHERE id = $1 AND ended_at IS NULL AND revision <= $3",
             id.as_str(),
             update.state.as_str(),
@@ -104,6 +124,9 @@ impl Store {
         )?;
         if updated == 0 {
             return Err(why_not(&mut work.tx, id).await?);
+        }
+        if let Some(row) = process {
+            row.sign(&mut work.tx, [id.as_str(), ""]).await?;
         }
         work.changed(Change::Session(id.clone()));
         work.commit().await
@@ -171,7 +194,7 @@ impl Store {
             since,
             i64::from(limit),
         )?;
-        Ok(readable(rows))
+        Ok(readable(rows, self.keyring()))
     }
 
     /// Returns the sessions that have not ended, oldest first.
@@ -246,11 +269,17 @@ pub(crate) async fn succeed(
     saved: &SavedCredential,
     email: Option<&str>,
 ) -> Result<(), StoreError> {
+    let code = fields_in(&mut work.tx, LOGIN_SESSIONS, [id.as_str(), ""])
+        .await?
+        .with("bundle_id", saved.bundle.as_str())
+        .with("account_id", saved.account.as_str())
+        .with("email", email)
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "UPDATE login_sessions SET state = $2, revision = revision + 1, bundle_id = $3, account_id = $4, email = $5,
-             updated_at = $6, ended_at = $6
+             updated_at = $6, ended_at = $6, mac = $7
          WHERE id = $1 AND ended_at IS NULL",
         id.as_str(),
         SessionState::Success.as_str(),
@@ -258,6 +287,7 @@ pub(crate) async fn succeed(
         saved.account.as_str(),
         email,
         work.now,
+        code,
     )?;
     work.audit("session.end", id.as_str());
     work.changed(Change::Session(id.clone()));
@@ -273,7 +303,7 @@ async fn session_in(tx: &mut Tx, id: &SessionId) -> Result<LoginSession, StoreEr
         id.as_str(),
     )?;
     let row = row.ok_or_else(|| StoreError::not_found(WHAT, id))?;
-    row.parse().map_err(|reason| StoreError::corrupt(WHAT, id, &reason))
+    row.parse(&tx.keyring).map_err(|reason| StoreError::corrupt(WHAT, id, &reason))
 }
 
 async fn live_in(tx: &mut Tx) -> Result<Vec<LoginSession>, StoreError> {
@@ -283,15 +313,15 @@ async fn live_in(tx: &mut Tx) -> Result<Vec<LoginSession>, StoreError> {
         tx,
         concat!("SELECT ", columns!(), " FROM login_sessions WHERE ended_at IS NULL ORDER BY started_at, id"),
     )?;
-    Ok(readable(rows))
+    Ok(readable(rows, &tx.keyring))
 }
 
 /// Returns the sessions that can be read. A bad row must not hide the others.
-fn readable(rows: Vec<SessionRow>) -> Vec<LoginSession> {
+fn readable(rows: Vec<SessionRow>, keyring: &Keyring) -> Vec<LoginSession> {
     rows.into_iter()
         .filter_map(|row| {
             let id = row.id.clone();
-            row.parse()
+            row.parse(keyring)
                 .inspect_err(|reason| {
                     tracing::error!(id, reason, "a session was skipped: its row cannot be read");
                 })
@@ -318,10 +348,11 @@ fn revision(revision: u64) -> Result<i64, StoreError> {
 }
 
 impl SessionRow {
-    fn parse(self) -> Result<LoginSession, String> {
+    fn parse(self, keyring: &Keyring) -> Result<LoginSession, String> {
         fn id<T: std::str::FromStr<Err = crate::id::InvalidId>>(text: &str) -> Result<T, String> {
             text.parse().map_err(|error: crate::id::InvalidId| error.to_string())
         }
+        self.seal.reason(keyring)?;
         let number = |_| "a number is out of range".to_owned();
         Ok(LoginSession {
             id: id(&self.id)?,

@@ -1,5 +1,6 @@
 //! Tombstones: marks of items that must not come back, or that are still to be removed.
 
+use crate::authentic::{Fields, Seal, TOMBSTONES};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::ProviderId;
@@ -8,6 +9,15 @@ use crate::store::Store;
 /// The kind of tombstone that keeps the default-bundle migration from adopting a provider's login again.
 pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
 
+/// A tombstone.
+#[derive(sqlx::FromRow)]
+struct TombstoneRow {
+    kind: String,
+    subject: String,
+    #[sqlx(flatten)]
+    seal: Seal<TOMBSTONES>,
+}
+
 impl Store {
     /// Returns the providers whose own login must not be adopted any more, at the user's request.
     ///
@@ -15,15 +25,31 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn declined_providers(&self) -> Result<Vec<ProviderId>, StoreError> {
         let mut tx = self.read().await?;
-        let rows = sql!(
-            all,
-            (String,),
-            &mut tx,
-            "SELECT subject FROM tombstones WHERE kind = $1 ORDER BY subject",
-            DEFAULT_PROVIDER,
-        )?;
-        Ok(rows.into_iter().filter_map(|(provider,)| provider.parse().ok()).collect())
+        let found = of_kinds(&mut tx, DEFAULT_PROVIDER, DEFAULT_PROVIDER).await?;
+        Ok(found.into_iter().filter_map(|(_, provider)| provider.parse().ok()).collect())
     }
+}
+
+/// Returns kind and subject of the tombstones of two kinds, in order of subject. A row of another program is left out.
+pub(crate) async fn of_kinds(
+    tx: &mut Tx,
+    one: &str,
+    other: &str,
+) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = sql!(
+        all,
+        TombstoneRow,
+        tx,
+        concat!(
+            "SELECT kind, subject, ",
+            signed!(tombstones),
+            " FROM tombstones WHERE kind = $1 OR kind = $2 ORDER BY subject"
+        ),
+        one,
+        other,
+    )?;
+    let fitting = rows.into_iter().filter(|row| row.seal.fits(&tx.keyring, &row.subject));
+    Ok(fitting.map(|row| (row.kind, row.subject)).collect())
 }
 
 /// Records that the user has removed a provider's account, so that the provider's own login is not adopted again.
@@ -33,14 +59,16 @@ pub(crate) async fn decline(tx: &mut Tx, provider: &ProviderId, now: i64) -> Res
 
 /// Writes a tombstone, or updates the time of an existing one.
 pub(crate) async fn tombstone(tx: &mut Tx, kind: &str, subject: &str, now: i64) -> Result<(), StoreError> {
+    let code = Fields::new(TOMBSTONES).with("kind", kind).with("subject", subject).code(tx);
     sql!(
         run,
         tx,
-        "INSERT INTO tombstones (kind, subject, created_at) VALUES ($1, $2, $3)
-         ON CONFLICT (kind, subject) DO UPDATE SET created_at = excluded.created_at",
+        "INSERT INTO tombstones (kind, subject, created_at, mac) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (kind, subject) DO UPDATE SET created_at = excluded.created_at, mac = excluded.mac",
         kind,
         subject,
         now,
+        code,
     )?;
     Ok(())
 }

@@ -11,15 +11,17 @@ use std::sync::Arc;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
 use super::rows::{AccountRow, cell, columns};
+use crate::authentic::{IDENTITY_BINDINGS, Seal};
 use crate::db::{Tx, Undecoded, decode, sql};
 use crate::error::{CommonError, StoreError};
 use crate::id::{BundleId, ProviderId};
 use crate::model::account::{Account, CorruptRow, SecretRef};
 use crate::model::credential::{BoundCredential, Credentials};
 use crate::secret;
-use crate::secret::SecretError;
+use crate::secret::{Keyring, SecretError};
 use crate::store::Store;
 use crate::store::credential_queue::{Question, numbered};
+use crate::url::DatabaseKind;
 
 /// A row that answers the question with this number, or the reason why it cannot be read.
 struct AnswerRow {
@@ -35,6 +37,17 @@ struct CredentialRow {
     sealed_secret: Option<Vec<u8>>,
     generation: i64,
     bound: String,
+    /// The authentication of the binding that `bound` is from.
+    #[sqlx(flatten)]
+    binding: Seal<IDENTITY_BINDINGS>,
+}
+
+impl CredentialRow {
+    /// Returns the fault of the binding in the bundle that was asked for, if no holder of the key wrote it.
+    fn own_fault(&self, bundle: &str, keyring: &Keyring) -> Option<String> {
+        let reason = (self.bound == bundle).then(|| self.binding.reason(keyring).err()).flatten()?;
+        Some(format!("its binding in the bundle {} is corrupt: {reason}", self.bound))
+    }
 }
 
 impl<'r, R> FromRow<'r, R> for AnswerRow
@@ -105,8 +118,9 @@ impl Store {
                 concat!(
                     "SELECT ",
                     columns!(),
-                    ", sealed_secret, generation, others.bundle_id AS bound,
-                       CAST(question.value ->> 0 AS BIGINT) AS question
+                    ", sealed_secret, generation, others.bundle_id AS bound, ",
+                    signed!(identity_bindings as others),
+                    ", CAST(question.value ->> 0 AS BIGINT) AS question
                      FROM ",
                     $questions,
                     " JOIN identity_bindings ON identity_bindings.bundle_id = question.value ->> 1
@@ -117,22 +131,26 @@ impl Store {
                 )
             };
         }
-        let text = match tx {
+        let text = match tx.kind() {
             // With a limit, the column is read once per question, not once per part.
-            Tx::Sqlite(_) => select!("(SELECT value FROM jsonb_each($1) LIMIT -1) AS question"),
-            Tx::Postgres(_) => select!("json_array_elements(CAST($1 AS json)) AS question (value)"),
+            DatabaseKind::Sqlite => select!("(SELECT value FROM jsonb_each($1) LIMIT -1) AS question"),
+            DatabaseKind::Postgres => select!("json_array_elements(CAST($1 AS json)) AS question (value)"),
         };
         let asked_json = serde_json::to_string(&asked).map_err(|error| StoreError::Database(error.into()))?;
         let mut found = sql!(all, AnswerRow, tx, text, asked_json)?.into_iter().peekable();
-        let answer = |(number, ..): &(i64, _, _)| {
+        let answer = |(number, bundle, _): &(i64, &str, _)| {
             let own = std::iter::from_fn(|| found.next_if(|row| row.question == *number));
-            self.answer(own.map(|row| row.row))
+            self.answer(bundle, own.map(|row| row.row))
         };
         Ok(asked.iter().map(answer).collect())
     }
 
-    /// Builds the answer from the rows of one question.
-    fn answer(&self, rows: impl Iterator<Item = Result<CredentialRow, Undecoded>>) -> Credentials {
+    /// Builds the answer from the rows of the question about one bundle.
+    fn answer(
+        &self,
+        bundle: &str,
+        rows: impl Iterator<Item = Result<CredentialRow, Undecoded>>,
+    ) -> Credentials {
         let mut found = Credentials::default();
         let mut rows = rows.peekable();
         while let Some(row) = rows.next() {
@@ -147,13 +165,16 @@ impl Store {
                 }
             };
             let id = row.account.id.clone();
-            let mut bound_to = vec![row.bound];
+            let mut bindings = vec![row.binding.check(self.keyring()).map(|()| row.bound.clone())];
+            let mut own_fault = row.own_fault(bundle, self.keyring());
             let same =
                 |other: &Result<CredentialRow, _>| matches!(other, Ok(other) if other.account.id == id);
             while let Some(Ok(other)) = rows.next_if(same) {
-                bound_to.push(other.bound);
+                own_fault = own_fault.or_else(|| other.own_fault(bundle, self.keyring()));
+                bindings.push(other.binding.check(self.keyring()).map(|()| other.bound));
             }
-            match row.account.parse(bound_to) {
+            let bound_to = bindings.into_iter().filter_map(Result::ok).collect();
+            match own_fault.map_or_else(|| row.account.parse(self.keyring(), bound_to), Err) {
                 Ok(account) => {
                     let secret = self.sealed_in(&account, row.sealed_secret.as_deref(), row.generation);
                     found.held.push(BoundCredential { account: Arc::new(account), secret });

@@ -2,7 +2,8 @@
 
 use super::leftovers;
 use super::rows::{account_in, binding_bundles};
-use crate::db::{Tx, Undecoded, sql};
+use crate::authentic::{ACCOUNTS, known};
+use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, DeletedAccount, History, SecretRef};
@@ -11,7 +12,8 @@ use crate::store::Store;
 use crate::store::work::Work;
 use crate::{instances, tombstones};
 
-/// The columns that a deletion needs. A row that is corrupt may still have some of them.
+/// The columns that a deletion needs. A row that no holder of the key wrote has none of them: it must not choose the
+/// directory that is removed.
 #[derive(Default)]
 struct Remains {
     provider: Option<ProviderId>,
@@ -23,7 +25,8 @@ impl Store {
     /// Deletes an account and every binding to it. A login of this provider is no longer adopted. The account's
     /// directory is recorded until [`Store::forget_leftover`].
     ///
-    /// A row that cannot be read is deleted in the same way, as far as its provider, kind and directory can be read.
+    /// A row that cannot be read is deleted in the same way, as far as its provider, kind and directory can be read. A row
+    /// that no holder of the key wrote is deleted without its directory.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the account does not exist; [`StoreError::Busy`], [`StoreError::Full`] or another
@@ -67,28 +70,18 @@ impl Store {
     }
 }
 
-/// Reads the columns of a corrupt row, each on its own.
+/// Reads the columns of a corrupt row.
 async fn remains(tx: &mut Tx, id: &AccountId) -> Result<Remains, StoreError> {
-    let texts = [
-        readable(sql!(each, Text, tx, "SELECT provider AS text FROM accounts WHERE id = $1", id.as_str())?),
-        readable(sql!(each, Text, tx, "SELECT kind AS text FROM accounts WHERE id = $1", id.as_str())?),
-        readable(sql!(each, Text, tx, "SELECT secret_ref AS text FROM accounts WHERE id = $1", id.as_str())?),
-    ];
-    let [provider, kind, secret_ref] = texts;
+    let row = match known(tx, ACCOUNTS, [id.as_str(), ""]).await {
+        Ok(Some(row)) => row,
+        Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(Remains::default()),
+        Err(error) => return Err(error),
+    };
     Ok(Remains {
-        provider: provider.and_then(|text| text.parse().ok()),
-        kind: kind.and_then(|text| text.parse().ok()),
-        secret_ref: secret_ref.and_then(|text| text.parse().ok()),
+        provider: row.get("provider").and_then(|text| text.parse().ok()),
+        kind: row.get("kind").and_then(|text| text.parse().ok()),
+        secret_ref: row.get("secret_ref").and_then(|text| text.parse().ok()),
     })
-}
-
-#[derive(sqlx::FromRow)]
-struct Text {
-    text: String,
-}
-
-fn readable(rows: Vec<Result<Text, Undecoded>>) -> Option<String> {
-    rows.into_iter().find_map(Result::ok).map(|row| row.text)
 }
 
 /// Deletes an account's row. Its bindings are deleted with it.

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::id::{AccountId, ProviderId};
 use crate::model::account::{History, Leftover, SecretRef};
 use crate::store::Store;
-use crate::tombstones::tombstone;
+use crate::tombstones::{of_kinds, tombstone};
 
 /// The kinds of tombstone, by the handling of the user's history.
 const KEEPING: &str = "directory";
@@ -24,14 +24,7 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn leftovers(&self) -> Result<Vec<Leftover>, StoreError> {
         let mut tx = self.read().await?;
-        let rows = sql!(
-            all,
-            (String, String),
-            &mut tx,
-            "SELECT kind, subject FROM tombstones WHERE kind = $1 OR kind = $2 ORDER BY subject",
-            KEEPING,
-            WHOLE,
-        )?;
+        let rows = of_kinds(&mut tx, KEEPING, WHOLE).await?;
         let parse = |(kind, subject): (String, String)| {
             let (provider, dir) = subject.split_once(' ')?;
             let history = if kind == WHOLE { History::Remove } else { History::Keep };

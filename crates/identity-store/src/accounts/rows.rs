@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use secrecy::SecretString;
 
+use crate::authentic::{ACCOUNTS, Fields, IDENTITY_BINDINGS, Seal, fields_in, known};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
-use crate::model::account::{Account, AccountEdit, AccountFilter, AccountList, CorruptRow, SecretRef};
+use crate::model::account::{
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, Owner, SecretRef,
+};
 use crate::model::changes::Change;
-use crate::secret::{Cell, SecretError};
+use crate::secret::{Cell, Keyring, SecretError};
 use crate::store::Store;
 use crate::store::work::Work;
 use crate::{names, secret};
@@ -19,9 +22,10 @@ pub(crate) const TABLE: &str = "accounts";
 /// The columns of [`AccountRow`].
 macro_rules! columns {
     () => {
-        "accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id, \
+        concat!("accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id, \
          scopes, secret_ref, masked_tail, status, status_reason, evidence, checked_at, expires_at, \
-         login_deadline_at, accounts.created_at, accounts.updated_at"
+         login_deadline_at, accounts.created_at, accounts.updated_at, ",
+            signed!(accounts))
     };
 }
 pub(crate) use columns;
@@ -56,6 +60,27 @@ pub(crate) struct AccountRow {
     login_deadline_at: Option<i64>,
     created_at: i64,
     updated_at: i64,
+    #[sqlx(flatten)]
+    seal: Seal<ACCOUNTS>,
+}
+
+/// A binding: the account and the bundle that binds it.
+#[derive(sqlx::FromRow)]
+struct BoundRow {
+    account_id: String,
+    bundle_id: String,
+    #[sqlx(flatten)]
+    seal: Seal<IDENTITY_BINDINGS>,
+}
+
+/// The sealed secret of an account, and its place.
+#[derive(sqlx::FromRow)]
+struct SecretRow {
+    secret_ref: String,
+    sealed_secret: Option<Vec<u8>>,
+    generation: i64,
+    #[sqlx(flatten)]
+    seal: Seal<ACCOUNTS>,
 }
 
 impl Store {
@@ -97,7 +122,7 @@ impl Store {
             let parsed = row.map_err(|row| row.into_corrupt("account")).and_then(|row| {
                 let id = row.id.clone();
                 let bound_to = bound.remove(&id).unwrap_or_default();
-                row.parse(bound_to).map_err(|reason| CorruptRow { id, reason })
+                row.parse(self.keyring(), bound_to).map_err(|reason| CorruptRow { id, reason })
             });
             match parsed {
                 Ok(account) => list.accounts.push(account),
@@ -168,6 +193,14 @@ impl Store {
         let display_name =
             edit.display_name.as_deref().map(|name| names::text("display_name", name)).transpose()?;
         let mut work = self.write(now).await?;
+        let row =
+            fields_in(&mut work.tx, ACCOUNTS, [id.as_str(), ""]).await?.or_keep("name", name.as_deref());
+        let row = match display_name.as_deref() {
+            Some(display_name) => {
+                row.with("display_name", Some(display_name).filter(|name| !name.is_empty()))
+            }
+            None => row,
+        };
         sql!(
             run,
             &mut work.tx,
@@ -178,6 +211,7 @@ impl Store {
             display_name.as_deref(),
             now,
         )?;
+        row.sign(&mut work.tx, [id.as_str(), ""]).await?;
         let account = account_in(&mut work.tx, id).await?;
         work.audit("account.update", id.as_str());
         work.changed(Change::Account(id.clone()));
@@ -227,12 +261,18 @@ impl Store {
     pub(crate) async fn open_in(&self, tx: &mut Tx, id: &AccountId) -> Result<SecretString, StoreError> {
         let row = sql!(
             optional,
-            (String, Option<Vec<u8>>, i64),
+            SecretRow,
             tx,
-            "SELECT secret_ref, sealed_secret, generation FROM accounts WHERE id = $1",
+            concat!(
+                "SELECT secret_ref, sealed_secret, generation, ",
+                signed!(accounts),
+                " FROM accounts WHERE id = $1"
+            ),
             id.as_str(),
         )?;
-        let (reference, sealed, generation) = row.ok_or_else(|| StoreError::not_found("account", id))?;
+        let row = row.ok_or_else(|| StoreError::not_found("account", id))?;
+        row.seal.expect(self.keyring(), id)?;
+        let SecretRow { secret_ref: reference, sealed_secret: sealed, generation, .. } = row;
         let reference: SecretRef =
             reference.parse().map_err(|error| StoreError::corrupt("account", id, &json_reason(&error)))?;
         let (SecretRef::Sealed, Some(sealed)) = (reference, sealed) else {
@@ -247,6 +287,24 @@ pub(crate) fn cell(id: &AccountId, generation: i64) -> Result<Cell<'_>, StoreErr
     let generation = u64::try_from(generation)
         .map_err(|_| StoreError::corrupt("account", id, "its generation is negative"))?;
     Ok(Cell { table: TABLE, column: "sealed_secret", row: id.as_str(), generation })
+}
+
+/// Begins the deciding columns of an account that does not exist yet.
+pub(crate) fn new_account(id: &AccountId, provider: &ProviderId, kind: AccountKind, owner: Owner) -> Fields {
+    Fields::new(ACCOUNTS)
+        .with("id", id.as_str())
+        .with("provider", provider.as_str())
+        .with("kind", kind.as_str())
+        .with("owner", owner.as_str())
+}
+
+/// Reads the deciding columns of an account that may exist, or begins those of a new one.
+pub(crate) async fn account_row(
+    tx: &mut Tx,
+    id: &AccountId,
+    new: impl FnOnce() -> Fields,
+) -> Result<Fields, StoreError> {
+    Ok(known(tx, ACCOUNTS, [id.as_str(), ""]).await?.unwrap_or_else(new))
 }
 
 /// Returns a secret reference as it is stored.
@@ -280,19 +338,23 @@ pub(crate) fn account_changed(work: &mut Work, account: &Account) {
 async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
     let bundles = binding_bundles(tx, &row.id).await?;
     let id = row.id.clone();
-    row.parse(bundles).map_err(|reason| StoreError::corrupt("account", &id, &reason))
+    row.parse(&tx.keyring, bundles).map_err(|reason| StoreError::corrupt("account", &id, &reason))
 }
 
 /// Returns the ids of the bundles that bind an account, in order.
 pub(crate) async fn binding_bundles(tx: &mut Tx, account: &str) -> Result<Vec<String>, StoreError> {
     let rows = sql!(
         all,
-        (String,),
+        BoundRow,
         tx,
-        "SELECT bundle_id FROM identity_bindings WHERE account_id = $1 ORDER BY bundle_id",
+        concat!(
+            "SELECT account_id, bundle_id, ",
+            signed!(identity_bindings),
+            " FROM identity_bindings WHERE account_id = $1 ORDER BY bundle_id"
+        ),
         account,
     )?;
-    Ok(rows.into_iter().map(|(id,)| id).collect())
+    Ok(rows.into_iter().filter(|row| row.fits(&tx.keyring)).map(|row| row.bundle_id).collect())
 }
 
 /// Returns, by account, the bundles that bind it: for the accounts that one bundle binds or for all, limited to one
@@ -304,36 +366,51 @@ async fn bindings_by_account(
 ) -> Result<HashMap<String, Vec<String>>, StoreError> {
     macro_rules! select {
         ($condition:literal) => {
-            concat!("SELECT account_id, bundle_id FROM identity_bindings", $condition, " ORDER BY bundle_id")
+            concat!(
+                "SELECT account_id, bundle_id, ",
+                signed!(identity_bindings),
+                " FROM identity_bindings",
+                $condition,
+                " ORDER BY bundle_id"
+            )
         };
     }
     let rows = match (bundle, provider) {
         (Some(bundle), _) => sql!(
             all,
-            (String, String),
+            BoundRow,
             tx,
             select!(" WHERE account_id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)"),
             bundle,
         ),
         (None, Some(provider)) => sql!(
             all,
-            (String, String),
+            BoundRow,
             tx,
             select!(" WHERE account_id IN (SELECT id FROM accounts WHERE provider = $1)"),
             provider,
         ),
-        (None, None) => sql!(all, (String, String), tx, select!("")),
+        (None, None) => sql!(all, BoundRow, tx, select!("")),
     }?;
     let mut bound: HashMap<String, Vec<String>> = HashMap::new();
-    for (account, bundle) in rows {
-        bound.entry(account).or_default().push(bundle);
+    for row in rows {
+        if row.fits(&tx.keyring) {
+            bound.entry(row.account_id).or_default().push(row.bundle_id);
+        }
     }
     Ok(bound)
 }
 
+impl BoundRow {
+    fn fits(&self, keyring: &Keyring) -> bool {
+        self.seal.fits(keyring, &self.bundle_id)
+    }
+}
+
 impl AccountRow {
     /// Converts text into types. The error describes the fault without showing the row.
-    pub(crate) fn parse(self, bound_to: Vec<String>) -> Result<Account, String> {
+    pub(crate) fn parse(self, keyring: &Keyring, bound_to: Vec<String>) -> Result<Account, String> {
+        self.seal.reason(keyring)?;
         let word = |error: crate::model::account::UnknownWord| error.to_string();
         let bundle = |id: String| id.parse().map_err(|error: crate::id::InvalidId| error.to_string());
         Ok(Account {

@@ -116,8 +116,11 @@ async fn adopt(work: &mut Work, login: SaveLogin, created: bool) -> Result<Adopt
         optional,
         BoundAccount,
         &mut work.tx,
-        "SELECT id, kind, email, subject, secret_ref, generation FROM accounts
-         WHERE provider = $1 AND kind = $2 AND secret_ref = $3 ORDER BY created_at, id LIMIT 1",
+        concat!(
+            "SELECT id, kind, email, subject, secret_ref, generation, ",
+            signed!(accounts),
+            " FROM accounts WHERE provider = $1 AND kind = $2 AND secret_ref = $3 ORDER BY created_at, id LIMIT 1"
+        ),
         login.provider.as_str(),
         AccountKind::OAuth.as_str(),
         texts.secret_ref.as_str(),

@@ -2,7 +2,8 @@
 
 use super::login_texts::LoginTexts;
 use super::writes::{bind_in, free_name, insert, touch, unprotected};
-use crate::accounts::rows::{cell, reference};
+use crate::accounts::rows::{account_row, cell, new_account, reference};
+use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in, known};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -22,6 +23,8 @@ pub(crate) struct BoundAccount {
     subject: Option<String>,
     secret_ref: String,
     generation: i64,
+    #[sqlx(flatten)]
+    seal: Seal<ACCOUNTS>,
 }
 
 /// A token, sealed for the row and generation that it is stored in. Both columns are empty for a directory.
@@ -147,13 +150,25 @@ impl Store {
             None => None,
         };
         let reference = reference(&save.key.reference())?;
+        let masked_tail = save.key.sealed().and_then(names::masked_tail);
+        let new = || new_account(&account, &save.provider, AccountKind::ApiKey, Owner::Bundle);
+        let code = account_row(&mut work.tx, &account, new)
+            .await?
+            .with("name", name.as_str())
+            .with("email", email.as_deref())
+            .with("subject", None::<&str>)
+            .with("base_url", base_url.as_deref())
+            .with("secret_ref", reference.as_str())
+            .with("generation", generation)
+            .with("masked_tail", masked_tail.as_deref())
+            .code(&work.tx);
         sql!(
             run,
             &mut work.tx,
             "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, secret_ref, sealed_secret,
-                 generation, masked_tail, status, status_reason, evidence, checked_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16)
-             ON CONFLICT (id) DO UPDATE SET name = excluded.name, email = excluded.email, subject = NULL,
+                 generation, masked_tail, status, status_reason, evidence, checked_at, created_at, updated_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)
+             ON CONFLICT (id) DO UPDATE SET mac = excluded.mac, name = excluded.name, email = excluded.email, subject = NULL,
                  base_url = excluded.base_url, secret_ref = excluded.secret_ref,
                  sealed_secret = excluded.sealed_secret, generation = excluded.generation,
                  masked_tail = excluded.masked_tail, status = excluded.status,
@@ -170,12 +185,13 @@ impl Store {
             reference.as_str(),
             sealed.as_deref(),
             generation,
-            save.key.sealed().and_then(names::masked_tail),
+            masked_tail,
             save.status.as_str(),
             reason.as_deref(),
             save.evidence.as_str(),
             save.checked_at,
             save.now,
+            code,
         )?;
         let saved = SavedCredential { bundle, account, created_bundle };
         finish(&mut work, &saved, &save.provider, "api_key.save").await?;
@@ -221,14 +237,21 @@ async fn bound_in(
         optional,
         BoundAccount,
         &mut work.tx,
-        "SELECT accounts.id, kind, email, subject, secret_ref, generation
-         FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id
-         WHERE identity_bindings.bundle_id = $1 AND identity_bindings.provider = $2",
+        concat!(
+            "SELECT accounts.id, kind, email, subject, secret_ref, generation, ",
+            signed!(accounts),
+            " FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id
+             WHERE identity_bindings.bundle_id = $1 AND identity_bindings.provider = $2"
+        ),
         bundle.as_str(),
         provider.as_str(),
     )?;
     let Some(bound) = bound else { return Ok(None) };
-    if bound.kind == kind.as_str() && fits(&bound) {
+    // An account that another program wrote stays and is reported. The new one gets a row of its own.
+    let authentic =
+        known(&mut work.tx, IDENTITY_BINDINGS, [bundle.as_str(), provider.as_str()]).await.is_ok()
+            && bound.seal.fits(&work.tx.keyring, &bound.id);
+    if authentic && bound.kind == kind.as_str() && fits(&bound) {
         return Ok(Some(bound));
     }
     // The binding moves away from this account, so the account's own view changes too.
@@ -259,17 +282,26 @@ pub(crate) async fn renew_login(
             texts.subject.as_deref().or(bound.subject.as_deref()),
         ),
     };
+    let secret_ref = bound.keep_adopted(login, &texts.secret_ref)?;
+    let code = fields_in(&mut work.tx, ACCOUNTS, [id.as_str(), ""])
+        .await?
+        .with("email", email)
+        .with("subject", subject)
+        .with("secret_ref", secret_ref.as_str())
+        .with("base_url", texts.base_url.as_deref())
+        .or_keep("generation", sealed.generation)
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "UPDATE accounts SET email = $2, subject = $3, secret_ref = $4, status = $5, status_reason = NULL,
              evidence = $6, checked_at = $7, expires_at = $8, login_deadline_at = $9, updated_at = $7,
-             sealed_secret = $10, generation = COALESCE($11, generation), base_url = $12
+             sealed_secret = $10, generation = COALESCE($11, generation), base_url = $12, mac = $13
          WHERE id = $1",
         id.as_str(),
         email,
         subject,
-        bound.keep_adopted(login, &texts.secret_ref)?,
+        secret_ref,
         texts.status.as_str(),
         login.evidence.as_str(),
         login.now,
@@ -278,6 +310,7 @@ pub(crate) async fn renew_login(
         sealed.secret.as_deref(),
         sealed.generation,
         texts.base_url.as_deref(),
+        code,
     )?;
     // A shared account is shown in every bundle that binds it.
     let bundles = sql!(
@@ -302,17 +335,27 @@ pub(crate) async fn insert_login(
     sealed: SealedToken,
 ) -> Result<AccountId, StoreError> {
     let base = names::of_person(&texts.provider_name, texts.person());
+    let name = names::numbered(&base, 1);
+    let code = new_account(&id, &login.provider, AccountKind::OAuth, Owner::Bundle)
+        .with("name", name.as_str())
+        .with("email", texts.email.as_deref())
+        .with("subject", texts.subject.as_deref())
+        .with("secret_ref", texts.secret_ref.as_str())
+        .with("base_url", texts.base_url.as_deref())
+        .with("generation", sealed.generation.unwrap_or(0))
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "INSERT INTO accounts (id, provider, kind, owner, name, email, subject, secret_ref, status, evidence,
-             checked_at, expires_at, login_deadline_at, created_at, updated_at, sealed_secret, generation, base_url)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11, $14, $15, $16)",
+             checked_at, expires_at, login_deadline_at, created_at, updated_at, sealed_secret, generation, base_url,
+             mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $11, $11, $14, $15, $16, $17)",
         id.as_str(),
         login.provider.as_str(),
         AccountKind::OAuth.as_str(),
         Owner::Bundle.as_str(),
-        names::numbered(&base, 1),
+        name,
         texts.email.as_deref(),
         texts.subject.as_deref(),
         texts.secret_ref.as_str(),
@@ -324,6 +367,7 @@ pub(crate) async fn insert_login(
         sealed.secret.as_deref(),
         sealed.generation.unwrap_or(0),
         texts.base_url.as_deref(),
+        code,
     )?;
     Ok(id)
 }
@@ -390,6 +434,7 @@ mod tests {
             subject: ours.1.map(Into::into),
             secret_ref: String::new(),
             generation: 0,
+            seal: Seal::default(),
         };
         let expected = expected.map(|(ours, theirs)| (ours.to_owned(), theirs.to_owned()));
         assert_eq!(bound.stranger(theirs.0, theirs.1), expected);

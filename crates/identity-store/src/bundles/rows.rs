@@ -4,12 +4,14 @@ use super::writes::{bind_in, insert, name_taken, touch, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
 use crate::accounts::rows::account_in;
+use crate::authentic::{IDENTITY_BINDINGS, IDENTITY_BUNDLES, Seal, fields_in};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
 use crate::model::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 use crate::model::changes::Change;
+use crate::secret::Keyring;
 use crate::store::Store;
 use crate::{instances, names, tombstones};
 
@@ -20,10 +22,32 @@ struct BundleRow {
     description: String,
     created_at: i64,
     updated_at: i64,
+    #[sqlx(flatten)]
+    seal: Seal<IDENTITY_BUNDLES>,
 }
 
-/// Bundle, provider, account and the account's status.
-type BindingRow = (String, String, String, String);
+/// A binding, and the status of its account.
+#[derive(sqlx::FromRow)]
+struct BindingRow {
+    bundle_id: String,
+    provider: String,
+    account_id: String,
+    status: String,
+    #[sqlx(flatten)]
+    seal: Seal<IDENTITY_BINDINGS>,
+}
+
+/// Selects the columns of [`BundleRow`] with the conditions in `$rest`.
+macro_rules! select_bundle {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, description, created_at, updated_at, ",
+            signed!(identity_bundles),
+            " FROM identity_bundles ",
+            $rest
+        )
+    };
+}
 
 impl Store {
     /// Returns all bundles, oldest first.
@@ -32,12 +56,7 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
         let mut tx = self.snapshot().await?;
-        let rows = sql!(
-            all,
-            BundleRow,
-            &mut tx,
-            "SELECT id, name, description, created_at, updated_at FROM identity_bundles ORDER BY created_at, id"
-        )?;
+        let rows = sql!(all, BundleRow, &mut tx, select_bundle!("ORDER BY created_at, id"))?;
         let bindings = bindings_in(&mut tx, None).await?;
         tx.commit().await?;
         let mut by_bundle: std::collections::HashMap<String, Vec<Binding>> = std::collections::HashMap::new();
@@ -47,7 +66,7 @@ impl Store {
         let mut bundles = Vec::with_capacity(rows.len());
         for row in rows {
             let bindings = by_bundle.remove(&row.id).unwrap_or_default();
-            match row.parse(bindings) {
+            match row.parse(self.keyring(), bindings) {
                 Ok(bundle) => bundles.push(bundle),
                 // One bad row must not hide the others. A request for that bundle by its id is an error.
                 Err(error) => tracing::error!(%error, "a bundle was skipped: its row cannot be read"),
@@ -79,7 +98,7 @@ impl Store {
             optional,
             BundleRow,
             &mut tx,
-            "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE name_key = $1",
+            select_bundle!("WHERE name_key = $1"),
             names::name_key(name.trim()),
         )?;
         let Some(row) = row else { return Ok(None) };
@@ -133,6 +152,7 @@ impl Store {
                 return Err(name_taken(name));
             }
         }
+        let row = fields_in(&mut work.tx, IDENTITY_BUNDLES, [id.as_str(), ""]).await?;
         sql!(
             run,
             &mut work.tx,
@@ -144,6 +164,12 @@ impl Store {
             description.as_deref(),
             now,
         )?;
+        let name_key = name.as_deref().map(names::name_key);
+        row.or_keep("name", name.as_deref())
+            .or_keep("name_key", name_key.as_deref())
+            .or_keep("description", description.as_deref())
+            .sign(&mut work.tx, [id.as_str(), ""])
+            .await?;
         let bundle = bundle_in(&mut work.tx, id).await?;
         work.audit("bundle.update", id.as_str());
         work.changed(Change::Bundles);
@@ -152,12 +178,12 @@ impl Store {
     }
 
     /// Deletes a bundle together with the accounts owned by bundles that no other bundle binds. Logins of their
-    /// providers are no longer adopted. Their directories are recorded until [`Store::forget_leftover`].
+    /// providers are no longer adopted. Their directories are recorded until [`Store::forget_leftover`]. A bundle whose
+    /// row cannot be read is deleted in the same way.
     ///
     /// # Errors
     /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::NotFound`] if the bundle does not exist;
-    /// [`StoreError::Corrupt`] if the bundle's row cannot be read; [`StoreError::Busy`], [`StoreError::Full`] or
-    /// another error of the database.
+    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn delete_bundle(
         &self,
         id: &BundleId,
@@ -166,7 +192,13 @@ impl Store {
     ) -> Result<DeletedBundle, StoreError> {
         unprotected(id)?;
         let mut work = self.write(now).await?;
-        let bundle = bundle_in(&mut work.tx, id).await?;
+        let bundle = match bundle_in(&mut work.tx, id).await {
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::warn!(bundle = %id, %error, "a corrupt bundle is deleted");
+                remains(&mut work.tx, id).await?
+            }
+            found => found?,
+        };
         let mut accounts = Vec::new();
         work.changed(Change::Bundles);
         work.changed(Change::Bindings(id.clone()));
@@ -264,19 +296,27 @@ impl Store {
 
 /// Reads one bundle within an open transaction.
 pub(crate) async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
-    let row = sql!(
-        optional,
-        BundleRow,
-        tx,
-        "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE id = $1",
-        id.as_str(),
-    )?;
+    let row = sql!(optional, BundleRow, tx, select_bundle!("WHERE id = $1"), id.as_str(),)?;
     complete(tx, row.ok_or_else(|| StoreError::not_found("bundle", id))?).await
+}
+
+/// Returns a bundle whose row cannot be read, with its bindings.
+async fn remains(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
+    let bindings = bindings_in(tx, Some(id.as_str())).await?;
+    Ok(Bundle {
+        is_blank: false,
+        id: id.clone(),
+        name: id.to_string(),
+        description: String::new(),
+        created_at: 0,
+        updated_at: 0,
+        bindings: bindings.into_iter().map(|(_, binding)| binding).collect(),
+    })
 }
 
 async fn complete(tx: &mut Tx, row: BundleRow) -> Result<Bundle, StoreError> {
     let bindings = bindings_in(tx, Some(&row.id)).await?;
-    row.parse(bindings.into_iter().map(|(_, binding)| binding).collect())
+    row.parse(&tx.keyring, bindings.into_iter().map(|(_, binding)| binding).collect())
 }
 
 /// Returns the bindings of one bundle, or of all, in order of their providers.
@@ -284,8 +324,10 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
     macro_rules! select {
         ($condition:literal) => {
             concat!(
-                "SELECT identity_bindings.bundle_id, identity_bindings.provider, account_id, status
-                 FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id",
+                "SELECT identity_bindings.bundle_id AS bundle_id, identity_bindings.provider AS provider, account_id,
+                     status, ",
+                signed!(identity_bindings),
+                " FROM identity_bindings JOIN accounts ON accounts.id = identity_bindings.account_id",
                 $condition,
                 " ORDER BY identity_bindings.bundle_id, identity_bindings.provider"
             )
@@ -298,7 +340,11 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
         None => sql!(all, BindingRow, tx, select!("")),
     }?;
     let mut found = Vec::with_capacity(rows.len());
-    for (bundle, provider, account, status) in rows {
+    for row in rows {
+        if !row.seal.fits(&tx.keyring, &row.bundle_id) {
+            continue;
+        }
+        let BindingRow { bundle_id: bundle, provider, account_id: account, status, .. } = row;
         match (provider.parse(), account.parse()) {
             (Ok(provider), Ok(account)) => {
                 // The list of accounts reports the bad row. Here the status is only unknown.
@@ -314,7 +360,8 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
 }
 
 impl BundleRow {
-    fn parse(self, bindings: Vec<Binding>) -> Result<Bundle, StoreError> {
+    fn parse(self, keyring: &Keyring, bindings: Vec<Binding>) -> Result<Bundle, StoreError> {
+        self.seal.expect(keyring, &self.id)?;
         let id: BundleId =
             self.id.parse().map_err(|error| StoreError::corrupt("bundle", &self.id, &error))?;
         Ok(Bundle {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::rows::bundle_in;
 use super::writes::{bind_in, free_name, insert};
-use crate::accounts::rows::{account_in, cell, reference};
+use crate::accounts::rows::{account_in, cell, new_account, reference};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId};
@@ -109,13 +109,24 @@ impl Store {
         let id = free_account_id(work, account.id).await?;
         let sealed = secret::seal(self.keyring(), cell(&id, 1)?, &account.secret)?;
         let reference = reference(&SecretRef::Sealed)?;
+        let masked_tail = names::masked_tail(&account.secret);
+        let code = new_account(&id, &account.provider, account.kind, Owner::Bundle)
+            .with("name", name.as_str())
+            .with("display_name", display_name.as_deref())
+            .with("email", email.as_deref())
+            .with("subject", subject.as_deref())
+            .with("base_url", base_url.as_deref())
+            .with("secret_ref", reference.as_str())
+            .with("generation", 1)
+            .with("masked_tail", masked_tail.as_deref())
+            .code(&work.tx);
         sql!(
             run,
             &mut work.tx,
             "INSERT INTO accounts (id, provider, kind, owner, name, display_name, email, subject, base_url,
                  secret_ref, sealed_secret, generation, masked_tail, status, status_reason, evidence, expires_at,
-                 created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15, $16, $17, $17)",
+                 created_at, updated_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1, $12, $13, $14, $15, $16, $17, $17, $18)",
             id.as_str(),
             account.provider.as_str(),
             account.kind.as_str(),
@@ -127,12 +138,13 @@ impl Store {
             base_url.as_deref(),
             reference.as_str(),
             sealed,
-            names::masked_tail(&account.secret),
+            masked_tail,
             Status::Unknown.as_str(),
             NOT_CHECKED,
             Evidence::None.as_str(),
             account.expires_at,
             work.now,
+            code,
         )?;
         bind_in(work, bundle, &account.provider, &id).await?;
         work.audit("account.import", id.as_str());

@@ -1,5 +1,6 @@
 //! The statements that write a bundle or a binding, for every use case that does.
 
+use crate::authentic::{Fields, IDENTITY_BINDINGS, IDENTITY_BUNDLES};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -37,16 +38,24 @@ pub(crate) async fn insert(
         Some(_) => return Err(name_taken(name)),
         None => {}
     }
+    let name_key = names::name_key(name);
+    let code = Fields::new(IDENTITY_BUNDLES)
+        .with("id", id.as_str())
+        .with("name", name)
+        .with("name_key", name_key.as_str())
+        .with("description", description)
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
-        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $5)",
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at, mac)
+         VALUES ($1, $2, $3, $4, $5, $5, $6)",
         id.as_str(),
         name,
-        names::name_key(name),
+        name_key,
         description,
         work.now,
+        code,
     )?;
     work.audit("bundle.create", id.as_str());
     work.changed(Change::Bundles);
@@ -95,16 +104,22 @@ pub(crate) async fn bind_in(
     account: &AccountId,
 ) -> Result<(), StoreError> {
     touch(work, bundle).await?;
+    let code = Fields::new(IDENTITY_BINDINGS)
+        .with("bundle_id", bundle.as_str())
+        .with("provider", provider.as_str())
+        .with("account_id", account.as_str())
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
-        "INSERT INTO identity_bindings (bundle_id, provider, account_id, created_at) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (bundle_id, provider)
-         DO UPDATE SET account_id = excluded.account_id, created_at = excluded.created_at",
+        "INSERT INTO identity_bindings (bundle_id, provider, account_id, created_at, mac) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (bundle_id, provider) DO UPDATE SET account_id = excluded.account_id,
+             created_at = excluded.created_at, mac = excluded.mac",
         bundle.as_str(),
         provider.as_str(),
         account.as_str(),
         work.now,
+        code,
     )?;
     work.changed(Change::Bindings(bundle.clone()));
     work.changed(Change::Account(account.clone()));

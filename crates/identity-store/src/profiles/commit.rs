@@ -5,6 +5,7 @@ use super::removal;
 use super::rows::{ANY_MODEL, profile_in};
 use super::writes::{ExistingProfile, ProfileKey, ProfileValues, find, put};
 use crate::accounts::links;
+use crate::authentic::{Link, USER_PROFILES, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, ProfileId};
@@ -110,8 +111,8 @@ impl Store {
     /// Sets the order of the profiles of a user, an agent and a provider.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the order does not name each profile once; [`StoreError::Busy`],
-    /// [`StoreError::Full`] or another error of the database.
+    /// [`StoreError::Conflict`] if the order does not name each profile once; [`StoreError::Corrupt`] if another
+    /// program wrote one of them; [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn reorder_profiles(&self, order: ProfileOrder<'_>, now: i64) -> Result<(), StoreError> {
         let ProfileOrder { user, agent, provider, profiles } = order;
         let mut work = self.write(now).await?;
@@ -134,13 +135,17 @@ impl Store {
             ));
         }
         for (position, id) in (0_i64..).zip(profiles) {
+            let row = fields_in(&mut work.tx, USER_PROFILES, [id.as_str(), ""]).await?;
+            let code = row.with("position", position).code(&work.tx);
             sql!(
                 run,
                 &mut work.tx,
-                "UPDATE user_profiles SET position = $2, updated_at = $3 WHERE id = $1 AND position <> $2",
+                "UPDATE user_profiles SET position = $2, updated_at = $3, mac = $4
+                 WHERE id = $1 AND position <> $2",
                 id.as_str(),
                 position,
                 now,
+                code,
             )?;
         }
         work.audit("profile.reorder", provider.as_str());
@@ -181,12 +186,16 @@ async fn elsewhere(
     }
     let row = sql!(
         optional,
-        (String,),
+        Link<USER_PROFILES>,
         &mut work.tx,
-        "SELECT account_id FROM user_profiles JOIN accounts ON accounts.id = user_profiles.account_id
+        concat!(
+            "SELECT account_id, ",
+            signed!(user_profiles),
+            " FROM user_profiles JOIN accounts ON accounts.id = user_profiles.account_id
          WHERE user_id = $1 AND user_profiles.provider = $2 AND user_profiles.base_url = $3 AND identity = $4
            AND COALESCE(client_id, '') = $5 AND secret_ref = $6
-         ORDER BY user_profiles.created_at, user_profiles.id LIMIT 1",
+         ORDER BY user_profiles.created_at, user_profiles.id LIMIT 1"
+        ),
         key.scope.user.as_str(),
         key.provider.as_str(),
         key.base_url,
@@ -194,5 +203,5 @@ async fn elsewhere(
         client_id,
         TOKENS,
     )?;
-    row.map(|(id,)| links::parse("profile", &id)).transpose()
+    row.map(|link| link.account(&work.tx.keyring)).transpose()
 }

@@ -4,7 +4,7 @@ use super::commit::{drop_replaced, label, model};
 use super::rows::profile_in;
 use super::writes::{ExistingProfile, ProfileKey, ProfileValues, find, put};
 use crate::accounts::links;
-use crate::accounts::rows::cell;
+use crate::accounts::rows::{account_row, cell, new_account};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -15,6 +15,9 @@ use crate::store::Store;
 use crate::store::work::Work;
 use crate::tokens::keep::checked;
 use crate::{names, secret};
+
+/// The secret reference of an account with a sealed key, as it is stored.
+const SEALED: &str = r#"{"backend":"sealed"}"#;
 
 /// The texts of a [`SaveProfileKey`], checked.
 struct KeyTexts {
@@ -100,13 +103,27 @@ impl Store {
             None => (AccountId::generate(), 1),
         };
         let sealed = secret::seal(self.keyring(), cell(&account, generation)?, &save.key)?;
+        let masked_tail = names::masked_tail(&save.key);
+        let name = texts.label.as_deref().unwrap_or(save.provider.as_str());
+        let new = || {
+            new_account(&account, &save.provider, AccountKind::ApiKey, Owner::User)
+                .with("name", name)
+                .with("base_url", texts.base_url.as_ref().map(BaseUrl::as_str))
+                .with("secret_ref", SEALED)
+        };
+        let code = account_row(&mut work.tx, &account, new)
+            .await?
+            .with("email", texts.identity.email.as_deref())
+            .with("generation", generation)
+            .with("masked_tail", masked_tail.as_deref())
+            .code(&work.tx);
         sql!(
             run,
             &mut work.tx,
             "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, secret_ref, sealed_secret,
-                 generation, masked_tail, status, status_reason, evidence, checked_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, '{\"backend\":\"sealed\"}', $8, $9, $10, $11, $12, $13, $14, $14, $14)
-             ON CONFLICT (id) DO UPDATE SET email = excluded.email, sealed_secret = excluded.sealed_secret,
+                 generation, masked_tail, status, status_reason, evidence, checked_at, created_at, updated_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $15, $8, $9, $10, $11, $12, $13, $14, $14, $14, $16)
+             ON CONFLICT (id) DO UPDATE SET mac = excluded.mac, email = excluded.email, sealed_secret = excluded.sealed_secret,
                  generation = excluded.generation, masked_tail = excluded.masked_tail, status = excluded.status,
                  status_reason = excluded.status_reason, evidence = excluded.evidence,
                  checked_at = excluded.checked_at, expires_at = NULL, login_deadline_at = NULL,
@@ -115,16 +132,18 @@ impl Store {
             save.provider.as_str(),
             AccountKind::ApiKey.as_str(),
             Owner::User.as_str(),
-            texts.label.as_deref().unwrap_or(save.provider.as_str()),
+            name,
             texts.identity.email.as_deref(),
             texts.base_url.as_ref().map(BaseUrl::as_str),
             sealed,
             generation,
-            names::masked_tail(&save.key),
+            masked_tail,
             save.status.as_str(),
             texts.reason.as_deref(),
             save.evidence.as_str(),
             save.now,
+            SEALED,
+            code,
         )?;
         Ok(account)
     }

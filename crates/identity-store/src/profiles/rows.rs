@@ -1,5 +1,6 @@
 //! Reading of profiles.
 
+use crate::authentic::{ACCOUNTS, Seal, USER_PROFILES};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AgentId, ProfileId, ProviderId, UserId};
@@ -21,14 +22,15 @@ pub(crate) const ANY_MODEL: &str = "*";
 /// The columns of [`ProfileRow`]. The primary is the profile with no other of its user, agent and provider before it.
 macro_rules! columns {
     () => {
-        "profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, profiles.account_id AS account_id,
+        concat!("profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, profiles.account_id AS account_id,
          label, profiles.created_at AS created_at, profiles.updated_at AS updated_at, kind, email, subject,
          accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at,
          CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
              WHERE before.user_id = profiles.user_id AND before.agent_id = profiles.agent_id
                AND before.provider = profiles.provider
                AND (before.position, before.id) < (profiles.position, profiles.id)) THEN 0 ELSE 1 END AS BIGINT)
-             AS is_primary"
+             AS is_primary, ",
+            signed!(user_profiles as profiles), ", ", signed!(accounts))
     };
 }
 
@@ -82,6 +84,10 @@ struct ProfileRow {
     status_reason: Option<String>,
     expires_at: Option<i64>,
     is_primary: i64,
+    #[sqlx(flatten)]
+    seal: Seal<USER_PROFILES>,
+    #[sqlx(flatten)]
+    account: Seal<ACCOUNTS>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -171,7 +177,7 @@ impl Store {
         for row in rows {
             let parsed = row.map_err(|row| row.into_corrupt(WHAT)).and_then(|row| {
                 let id = row.id.clone();
-                row.parse().map_err(|reason| CorruptRow { id, reason })
+                row.parse(self.keyring()).map_err(|reason| CorruptRow { id, reason })
             });
             match parsed {
                 Ok(profile) => list.profiles.push(profile),
@@ -185,7 +191,8 @@ impl Store {
     /// secrets opened. They are in order of provider, with the primary first. The caller chooses among them.
     ///
     /// A secret that cannot be opened is reported with its profile and hides no other. A profile whose own row cannot
-    /// be read is left out.
+    /// be read is left out. One that no holder of the key wrote is reported as corrupt, so that it does not lead to a
+    /// launch with another credential.
     ///
     /// # Errors
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
@@ -232,7 +239,7 @@ impl Store {
 pub(crate) async fn profile_in(tx: &mut Tx, id: &ProfileId) -> Result<Profile, StoreError> {
     let row = sql!(optional, ProfileRow, tx, select!("WHERE profiles.id = $1"), id.as_str())?;
     let row = row.ok_or_else(|| StoreError::not_found(WHAT, id))?;
-    row.parse().map_err(|reason| StoreError::corrupt(WHAT, id, &reason))
+    row.parse(&tx.keyring).map_err(|reason| StoreError::corrupt(WHAT, id, &reason))
 }
 
 /// Fails unless the profile exists. Its row need not be readable.
@@ -242,7 +249,21 @@ pub(crate) async fn expect(tx: &mut Tx, id: &ProfileId) -> Result<(), StoreError
 }
 
 impl ProfileRow {
-    fn parse(self) -> Result<Profile, String> {
+    /// Checks the authentication of the profile and of its account.
+    fn check(&self, keyring: &Keyring) -> Result<(), String> {
+        self.seal.reason(keyring)?;
+        self.account
+            .reason(keyring)
+            .map_err(|reason| format!("its account {} is corrupt: {reason}", self.account_id))
+    }
+
+    fn parse(self, keyring: &Keyring) -> Result<Profile, String> {
+        self.check(keyring)?;
+        self.read()
+    }
+
+    /// Converts text into types, without a check of the authentication.
+    fn read(self) -> Result<Profile, String> {
         let id = |error: crate::id::InvalidId| error.to_string();
         let word = |error: crate::model::account::UnknownWord| error.to_string();
         Ok(Profile {
@@ -271,7 +292,11 @@ impl ProfileCredentialRow {
     /// Opens the secret. An error concerns the profile's own row.
     fn open(self, keyring: &Keyring) -> Result<ProfileCredential, String> {
         let Self { holder, tokens } = self;
-        let profile = holder.profile.parse()?;
+        let unfit = holder.profile.check(keyring).err();
+        let profile = holder.profile.read()?;
+        if let Some(reason) = unfit {
+            return Ok(ProfileCredential { profile, credential: Credential::Corrupt(reason) });
+        }
         let account = profile.account.as_str();
         let credential = match holder.secret_ref.parse() {
             Ok(SecretRef::Tokens) => match tokens.map(|row| row.open(keyring)) {

@@ -1,6 +1,7 @@
 //! The statements that find and write one profile.
 
 use crate::accounts::links;
+use crate::authentic::{Fields, USER_PROFILES, known};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, ProfileId, ProviderId};
@@ -77,20 +78,35 @@ pub(crate) async fn put(
     values: &ProfileValues<'_>,
 ) -> Result<ProfileId, StoreError> {
     let id = values.profile.cloned().unwrap_or_else(ProfileId::generate);
+    let before = known(&mut work.tx, USER_PROFILES, [id.as_str(), ""]).await?;
+    let row = before.clone().unwrap_or_else(|| {
+        Fields::new(USER_PROFILES)
+            .with("id", id.as_str())
+            .with("user_id", key.scope.user.as_str())
+            .with("agent_id", key.scope.agent.as_str())
+            .with("provider", key.provider.as_str())
+            .with("model", key.model)
+            .with("base_url", key.base_url)
+            .with("identity", key.identity)
+    });
+    let position = match before.as_ref().and_then(|row| row.get("position")?.parse().ok()) {
+        Some(position) if !values.make_primary => position,
+        _ => free_position(work, key, values.make_primary).await?,
+    };
+    let code = row
+        .with("account_id", values.account.as_str())
+        .with("position", position)
+        .or_keep("label", values.label)
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "INSERT INTO user_profiles (id, user_id, agent_id, provider, model, base_url, identity, account_id, label,
-             created_at, updated_at, position)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, CASE WHEN $11 <> 0
-             THEN (SELECT COALESCE(min(taken.position), 0) - 1 FROM user_profiles AS taken
-                   WHERE taken.user_id = $2 AND taken.agent_id = $3 AND taken.provider = $4)
-             ELSE (SELECT COALESCE(max(taken.position), -1) + 1 FROM user_profiles AS taken
-                   WHERE taken.user_id = $2 AND taken.agent_id = $3 AND taken.provider = $4) END)
+             created_at, updated_at, position, mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11, $12)
          ON CONFLICT (user_id, agent_id, provider, model, base_url, identity)
          DO UPDATE SET account_id = excluded.account_id, label = COALESCE(excluded.label, user_profiles.label),
-             position = CASE WHEN $11 <> 0 THEN excluded.position ELSE user_profiles.position END,
-             updated_at = excluded.updated_at",
+             position = excluded.position, updated_at = excluded.updated_at, mac = excluded.mac",
         id.as_str(),
         key.scope.user.as_str(),
         key.scope.agent.as_str(),
@@ -101,8 +117,24 @@ pub(crate) async fn put(
         values.account.as_str(),
         values.label,
         work.now,
-        i64::from(values.make_primary),
+        position,
+        code,
     )?;
     work.changed(Change::Profiles(key.scope.user.clone()));
     Ok(id)
+}
+
+/// Returns the position before or after all profiles of the user, the agent and the provider.
+async fn free_position(work: &mut Work, key: &ProfileKey<'_>, first: bool) -> Result<i64, StoreError> {
+    let (least, most) = sql!(
+        one,
+        (Option<i64>, Option<i64>),
+        &mut work.tx,
+        "SELECT min(position), max(position) FROM user_profiles
+         WHERE user_id = $1 AND agent_id = $2 AND provider = $3",
+        key.scope.user.as_str(),
+        key.scope.agent.as_str(),
+        key.provider.as_str(),
+    )?;
+    Ok(if first { least.unwrap_or(0).saturating_sub(1) } else { most.unwrap_or(-1).saturating_add(1) })
 }

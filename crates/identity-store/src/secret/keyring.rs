@@ -4,12 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::key::{Key, KeyId};
+use super::mac::MacKey;
 
 /// The current key that seals, and older keys that only open. Cheap to clone; `Debug` shows key ids.
 #[derive(Clone)]
 pub struct Keyring {
     /// The first key seals; the others only open.
     keys: Arc<[Key]>,
+    /// The keys that authenticate rows, derived from `keys`, in the same order.
+    macs: Arc<[MacKey]>,
 }
 
 impl Keyring {
@@ -27,7 +30,8 @@ impl Keyring {
                 keys.push(key);
             }
         }
-        Self { keys: keys.into() }
+        let macs = keys.iter().map(MacKey::of).collect();
+        Self { keys: keys.into(), macs }
     }
 
     /// Returns the id of the key that seals.
@@ -43,6 +47,16 @@ impl Keyring {
     /// Returns the key that seals.
     pub(crate) fn current(&self) -> &Key {
         &self.keys[0]
+    }
+
+    /// Returns the place of the key with that id. The key that seals has the place 0.
+    pub(crate) fn position(&self, id: KeyId) -> Option<usize> {
+        self.keys.iter().position(|key| key.id() == id)
+    }
+
+    /// Returns the key in that place that authenticates rows.
+    pub(crate) fn mac_key(&self, place: usize) -> &MacKey {
+        &self.macs[place]
     }
 
     /// Returns the key with that id.

@@ -4,9 +4,12 @@
 
 mod key;
 mod keyring;
+mod mac;
 mod seal;
 
 pub use key::{InvalidKeyId, Key, KeyError, KeyId};
 pub use keyring::Keyring;
+pub(crate) use mac::is_current;
+pub use mac::{authenticate, check_code};
 pub(crate) use seal::reseal;
 pub use seal::{Cell, SecretError, open, seal};

@@ -64,6 +64,12 @@ pub enum SecretError {
     /// The box was changed after it was sealed.
     #[error("the sealed secret was changed")]
     Tampered,
+    /// The row was changed by a program without the key.
+    #[error("it was changed by a program without the encryption key")]
+    Altered,
+    /// The row has no authentication, so a program without the key may have written it.
+    #[error("it was written by a program without the encryption key")]
+    Unauthenticated,
     /// The secret is longer than the box format allows.
     #[error("the secret is too long")]
     TooLong,

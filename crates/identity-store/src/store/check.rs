@@ -1,37 +1,62 @@
 //! The checks before anything is written to a database, and the first rows that are written.
 
-use super::chain;
 use super::chain::ChainKey;
+use super::{KnownDatabase, chain, upgrade};
+use crate::authentic::{Fields, IDENTITY_BUNDLES};
 use crate::db::{Pools, Tx, sql};
 use crate::error::{OpenError, StoreError};
 use crate::id::BundleId;
 use crate::secret::{Key, KeyId, Keyring};
+use crate::url::DatabaseKind;
+
+/// A database that is ready for use.
+pub(crate) struct Prepared {
+    pub(crate) chain: ChainKey,
+    pub(crate) database: KnownDatabase,
+}
 
 /// Checks schema and key without writing. A database without a schema passes, because it is new.
-pub(crate) async fn verify(tx: &mut Tx, known: i64, keyring: &Keyring) -> Result<(), OpenError> {
-    let Some(found) = schema_version(tx).await? else { return Ok(()) };
+pub(crate) async fn verify(
+    tx: &mut Tx,
+    known: i64,
+    keyring: &Keyring,
+    expected: Option<&KnownDatabase>,
+) -> Result<(), OpenError> {
+    let Some(found) = schema_version(tx).await? else {
+        // A caller who knows the database does not accept an empty one in its place.
+        return expected.map_or(Ok(()), |known| Err(OpenError::Missing { expected: known.id.clone() }));
+    };
     if found > known {
         return Err(OpenError::SchemaNewer { found, known });
     }
     if found > 0 {
         verify_keys(tx, keyring).await?;
     }
-    Ok(())
+    upgrade::expect_mark(tx, found, expected).await
 }
 
-/// Migrates the schema, and ensures that the key's row, the bundle `blank` and the audit log's chain exist.
-pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Result<ChainKey, OpenError> {
+/// Migrates the schema, finishes an upgrade, and ensures that the key's row, the bundle `blank` and the audit log's chain
+/// exist.
+pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Result<Prepared, OpenError> {
     let mut tx = pools.read().await?;
     let found = schema_version(&mut tx).await?;
     drop(tx);
     if found != Some(pools.newest_schema()) {
-        pools.migrate().await?;
+        let mut tx = pools.write().await?;
+        // Another process may have been first.
+        let found = schema_version(&mut tx).await?.unwrap_or_default();
+        tx.migrate().await?;
+        if found < upgrade::SINCE {
+            upgrade::begin(&mut tx, found == 0, now).await?;
+        }
+        tx.commit().await?;
     }
+    let database = upgrade::finish(pools, now).await?;
     let mut tx = pools.read().await?;
     if is_ready(&mut tx, keyring).await?
         && let Some(chain) = chain::load(&mut tx, keyring).await?
     {
-        return Ok(chain);
+        return Ok(Prepared { chain, database });
     }
     drop(tx);
     let mut tx = pools.write().await?;
@@ -44,33 +69,41 @@ pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Resul
         None => chain::begin(&mut tx, keyring, now).await?,
     };
     tx.commit().await?;
-    Ok(chain)
+    Ok(Prepared { chain, database })
 }
 
 /// Checks schema, key and chain of a database that must be ready for use.
-pub(crate) async fn attach(pools: &Pools, keyring: &Keyring) -> Result<ChainKey, OpenError> {
+pub(crate) async fn attach(
+    pools: &Pools,
+    keyring: &Keyring,
+    expected: Option<&KnownDatabase>,
+) -> Result<Prepared, OpenError> {
     let mut tx = pools.read().await?;
     let known = pools.newest_schema();
-    verify(&mut tx, known, keyring).await?;
+    verify(&mut tx, known, keyring, expected).await?;
     let found = schema_version(&mut tx).await?.unwrap_or_default();
     if found < known {
         return Err(OpenError::SchemaOlder { found, known });
     }
+    let database = upgrade::mark(&mut tx).await?.filter(|mark| mark.authenticated);
+    let database = database.ok_or(OpenError::UpgradeUnfinished)?;
     let chain = chain::load(&mut tx, keyring).await?;
-    chain.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "its key cannot be opened").into())
+    let chain =
+        chain.ok_or_else(|| StoreError::corrupt("audit chain", "chain", "its key cannot be opened"))?;
+    Ok(Prepared { chain, database })
 }
 
 /// Returns the schema's version: `None` if there is no schema yet, 0 if its first migration has not run.
 pub(crate) async fn schema_version(tx: &mut Tx) -> Result<Option<i64>, StoreError> {
     // The two databases keep their lists of tables in different places.
-    let (exists,) = match tx {
-        Tx::Sqlite(_) => sql!(
+    let (exists,) = match tx.kind() {
+        DatabaseKind::Sqlite => sql!(
             one,
             (i64,),
             tx,
             "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = '_sqlx_migrations'"
         )?,
-        Tx::Postgres(_) => sql!(one, (i64,), tx, "SELECT count(to_regclass('_sqlx_migrations'))")?,
+        DatabaseKind::Postgres => sql!(one, (i64,), tx, "SELECT count(to_regclass('_sqlx_migrations'))")?,
     };
     if exists == 0 {
         return Ok(None);
@@ -135,12 +168,19 @@ async fn insert_key(tx: &mut Tx, key: &Key, now: i64) -> Result<(), StoreError> 
 }
 
 async fn insert_blank(tx: &mut Tx, now: i64) -> Result<(), StoreError> {
+    let code = Fields::new(IDENTITY_BUNDLES)
+        .with("id", BundleId::blank().as_str())
+        .with("name", "Blank")
+        .with("name_key", "blank")
+        .with("description", "")
+        .code(tx);
     sql!(
         run,
         tx,
-        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
-         VALUES ('blank', 'Blank', 'blank', '', $1, $1) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at, mac)
+         VALUES ('blank', 'Blank', 'blank', '', $1, $1, $2) ON CONFLICT (id) DO NOTHING",
         now,
+        code,
     )?;
     Ok(())
 }

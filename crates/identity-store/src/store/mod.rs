@@ -10,6 +10,7 @@ pub(crate) mod check;
 pub(crate) mod credential_queue;
 pub(crate) mod ledger;
 mod sqlite_file;
+pub(crate) mod upgrade;
 pub(crate) mod work;
 mod write_lock;
 
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::chain::ChainKey;
+use self::check::Prepared;
 use self::credential_queue::CredentialQueue;
 use self::work::Work;
 use self::write_lock::WriteLock;
@@ -37,12 +39,24 @@ pub struct StoreOptions {
     pub now: i64,
     /// The longest time that a writer waits for another process that holds the database; 5 seconds by default.
     pub busy_timeout: Duration,
+    /// The caller's knowledge of the database from an earlier start. A database that does not agree with it is not
+    /// opened, and none is created in its place.
+    pub known: Option<KnownDatabase>,
+}
+
+/// The identity of a database, and whether its rows are authenticated. The caller keeps it outside of the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownDatabase {
+    /// The identity, which a copy of the database shares.
+    pub id: String,
+    /// Whether all rows are authenticated. From then on a row without authentication is corrupt.
+    pub authenticated: bool,
 }
 
 impl StoreOptions {
     /// Creates options with the default busy timeout of 5 seconds.
     pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
-        Self { url, announce, now, busy_timeout: Duration::from_secs(5) }
+        Self { url, announce, now, busy_timeout: Duration::from_secs(5), known: None }
     }
 }
 
@@ -59,6 +73,7 @@ struct Inner {
     kind: DatabaseKind,
     keyring: Keyring,
     chain: ChainKey,
+    database: KnownDatabase,
     /// Held from the beginning of a write until its changes are announced, so that they are announced in order.
     lock: Arc<WriteLock>,
     credentials: CredentialQueue,
@@ -75,17 +90,15 @@ impl Store {
     /// # Errors
     /// [`OpenError`] with the reason. The database is as it was before.
     pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
-        let (pools, chain) = match options.url.location() {
-            Location::Sqlite(path) => {
-                sqlite_file::open(path, options.busy_timeout, &keyring, options.now).await?
-            }
+        let (pools, prepared) = match options.url.location() {
+            Location::Sqlite(path) => sqlite_file::open(path, &options, &keyring).await?,
             Location::Postgres(connect) => {
-                let pools = Pools::postgres(connect, options.busy_timeout);
-                let chain = open_postgres(&pools, &options, &keyring).await;
-                (pools.clone(), close_if_failed(&pools, chain).await?)
+                let pools = Pools::postgres(connect, options.busy_timeout, &keyring);
+                let prepared = open_postgres(&pools, &options, &keyring).await;
+                (pools.clone(), close_if_failed(&pools, prepared).await?)
             }
         };
-        Ok(Self::over(options, keyring, pools, chain))
+        Ok(Self::over(options, keyring, pools, prepared))
     }
 
     /// Opens a database that exists and is up to date, such as one that a daemon is serving. Opening writes nothing.
@@ -95,15 +108,16 @@ impl Store {
     /// exist is [`OpenError::CannotCreate`].
     pub async fn attach(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
         let pools = match options.url.location() {
-            Location::Sqlite(path) => sqlite_file::attach(path, options.busy_timeout, &keyring).await?,
-            Location::Postgres(connect) => Pools::postgres(connect, options.busy_timeout),
+            Location::Sqlite(path) => sqlite_file::attach(path, &options, &keyring).await?,
+            Location::Postgres(connect) => Pools::postgres(connect, options.busy_timeout, &keyring),
         };
-        let chain = check::attach(&pools, &keyring).await;
-        let chain = close_if_failed(&pools, chain).await?;
-        Ok(Self::over(options, keyring, pools, chain))
+        let prepared = check::attach(&pools, &keyring, options.known.as_ref()).await;
+        let prepared = close_if_failed(&pools, prepared).await?;
+        Ok(Self::over(options, keyring, pools, prepared))
     }
 
-    fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
+    fn over(options: StoreOptions, keyring: Keyring, pools: Pools, prepared: Prepared) -> Self {
+        let Prepared { chain, database } = prepared;
         let patience = options.busy_timeout * 2;
         let lock = Arc::new(WriteLock::new(pools.clone(), options.announce, chain.clone(), patience));
         let inner = Inner {
@@ -111,6 +125,7 @@ impl Store {
             kind: options.url.kind(),
             keyring,
             chain,
+            database,
             lock,
             credentials: CredentialQueue::default(),
             patience,
@@ -128,6 +143,11 @@ impl Store {
     /// Returns the kind of the database.
     pub fn kind(&self) -> DatabaseKind {
         self.inner.kind
+    }
+
+    /// Returns the identity of the database, for [`StoreOptions::known`] of a later start.
+    pub fn database(&self) -> &KnownDatabase {
+        &self.inner.database
     }
 
     /// Finishes the running writes, then closes every connection. Later calls fail with `Unavailable`.
@@ -200,9 +220,9 @@ async fn open_postgres(
     pools: &Pools,
     options: &StoreOptions,
     keyring: &Keyring,
-) -> Result<ChainKey, OpenError> {
+) -> Result<Prepared, OpenError> {
     let mut tx = pools.read().await?;
-    check::verify(&mut tx, pools.newest_schema(), keyring).await?;
+    check::verify(&mut tx, pools.newest_schema(), keyring, options.known.as_ref()).await?;
     drop(tx);
     check::prepare(pools, keyring, options.now).await
 }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
 
-use super::chain::ChainKey;
-use super::check;
-use crate::db::{Handle, Pools, Tx, sql, sqlite_options};
+use super::check::Prepared;
+use super::{StoreOptions, check};
+use crate::db::{Handle, Held, Pools, Tx, sql, sqlite_options};
 use crate::error::{OpenError, StoreError};
 use crate::secret::Keyring;
 
@@ -20,59 +20,64 @@ const LOCK_EVERY: Duration = Duration::from_millis(10);
 /// Opens or creates the file. The mode of the file is 0600; a missing directory is created with 0700.
 pub(crate) async fn open(
     path: &Path,
-    busy_timeout: Duration,
+    options: &StoreOptions,
     keyring: &Keyring,
-    now: i64,
-) -> Result<(Pools, ChainKey), OpenError> {
+) -> Result<(Pools, Prepared), OpenError> {
+    if let Some(known) = &options.known
+        && is_new(path)?
+    {
+        return Err(OpenError::Missing { expected: known.id.clone() });
+    }
     make_directory(path)?;
     // SQLite cannot wait while a file is switched to write-ahead logging, so one process at a time opens it.
-    let lock = lock(path, busy_timeout).await?;
-    let pools = Pools::sqlite(path, busy_timeout);
+    let lock = lock(path, options.busy_timeout).await?;
+    let pools = Pools::sqlite(path, options.busy_timeout, keyring);
     let opened = async {
         if is_new(path)? {
             make_file(path)?;
         } else {
-            look(path, busy_timeout, keyring, pools.newest_schema()).await?;
+            look(path, options, keyring, pools.newest_schema()).await?;
             tighten(path)?;
         }
-        check::prepare(&pools, keyring, now).await
+        check::prepare(&pools, keyring, options.now).await
     };
     let result = opened.await.map_err(|error| with_path(error, path));
     drop(lock);
     if result.is_err() {
         pools.close().await;
     }
-    result.map(|chain| (pools, chain))
+    result.map(|prepared| (pools, prepared))
 }
 
 /// Returns the pools of a file that must exist and be one of this program.
 pub(crate) async fn attach(
     path: &Path,
-    busy_timeout: Duration,
+    options: &StoreOptions,
     keyring: &Keyring,
 ) -> Result<Pools, OpenError> {
     if is_new(path)? {
         return Err(file_error(path, ErrorKind::NotFound.into()));
     }
-    let pools = Pools::sqlite(path, busy_timeout);
-    let looked = look(path, busy_timeout, keyring, pools.newest_schema()).await;
+    let pools = Pools::sqlite(path, options.busy_timeout, keyring);
+    let looked = look(path, options, keyring, pools.newest_schema()).await;
     looked.map(|()| pools).map_err(|error| with_path(error, path))
 }
 
 /// Checks an existing file through a connection that cannot write.
-async fn look(path: &Path, busy_timeout: Duration, keyring: &Keyring, known: i64) -> Result<(), OpenError> {
+async fn look(path: &Path, options: &StoreOptions, keyring: &Keyring, known: i64) -> Result<(), OpenError> {
+    let busy_timeout = options.busy_timeout;
     let pool = SqlitePoolOptions::new()
         .max_connections(1)
         .acquire_timeout(busy_timeout * 2)
         .connect_lazy_with(sqlite_options(path).busy_timeout(busy_timeout).read_only(true));
     let looked = async {
         let connection = pool.acquire().await.map_err(StoreError::from)?;
-        let mut tx = Tx::Sqlite(Handle::Reader(connection));
+        let mut tx = Tx { held: Held::Sqlite(Handle::Reader(connection)), keyring: keyring.clone() };
         let (tables,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM sqlite_master")?;
         if tables > 0 && check::schema_version(&mut tx).await?.is_none() {
             return Err(corrupt(path, "it is a database of another program"));
         }
-        check::verify(&mut tx, known, keyring).await
+        check::verify(&mut tx, known, keyring, options.known.as_ref()).await
     };
     let result = looked.await;
     pool.close().await;

@@ -4,6 +4,8 @@ use super::row::{open_in, row_in};
 use super::set::{Plan, next_refresh, write_set, write_status};
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
+use crate::accounts::rows::new_account;
+use crate::authentic::{ACCOUNTS, Link, PENDING_LOGINS, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, FlowId};
@@ -129,16 +131,10 @@ impl Store {
         work: &mut Work,
         account: &AccountId,
     ) -> Result<Parked, StoreError> {
-        let flow = sql!(
-            optional,
-            (String,),
-            &mut work.tx,
-            "SELECT flow FROM pending_logins WHERE account_id = $1",
-            account.as_str(),
-        )?;
-        let (flow,) = flow.ok_or_else(|| StoreError::not_found("pending login", account))?;
+        let row = fields_in(&mut work.tx, PENDING_LOGINS, [account.as_str(), ""]).await?;
+        let flow = row.get("flow").unwrap_or_default();
         let stored = open_in(&mut work.tx, self.keyring(), account).await?.stored;
-        Ok(Parked { stored, flow: links::parse("pending login", &flow)? })
+        Ok(Parked { stored, flow: links::parse("pending login", flow)? })
     }
 }
 
@@ -150,16 +146,19 @@ pub(crate) async fn parked(
 ) -> Result<Option<AccountId>, StoreError> {
     let row = sql!(
         optional,
-        (String,),
+        Link<PENDING_LOGINS>,
         &mut work.tx,
-        "SELECT account_id FROM pending_logins
-         WHERE provider = $1 AND base_url = $2 AND client_id = $3 AND flow = $4",
+        concat!(
+            "SELECT account_id, ",
+            signed!(pending_logins),
+            " FROM pending_logins WHERE provider = $1 AND base_url = $2 AND client_id = $3 AND flow = $4"
+        ),
         authority.provider.as_str(),
         base_url(authority),
         client_id(authority),
         flow.as_str(),
     )?;
-    row.map(|(id,)| links::parse("pending login", &id)).transpose()
+    row.map(|link| link.account(&work.tx.keyring)).transpose()
 }
 
 /// Returns a base URL as it is stored in a key; empty for the provider's own.
@@ -188,14 +187,21 @@ async fn promote(
     holder: &TokenOwner<'_>,
 ) -> Result<SavedTokens, StoreError> {
     sql!(run, &mut work.tx, "DELETE FROM pending_logins WHERE account_id = $1", parked.as_str())?;
+    let name = name(holder.identity).unwrap_or(parked.as_str());
+    let code = fields_in(&mut work.tx, ACCOUNTS, [parked.as_str(), ""])
+        .await?
+        .with("name", name)
+        .with("owner", holder.owner.as_str())
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
-        "UPDATE accounts SET name = $2, owner = $3, updated_at = $4 WHERE id = $1",
+        "UPDATE accounts SET name = $2, owner = $3, updated_at = $4, mac = $5 WHERE id = $1",
         parked.as_str(),
-        name(holder.identity).unwrap_or(parked.as_str()),
+        name,
         holder.owner.as_str(),
         work.now,
+        code,
     )?;
     identify(work, parked, holder).await?;
     links::announce(work, parked, true).await?;
@@ -213,23 +219,32 @@ async fn insert(
     holder: &TokenOwner<'_>,
 ) -> Result<AccountId, StoreError> {
     let id = AccountId::generate();
+    let name = names::numbered(name(holder.identity).unwrap_or(authority.provider.as_str()), 1);
+    let code = new_account(&id, &authority.provider, AccountKind::OAuth, holder.owner)
+        .with("name", name.as_str())
+        .with("base_url", authority.base_url.as_ref().map(BaseUrl::as_str))
+        .with("client_id", authority.client_id.as_deref())
+        .with("secret_ref", TOKENS)
+        .with("generation", 0)
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "INSERT INTO accounts (id, provider, kind, owner, name, base_url, client_id, secret_ref, status, evidence,
-             created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
+             created_at, updated_at, mac)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12)",
         id.as_str(),
         authority.provider.as_str(),
         AccountKind::OAuth.as_str(),
         holder.owner.as_str(),
-        names::numbered(name(holder.identity).unwrap_or(authority.provider.as_str()), 1),
+        name,
         authority.base_url.as_ref().map(BaseUrl::as_str),
         authority.client_id.as_deref(),
         TOKENS,
         Status::Unknown.as_str(),
         Evidence::None.as_str(),
         work.now,
+        code,
     )?;
     Ok(id)
 }
@@ -237,13 +252,20 @@ async fn insert(
 /// Writes the identity of the account's owner. Fields that the login does not report keep their values, because the
 /// person is the same.
 async fn identify(work: &mut Work, account: &AccountId, holder: &TokenOwner<'_>) -> Result<(), StoreError> {
+    let identity = holder.identity;
+    let code = fields_in(&mut work.tx, ACCOUNTS, [account.as_str(), ""])
+        .await?
+        .or_keep("subject", identity.subject.as_deref())
+        .or_keep("email", identity.email.as_deref())
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
-        "UPDATE accounts SET subject = COALESCE($2, subject), email = COALESCE($3, email) WHERE id = $1",
+        "UPDATE accounts SET subject = COALESCE($2, subject), email = COALESCE($3, email), mac = $4 WHERE id = $1",
         account.as_str(),
-        holder.identity.subject.as_deref(),
-        holder.identity.email.as_deref(),
+        identity.subject.as_deref(),
+        identity.email.as_deref(),
+        code,
     )?;
     Ok(())
 }

@@ -4,12 +4,14 @@ use super::keep::{NewTokens, TokenOwner, base_url, client_id, parked};
 use super::row::authority;
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
+use crate::authentic::{Fields, Link, OPERATOR_TOKENS, PENDING_LOGINS, Seal};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, UserId};
 use crate::model::account::Owner;
 use crate::model::token::{Authority, Identity, LoginNotSaved, ParkLogin, ParkedLogin, UnsavedLogin};
 use crate::names;
+use crate::secret::Keyring;
 use crate::store::Store;
 use crate::store::work::Work;
 
@@ -35,13 +37,23 @@ impl Store {
         let nobody = Identity::default();
         let holder = TokenOwner { identity: &nobody, owner, jitter: park.jitter };
         let account = self.keep(&mut work, sibling, &NewTokens::from(login), &holder).await?.account;
+        let code = Fields::new(PENDING_LOGINS)
+            .with("account_id", account.as_str())
+            .with("provider", login.authority.provider.as_str())
+            .with("base_url", base_url(&login.authority))
+            .with("client_id", client_id(&login.authority))
+            .with("flow", login.flow.as_str())
+            .with("user_id", park.user.as_ref().map(UserId::as_str))
+            .with("hint_email", hint.as_deref())
+            .code(&work.tx);
         sql!(
             run,
             &mut work.tx,
             "INSERT INTO pending_logins (account_id, provider, base_url, client_id, flow, user_id, hint_email,
-                 created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (account_id) DO UPDATE SET user_id = excluded.user_id, hint_email = excluded.hint_email",
+                 created_at, mac)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (account_id) DO UPDATE SET user_id = excluded.user_id, hint_email = excluded.hint_email,
+                 mac = excluded.mac",
             account.as_str(),
             login.authority.provider.as_str(),
             base_url(&login.authority),
@@ -50,29 +62,40 @@ impl Store {
             park.user.as_ref().map(UserId::as_str),
             hint.as_deref(),
             park.now,
+            code,
         )?;
         work.audit("tokens.park", &format!("{} {account}", login.authority.provider));
         work.commit().await?;
         Ok(account)
     }
 
-    /// Returns the logins that are parked for a user, or for the operator, oldest first.
+    /// Returns the logins that are parked for a user, or for the operator, oldest first. A row that cannot be read is
+    /// logged and left out.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if one of the rows cannot be read; [`StoreError::Busy`], [`StoreError::Unavailable`]
-    /// or another error of the database.
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn pending_logins(&self, user: Option<&UserId>) -> Result<Vec<ParkedLogin>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
             all,
             PendingRow,
             &mut tx,
-            "SELECT account_id, provider, base_url, client_id, flow, user_id, hint_email, created_at
-             FROM pending_logins WHERE (user_id = $1 OR (user_id IS NULL AND $1 IS NULL))
-             ORDER BY created_at, account_id",
+            concat!(
+                "SELECT account_id, provider, base_url, client_id, flow, user_id, hint_email, created_at, ",
+                signed!(pending_logins),
+                " FROM pending_logins WHERE (user_id = $1 OR (user_id IS NULL AND $1 IS NULL))
+                 ORDER BY created_at, account_id"
+            ),
             user.map(UserId::as_str),
         )?;
-        rows.into_iter().map(PendingRow::parse).collect()
+        let readable = |row: PendingRow| {
+            row.parse(self.keyring())
+                .inspect_err(
+                    |error| tracing::error!(%error, "a parked login was skipped: its row cannot be read"),
+                )
+                .ok()
+        };
+        Ok(rows.into_iter().filter_map(readable).collect())
     }
 
     /// Deletes a parked login and its tokens.
@@ -102,37 +125,43 @@ impl Store {
         let mut tx = self.snapshot().await?;
         let known = sql!(
             all,
-            (String, String),
+            Link<OPERATOR_TOKENS>,
             &mut tx,
-            "SELECT account_id, subject FROM operator_tokens
-             WHERE forge_type = $1 AND base_url = $2 AND client_id = $3 ORDER BY subject",
+            concat!(
+                "SELECT account_id, ",
+                signed!(operator_tokens),
+                " FROM operator_tokens WHERE forge_type = $1 AND base_url = $2 AND client_id = $3
+                    AND ($4 IS NULL OR subject = $4) ORDER BY subject"
+            ),
             authority.provider.as_str(),
             base_url(authority),
             client_id(authority),
+            subject,
         )?;
         let pending = sql!(
             all,
-            (String,),
+            Link<PENDING_LOGINS>,
             &mut tx,
-            "SELECT account_id FROM pending_logins
-             WHERE provider = $1 AND base_url = $2 AND client_id = $3 AND user_id IS NULL ORDER BY created_at",
+            concat!(
+                "SELECT account_id, ",
+                signed!(pending_logins),
+                " FROM pending_logins WHERE provider = $1 AND base_url = $2 AND client_id = $3 AND user_id IS NULL
+                 ORDER BY created_at"
+            ),
             authority.provider.as_str(),
             base_url(authority),
             client_id(authority),
         )?;
         tx.commit().await?;
-        let none_known = known.is_empty();
-        let mut found: Vec<String> = known
-            .into_iter()
-            .filter(|(_, known)| subject.is_none_or(|subject| subject == known))
-            .map(|(account, _)| account)
-            .collect();
-        if none_known && subject.is_none() {
-            found = pending.into_iter().map(|(account,)| account).collect();
+        let keyring = self.keyring();
+        let mut found: Vec<AccountId> =
+            known.into_iter().map(|link| link.account(keyring)).collect::<Result<_, _>>()?;
+        if found.is_empty() && subject.is_none() {
+            found = pending.into_iter().map(|link| link.account(keyring)).collect::<Result<_, _>>()?;
         }
         match found.as_slice() {
             [] => Ok(None),
-            [one] => links::parse("operator token", one).map(Some),
+            [one] => Ok(Some(one.clone())),
             _ => Err(StoreError::conflict("operator account", &authority.provider, "several accounts match")),
         }
     }
@@ -160,10 +189,13 @@ struct PendingRow {
     user_id: Option<String>,
     hint_email: Option<String>,
     created_at: i64,
+    #[sqlx(flatten)]
+    seal: Seal<PENDING_LOGINS>,
 }
 
 impl PendingRow {
-    fn parse(self) -> Result<ParkedLogin, StoreError> {
+    fn parse(self, keyring: &Keyring) -> Result<ParkedLogin, StoreError> {
+        self.seal.expect(keyring, &self.account_id)?;
         let authority = authority(&self.provider, Some(&self.base_url), Some(&self.client_id))
             .map_err(|reason| StoreError::corrupt("pending login", &self.account_id, reason))?;
         Ok(ParkedLogin {

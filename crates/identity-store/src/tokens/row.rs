@@ -6,6 +6,7 @@ use blake2::Blake2b256;
 use blake2::digest::{FixedOutput as _, Update as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
+use crate::authentic::{ACCOUNTS, Seal, TOKENS};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -21,11 +22,12 @@ const TABLE: &str = "account_tokens";
 /// every statement selects under their own names: `provider`, `base_url`, `subject` and `email`.
 macro_rules! own_columns {
     () => {
-        "account_tokens.account_id AS token_account, client_id, account_tokens.generation AS token_generation, \
+        concat!("account_tokens.account_id AS token_account, client_id, account_tokens.generation AS token_generation, \
          sealed_access, access_expires_at, access_expiry_source, sealed_refresh, refresh_expires_at, \
          refresh_expiry_source, sealed_id, id_expires_at, id_expiry_source, consumer, token_type, account_tokens.scopes AS scopes, issuer, token_url, token_auth_method, state, \
          state_since, state_reason, lease_fence, lease_until, cut_off, failures, next_attempt_at, next_refresh_at, \
-         dead_refresh, received_at, last_refreshed_at"
+         dead_refresh, received_at, last_refreshed_at, ",
+            signed!(account_tokens))
     };
 }
 pub(crate) use own_columns;
@@ -68,6 +70,10 @@ pub(crate) struct TokenRow {
     dead_refresh: Option<String>,
     received_at: i64,
     last_refreshed_at: Option<i64>,
+    #[sqlx(flatten)]
+    seal: Seal<TOKENS>,
+    #[sqlx(flatten)]
+    account: Seal<ACCOUNTS>,
 }
 
 /// A row whose secrets were opened.
@@ -97,7 +103,9 @@ pub(crate) async fn row_in(tx: &mut Tx, account: &AccountId) -> Result<Option<To
         concat!(
             "SELECT ",
             own_columns!(),
-            ", provider, base_url, subject, email FROM account_tokens JOIN accounts ON accounts.id = account_tokens.account_id
+            ", provider, base_url, subject, email, ",
+            signed!(accounts),
+            " FROM account_tokens JOIN accounts ON accounts.id = account_tokens.account_id
              WHERE account_tokens.account_id = $1"
         ),
         account.as_str(),
@@ -127,7 +135,11 @@ impl TokenRow {
     }
 
     /// Opens the boxes and converts text into types. Only the token in use has to open.
+    ///
+    /// A holder of the key must have written the row and that of its account: they say where the tokens are sent.
     pub(crate) fn open(&self, keyring: &Keyring) -> Result<Opened, StoreError> {
+        self.seal.expect(keyring, &self.id)?;
+        self.account.expect(keyring, &self.id)?;
         let corrupt = |reason: &str| StoreError::corrupt("tokens", &self.id, reason);
         let word = |error: crate::model::account::UnknownWord| corrupt(&error.to_string());
         let open = |column, sealed: &[u8]| -> Result<SecretString, StoreError> {

@@ -2,6 +2,7 @@
 
 use super::row::{cell, open_in};
 use crate::accounts::links;
+use crate::authentic::{Fields, TOKENS};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -134,15 +135,25 @@ pub(crate) async fn write_set(
     let id = set.id.as_ref().map(|token| boxed("sealed_id", token)).transpose()?;
     let refresh_expiry = set.refresh.as_ref().map_or(Expiry::NEVER, |token| token.expiry);
     let id_expiry = set.id.as_ref().map_or(Expiry::NEVER, |token| token.expiry);
+    let code = Fields::new(TOKENS)
+        .with("account_id", account.as_str())
+        .with("generation", generation)
+        .with("consumer", set.consumer.as_str())
+        .with("token_type", set.token_type.as_deref())
+        .with("scopes", set.scopes.as_deref())
+        .with("issuer", endpoint.issuer.as_deref())
+        .with("token_url", endpoint.token_url.as_deref())
+        .with("token_auth_method", endpoint.auth_method.as_str())
+        .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "INSERT INTO account_tokens (account_id, generation, sealed_access, access_expires_at, access_expiry_source,
              sealed_refresh, refresh_expires_at, refresh_expiry_source, sealed_id, id_expires_at, id_expiry_source,
              consumer, token_type, scopes, issuer, token_url, token_auth_method, state, state_since, state_reason,
-             failures, next_attempt_at, next_refresh_at, received_at, last_refreshed_at)
+             failures, next_attempt_at, next_refresh_at, received_at, last_refreshed_at, mac)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22,
-             $23, $24, $25)
+             $23, $24, $25, $26)
          ON CONFLICT (account_id) DO UPDATE SET generation = excluded.generation,
              sealed_access = excluded.sealed_access, access_expires_at = excluded.access_expires_at,
              access_expiry_source = excluded.access_expiry_source, sealed_refresh = excluded.sealed_refresh,
@@ -155,7 +166,8 @@ pub(crate) async fn write_set(
              state_since = excluded.state_since, state_reason = excluded.state_reason, lease_holder = NULL,
              lease_until = NULL, cut_off = 0, failures = excluded.failures,
              next_attempt_at = excluded.next_attempt_at, next_refresh_at = excluded.next_refresh_at,
-             received_at = excluded.received_at, last_refreshed_at = excluded.last_refreshed_at",
+             received_at = excluded.received_at, last_refreshed_at = excluded.last_refreshed_at,
+             mac = excluded.mac",
         account.as_str(),
         generation,
         boxed("sealed_access", &set.access)?,
@@ -181,6 +193,7 @@ pub(crate) async fn write_set(
         plan.next_refresh_at,
         set.received_at,
         plan.last_refreshed_at,
+        code,
     )?;
     Ok(())
 }

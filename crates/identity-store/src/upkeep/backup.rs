@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
 
-use crate::db::{Tx, sql, sqlite_options};
+use crate::db::{sql, sqlite_options};
 use crate::error::StoreError;
 use crate::store::Store;
+use crate::url::DatabaseKind;
 
 impl Store {
     /// Copies the database, as it is at one moment, into a file that is empty or missing. Writers are not blocked.
@@ -31,7 +32,7 @@ impl Store {
     /// error of the database.
     pub async fn check_integrity(&self) -> Result<(), StoreError> {
         let mut tx = self.read().await?;
-        if matches!(tx, Tx::Postgres(_)) {
+        if tx.kind() == DatabaseKind::Postgres {
             return Ok(());
         }
         let found = sql!(all, (String,), &mut tx, "PRAGMA integrity_check(1)")?;

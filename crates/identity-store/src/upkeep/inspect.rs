@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
 
-use crate::db::{Handle, Pools, Tx, sql, sqlite_options};
+use crate::db::{Handle, Held, Pools, Tx, newest_schema, sql, sqlite_options};
 use crate::error::{OpenError, StoreError};
 use crate::model::account::SecretRef;
-use crate::secret::{KeyId, Keyring};
+use crate::secret::{Key, KeyId, Keyring, SecretError};
 use crate::store::check;
 use crate::tombstones::DEFAULT_PROVIDER;
-use crate::url::{DatabaseUrl, Location};
+use crate::url::{DatabaseKind, DatabaseUrl, Location};
 
 /// The result of an inspection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,15 +69,23 @@ pub async fn inspect(
     match url.location() {
         Location::Sqlite(path) => inspect_file(path, keyring, patience).await,
         Location::Postgres(options) => {
-            let pools = Pools::postgres(options, patience);
+            let pools = Pools::postgres(options, patience, &any(keyring)?);
             let inspected = async {
                 let mut tx = pools.snapshot().await?;
-                read(&mut tx, pools.newest_schema(), keyring).await
+                read(&mut tx, newest_schema(DatabaseKind::Postgres), keyring).await
             };
             let inspected = inspected.await;
             pools.close().await;
             inspected.map(Some)
         }
+    }
+}
+
+/// Returns the given keys, or ones that fit no row. An inspection uses no row that has to be authentic.
+fn any(keyring: Option<&Keyring>) -> Result<Keyring, StoreError> {
+    match keyring {
+        Some(keyring) => Ok(keyring.clone()),
+        None => Ok(Keyring::from_key(Key::generate().map_err(|_| SecretError::Random)?.0)),
     }
 }
 
@@ -104,12 +112,13 @@ async fn inspect_file(
     let pool =
         SqlitePoolOptions::new().max_connections(1).acquire_timeout(patience).connect_lazy_with(options);
     let inspected = async {
-        let mut tx = Tx::Sqlite(Handle::Reader(pool.acquire().await.map_err(StoreError::from)?));
+        let held = Held::Sqlite(Handle::Reader(pool.acquire().await.map_err(StoreError::from)?));
+        let mut tx = Tx { held, keyring: any(keyring)? };
         let (tables,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM sqlite_master")?;
         if tables > 0 && check::schema_version(&mut tx).await?.is_none() {
             return Err(corrupt(path, "it is a database of another program"));
         }
-        read(&mut tx, Pools::sqlite(path, patience).newest_schema(), keyring).await
+        read(&mut tx, newest_schema(DatabaseKind::Sqlite), keyring).await
     };
     let inspected = inspected.await;
     pool.close().await;
@@ -125,7 +134,7 @@ async fn read(tx: &mut Tx, known: i64, keyring: Option<&Keyring>) -> Result<Insp
     let schema = check::schema_version(tx).await?;
     let readable = schema.is_some_and(|schema| (1..=known).contains(&schema));
     let key = match keyring {
-        Some(keyring) if readable => match check::verify(tx, known, keyring).await {
+        Some(keyring) if readable => match check::verify(tx, known, keyring, None).await {
             Ok(()) => KeyFit::Fits,
             Err(OpenError::WrongKey { database_key_id, given_key_id }) => {
                 KeyFit::Wrong { database: database_key_id, given: given_key_id }

@@ -7,5 +7,6 @@ pub(crate) mod audit;
 pub(crate) mod backup;
 pub(crate) mod inspect;
 pub(crate) mod rotate;
+pub(crate) mod rows;
 pub(crate) mod sealed;
 pub(crate) mod service;

@@ -1,7 +1,9 @@
 //! Rotation of the key: every secret is sealed again with the current key, and a key that no secret needs any more is
 //! retired.
 
+use super::rows::UnfitRow;
 use super::sealed::{SEALED, SealedColumn};
+use crate::authentic::{TABLES, Table, page, resign};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::secret;
@@ -17,6 +19,10 @@ const BATCH: i64 = 100;
 pub struct Rotation {
     /// The number of secrets that were sealed again.
     pub resealed: u64,
+    /// The number of rows that were authenticated again.
+    pub authenticated: u64,
+    /// The rows that no key of the keyring authenticates. They stay unchanged.
+    pub unfit: Vec<UnfitRow>,
     /// The secrets that no key of the keyring opens. They stay unchanged.
     pub unopened: Vec<UnopenedSecret>,
     /// The keys that no secret needs any more. This run retired them.
@@ -48,8 +54,8 @@ pub struct StoredKey {
 }
 
 impl Store {
-    /// Seals again every secret that another key than the current one sealed, and retires the keys that are no longer
-    /// needed.
+    /// Seals again every secret that another key than the current one sealed, authenticates every row again, and
+    /// retires the keys that are no longer needed.
     ///
     /// Secrets are replaced a hundred at a time, in a transaction that compares the old value. So the rotation may be
     /// interrupted at any moment, run again, and run beside other writers. `progress` receives the number of secrets
@@ -65,6 +71,12 @@ impl Store {
             while let Some(last) = self.reseal_batch(column, &after, now, &mut rotation).await? {
                 after = last;
                 progress(rotation.resealed);
+            }
+        }
+        for table in TABLES {
+            let mut after = (String::new(), String::new());
+            while let Some(last) = self.resign_page(table, &after, now, &mut rotation).await? {
+                after = last;
             }
         }
         self.retire(now, &mut rotation).await?;
@@ -141,6 +153,34 @@ impl Store {
         Ok(last)
     }
 
+    /// Authenticates the rows of one page again. Returns the key of its last row; `None` if there is none left.
+    async fn resign_page(
+        &self,
+        table: &'static Table,
+        after: &(String, String),
+        now: i64,
+        rotation: &mut Rotation,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let mut work = self.write(now).await?;
+        let rows = page(&mut work.tx, table, (&after.0, &after.1)).await?;
+        let mut signed = 0;
+        for row in &rows {
+            match row.check(&work.tx, table) {
+                Ok(()) if row.is_current(&work.tx) => {}
+                Ok(()) => {
+                    resign(&mut work.tx, table, row).await?;
+                    signed += 1;
+                }
+                Err(reason) => rotation.unfit.push(UnfitRow { table: table.name, row: row.id(), reason }),
+            }
+        }
+        if signed > 0 {
+            work.commit().await?;
+            rotation.authenticated += signed;
+        }
+        Ok(rows.last().map(|row| (row.key.clone(), row.second.clone())))
+    }
+
     /// Retires the keys that no secret uses.
     async fn retire(&self, now: i64, rotation: &mut Rotation) -> Result<(), StoreError> {
         let mut work = self.write(now).await?;
@@ -165,11 +205,15 @@ impl Store {
     }
 }
 
-/// Returns the number of secrets that use the key.
+/// Returns the number of secrets and rows that use the key.
 async fn uses(work: &mut Work, key: KeyId) -> Result<i64, StoreError> {
     let mut uses = 0;
     for column in SEALED {
         let (count,) = sql!(one, (i64,), &mut work.tx, column.count, key.0.to_vec())?;
+        uses += count;
+    }
+    for table in TABLES {
+        let (count,) = sql!(one, (i64,), &mut work.tx, table.count, key.0.to_vec())?;
         uses += count;
     }
     Ok(uses)

@@ -1,5 +1,6 @@
 //! The service's own rows: settings, and information about the database.
 
+use crate::authentic::{SERVICE_SETTINGS, known, setting};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::names;
@@ -67,12 +68,12 @@ impl Store {
     /// Returns a setting; `None` if it was never set.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    /// [`StoreError::Corrupt`] if another program wrote the row; [`StoreError::Busy`], [`StoreError::Unavailable`] or
+    /// another error of the database.
     pub async fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
         let mut tx = self.read().await?;
-        let row =
-            sql!(optional, (String,), &mut tx, "SELECT value FROM service_settings WHERE key = $1", key,)?;
-        Ok(row.map(|(value,)| value))
+        let row = known(&mut tx, SERVICE_SETTINGS, [key, ""]).await?;
+        Ok(row.and_then(|row| row.get("value").map(str::to_owned)))
     }
 
     /// Sets a setting, replacing its old value.
@@ -83,14 +84,17 @@ impl Store {
     pub async fn put_setting(&self, key: &str, value: &str, now: i64) -> Result<(), StoreError> {
         let key = names::name("key", key)?;
         let mut work = self.write(now).await?;
+        let code = setting(&key, value).code(&work.tx);
         sql!(
             run,
             &mut work.tx,
-            "INSERT INTO service_settings (key, value, updated_at) VALUES ($1, $2, $3)
-             ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
+            "INSERT INTO service_settings (key, value, updated_at, mac) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at,
+                 mac = excluded.mac",
             key.as_str(),
             value,
             now,
+            code,
         )?;
         work.audit("setting.put", &key);
         work.commit().await

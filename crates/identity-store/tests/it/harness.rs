@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use identity_store::{
@@ -35,6 +36,15 @@ pub(crate) use on_both;
 /// The time of the tests' clock, in unix milliseconds.
 pub(crate) const NOW: i64 = 1_800_000_000_000;
 
+/// The fault of a row that was changed without the key.
+pub(crate) const ALTERED: &str = "it was changed by a program without the encryption key";
+
+/// Returns the newest schema version: the number of migrations.
+pub(crate) fn newest() -> i64 {
+    let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
+    i64::try_from(std::fs::read_dir(directory).unwrap().count()).unwrap()
+}
+
 /// An open store, its database, and the changes that it announced.
 pub(crate) struct Fixture {
     pub(crate) store: Store,
@@ -49,6 +59,8 @@ pub(crate) struct TestDatabase {
     /// The database URL as text.
     pub(crate) url: String,
     directory: Arc<TempDir>,
+    /// True once a test wrote into the database without the store.
+    meddled: Arc<AtomicBool>,
 }
 
 /// Gives a case its database and removes it afterwards, whether the case passed or not.
@@ -60,6 +72,13 @@ where
     let fixture = Fixture::open(place.clone()).await;
     let store = fixture.store.clone();
     let outcome = tokio::spawn(case(fixture)).await;
+    // No use case leaves a row that does not fit its authentication.
+    if outcome.is_ok()
+        && !place.meddled.load(Ordering::Relaxed)
+        && let Ok(unfit) = store.unfit_rows().await
+    {
+        assert_eq!(unfit, []);
+    }
     store.close().await;
     place.remove().await;
     if let Err(error) = outcome {
@@ -89,7 +108,7 @@ impl TestDatabase {
                 format!("{base}/{name}")
             }
         };
-        Self { kind, url, directory }
+        Self { kind, url, directory, meddled: Arc::default() }
     }
 
     async fn remove(&self) {
@@ -122,6 +141,7 @@ impl TestDatabase {
 
     /// Runs SQL directly on the database, without the store.
     pub(crate) async fn execute(&self, text: &str) {
+        self.meddled.store(true, Ordering::Relaxed);
         let text = AssertSqlSafe(text.to_owned());
         match self.kind {
             DatabaseKind::Sqlite => {

@@ -8,6 +8,7 @@ mod harness;
 mod accounts;
 mod adopt;
 mod audit;
+mod authentic;
 mod bundles;
 mod concurrency;
 mod credentials;

@@ -1,4 +1,4 @@
-use identity_store::maintenance::UnopenedSecret;
+use identity_store::maintenance::{UnfitRow, UnopenedSecret};
 use identity_store::{AccountId, DestinationBundle, Keyring, Rotation, SecretError, Store};
 use secrecy::ExposeSecret as _;
 
@@ -43,7 +43,10 @@ async fn rotation_moves_every_secret_to_the_new_key(f: Fixture) {
     let rotation = store.rotate(NOW, |done| steps.push(done)).await.unwrap();
     // The last secret is the key of the audit log's chain.
     assert_eq!(steps, [100, 200, 230, 231]);
-    let expected = Rotation { resealed: 231, retired: vec![keyring("one").key_id()], ..Rotation::default() };
+    // Bundles, accounts, bindings and the mark of the authentication.
+    let authenticated = 2 + 230 + 230 + 1;
+    let retired = vec![keyring("one").key_id()];
+    let expected = Rotation { resealed: 231, authenticated, retired, ..Rotation::default() };
     assert_eq!(rotation, expected);
     store.compact().await.unwrap();
     store.close().await;
@@ -51,6 +54,7 @@ async fn rotation_moves_every_secret_to_the_new_key(f: Fixture) {
     assert!(f.place.open(keyring("one")).await.is_err());
     let store = f.place.open(keyring("two")).await.unwrap();
     assert_opens(&store, &accounts).await;
+    assert_eq!(store.unfit_rows().await.unwrap(), []);
     let states: Vec<_> = store.keys().await.unwrap().into_iter().map(|key| (key.id, key.state)).collect();
     assert!(states.contains(&(keyring("one").key_id(), "retired".to_owned())), "{states:?}");
     assert!(states.contains(&(keyring("two").key_id(), "active".to_owned())), "{states:?}");
@@ -71,10 +75,19 @@ async fn rotation_keeps_the_old_key_when_a_secret_does_not_open(f: Fixture) {
         row: accounts[1].to_string(),
         reason: SecretError::Mismatch,
     }];
-    let expected = Rotation { resealed: 2, unopened: unopened.clone(), retired: vec![], needed: vec![one] };
+    let row = accounts[1].to_string();
+    let unfit = vec![UnfitRow { table: "accounts", row, reason: SecretError::Altered }];
+    let expected = Rotation {
+        resealed: 2,
+        authenticated: 2 + 1 + 2 + 1,
+        unfit,
+        unopened: unopened.clone(),
+        retired: vec![],
+        needed: vec![one],
+    };
     assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), expected);
     // A second run finds the same and changes nothing. Without the account the key is retired.
-    let again = Rotation { resealed: 0, ..expected };
+    let again = Rotation { resealed: 0, authenticated: 0, ..expected };
     assert_eq!(store.rotate(NOW, |_| ()).await.unwrap(), again);
     store.delete_account(&accounts[1], NOW).await.unwrap();
     let done = Rotation { retired: vec![one], ..Rotation::default() };

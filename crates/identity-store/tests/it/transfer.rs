@@ -84,7 +84,7 @@ async fn refused_import_or_export_changes_nothing(f: Fixture) {
     }
     // No secret is exported if one box cannot be opened.
     f.store.close().await;
-    f.place.execute("UPDATE accounts SET generation = 7").await;
+    f.place.execute("UPDATE accounts SET sealed_secret = NULL").await;
     let store = f.place.open(keyring("one")).await.unwrap();
     assert_eq!(refusal(store.export_bundle(&bundle_id("one"), NOW).await.map(|_| ())).0, "secret");
     assert_eq!(store.audit_log(1000).await.unwrap().len(), before.2);
