@@ -1,5 +1,7 @@
 //! Bundles and their bindings.
 
+use std::collections::BTreeSet;
+
 use super::writes::{bind_in, insert, name_taken, touch, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
@@ -8,7 +10,9 @@ use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
-use crate::model::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
+use crate::model::bundle::{
+    Binding, Bundle, BundleEdit, DeletedBundle, NewBundle, UnboundPolicy, UnboundRule,
+};
 use crate::model::changes::Change;
 use crate::store::Store;
 use crate::{instances, names, tombstones};
@@ -20,6 +24,9 @@ struct BundleRow {
     description: String,
     created_at: i64,
     updated_at: i64,
+    unbound: String,
+    unbound_own: String,
+    unbound_sealed: String,
 }
 
 /// Bundle, provider, account and the account's status.
@@ -36,7 +43,8 @@ impl Store {
             all,
             BundleRow,
             &mut tx,
-            "SELECT id, name, description, created_at, updated_at FROM identity_bundles ORDER BY created_at, id"
+            "SELECT id, name, description, created_at, updated_at, unbound, unbound_own, unbound_sealed
+             FROM identity_bundles ORDER BY created_at, id"
         )?;
         let bindings = bindings_in(&mut tx, None).await?;
         tx.commit().await?;
@@ -79,13 +87,45 @@ impl Store {
             optional,
             BundleRow,
             &mut tx,
-            "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE name_key = $1",
+            "SELECT id, name, description, created_at, updated_at, unbound, unbound_own, unbound_sealed
+             FROM identity_bundles WHERE name_key = $1",
             names::name_key(name.trim()),
         )?;
         let Some(row) = row else { return Ok(None) };
         let bundle = complete(&mut tx, row).await?;
         tx.commit().await?;
         Ok(Some(bundle))
+    }
+
+    /// Returns the treatment of the providers that a bundle does not bind, and the providers that it binds.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the bundle does not exist; [`StoreError::Busy`], [`StoreError::Unavailable`] or
+    /// another error of the database.
+    pub async fn launch_policy(
+        &self,
+        id: &BundleId,
+    ) -> Result<(UnboundPolicy, BTreeSet<ProviderId>), StoreError> {
+        let mut tx = self.snapshot().await?;
+        let found = sql!(
+            optional,
+            (String, String, String),
+            &mut tx,
+            "SELECT unbound, unbound_own, unbound_sealed FROM identity_bundles WHERE id = $1",
+            id.as_str(),
+        )?;
+        let (rule, own, sealed) = found.ok_or_else(|| StoreError::not_found("bundle", id))?;
+        let bound = sql!(
+            all,
+            (String,),
+            &mut tx,
+            "SELECT provider FROM identity_bindings WHERE bundle_id = $1",
+            id.as_str(),
+        )?;
+        tx.commit().await?;
+        let rule = UnboundRule::of_stored(&rule);
+        let policy = UnboundPolicy { rule, own: named(&own), sealed: named(&sealed) };
+        Ok((policy, bound.into_iter().filter_map(|(provider,)| provider.parse().ok()).collect()))
     }
 
     /// Creates a bundle.
@@ -103,7 +143,7 @@ impl Store {
         Ok(bundle)
     }
 
-    /// Changes a bundle's name or description.
+    /// Changes a bundle's name, its description or its policy.
     ///
     /// # Errors
     /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::InvalidName`] if a text is not valid;
@@ -137,12 +177,17 @@ impl Store {
             run,
             &mut work.tx,
             "UPDATE identity_bundles SET name = COALESCE($2, name), name_key = COALESCE($3, name_key),
-                 description = COALESCE($4, description), updated_at = $5 WHERE id = $1",
+                 description = COALESCE($4, description), updated_at = $5, unbound = COALESCE($6, unbound),
+                 unbound_own = COALESCE($7, unbound_own), unbound_sealed = COALESCE($8, unbound_sealed)
+             WHERE id = $1",
             id.as_str(),
             name.as_deref(),
             name.as_deref().map(names::name_key),
             description.as_deref(),
             now,
+            edit.unbound.as_ref().map(|policy| policy.rule.as_str()),
+            edit.unbound.as_ref().map(|policy| list(&policy.own)),
+            edit.unbound.as_ref().map(|policy| list(&policy.sealed)),
         )?;
         let bundle = bundle_in(&mut work.tx, id).await?;
         work.audit("bundle.update", id.as_str());
@@ -268,7 +313,8 @@ pub(crate) async fn bundle_in(tx: &mut Tx, id: &BundleId) -> Result<Bundle, Stor
         optional,
         BundleRow,
         tx,
-        "SELECT id, name, description, created_at, updated_at FROM identity_bundles WHERE id = $1",
+        "SELECT id, name, description, created_at, updated_at, unbound, unbound_own, unbound_sealed
+         FROM identity_bundles WHERE id = $1",
         id.as_str(),
     )?;
     complete(tx, row.ok_or_else(|| StoreError::not_found("bundle", id))?).await
@@ -313,6 +359,16 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
     Ok(found)
 }
 
+/// Returns the providers in the form that the database holds.
+fn list(providers: &BTreeSet<ProviderId>) -> String {
+    providers.iter().map(ProviderId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the providers of a list in the database.
+fn named(list: &str) -> BTreeSet<ProviderId> {
+    list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
 impl BundleRow {
     fn parse(self, bindings: Vec<Binding>) -> Result<Bundle, StoreError> {
         let id: BundleId =
@@ -325,6 +381,11 @@ impl BundleRow {
             created_at: self.created_at,
             updated_at: self.updated_at,
             bindings,
+            unbound: UnboundPolicy {
+                rule: UnboundRule::of_stored(&self.unbound),
+                own: named(&self.unbound_own),
+                sealed: named(&self.unbound_sealed),
+            },
         })
     }
 }

@@ -3,6 +3,7 @@
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
+use crate::model::bundle::UnboundRule;
 use crate::model::changes::Change;
 use crate::names;
 use crate::store::work::Work;
@@ -40,13 +41,14 @@ pub(crate) async fn insert(
     sql!(
         run,
         &mut work.tx,
-        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $5)",
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at, unbound)
+         VALUES ($1, $2, $3, $4, $5, $5, $6)",
         id.as_str(),
         name,
         names::name_key(name),
         description,
         work.now,
+        UnboundRule::of_new(id).as_str(),
     )?;
     work.audit("bundle.create", id.as_str());
     work.changed(Change::Bundles);
@@ -70,6 +72,18 @@ pub(crate) async fn free_name(work: &mut Work, base: &str) -> Result<String, Sto
         }
         number += 1;
     }
+}
+
+/// Seals the providers that a bundle does not bind.
+pub(crate) async fn seal_unbound(work: &mut Work, id: &BundleId) -> Result<(), StoreError> {
+    sql!(
+        run,
+        &mut work.tx,
+        "UPDATE identity_bundles SET unbound = $2 WHERE id = $1",
+        id.as_str(),
+        UnboundRule::Sealed.as_str(),
+    )?;
+    Ok(())
 }
 
 /// Records that a bundle changed. The bundle must exist.

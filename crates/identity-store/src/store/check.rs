@@ -138,8 +138,8 @@ async fn insert_blank(tx: &mut Tx, now: i64) -> Result<(), StoreError> {
     sql!(
         run,
         tx,
-        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
-         VALUES ('blank', 'Blank', 'blank', '', $1, $1) ON CONFLICT (id) DO NOTHING",
+        "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at, unbound)
+         VALUES ('blank', 'Blank', 'blank', '', $1, $1, 'sealed') ON CONFLICT (id) DO NOTHING",
         now,
     )?;
     Ok(())

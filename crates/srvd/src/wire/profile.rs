@@ -42,6 +42,9 @@ pub(crate) struct Profile {
     /// Time when the credential expires, in unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
+    /// The reason why the provider's programs cannot be given the credential. It is stored, and launches use another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
     /// Time of creation, in unix milliseconds; absent for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
