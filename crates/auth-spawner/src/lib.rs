@@ -59,16 +59,17 @@ mod transfer;
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
     Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
-    InvalidHost, KeyService, KeyringMark, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm, PasteShape,
-    Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry, RegistryError, ScreenToken,
-    Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
-    TokenEndpoint, VersionRange, base_url,
+    InvalidHost, KeyFile, KeyHome, KeyService, KeyringMark, MergeFormat, Mode, OtherHosts, Overlay, Pair,
+    Paste, PasteForm, PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry,
+    RegistryError, ScreenToken, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal,
+    TextLocation, TokenBody, TokenEndpoint, Variable, VariableClass, VariableRules, VariableScope,
+    VersionRange, base_url, key_tail, marked,
 };
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
-    ChildEnv, Guard, GuardCommand, HeldPort, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
-    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, programs, start_ticks,
-    watch_over,
+    ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
+    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, prepare_key, programs,
+    start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};

@@ -104,7 +104,9 @@ mod compat {
         History, Leftover, Owner, SecretRef, Status, StatusReport, UnknownWord,
     };
     pub use crate::audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
-    pub use crate::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
+    pub use crate::bundle::{
+        Binding, Bundle, BundleEdit, DeletedBundle, NewBundle, UnboundPolicy, UnboundRule,
+    };
     pub use crate::credential::{
         AdoptedLogin, AdoptedLogins, BoundCredential, Credentials, DestinationBundle, KeyPlace,
         LoginCredential, OwnLogin, SaveApiKey, SaveLogin, SavedCredential,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::variables::Variable;
+
 /// A service that takes an API key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -27,6 +29,9 @@ pub struct KeyService {
     /// another server.
     #[serde(default)]
     pub scrub: Vec<String>,
+    /// The class and the scope of variables for which the other lists say too little.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
     /// A request that shows whether a key is accepted.
     #[serde(default)]
     pub probe: Option<Probe>,

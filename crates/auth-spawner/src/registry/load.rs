@@ -13,6 +13,7 @@ use super::provider::{Class, Cli, Provider};
 use super::reserved;
 use super::token_endpoint::TokenEndpoint;
 use super::validate::{Violation, validate};
+use super::variables::VariableRules;
 
 /// The shipped entries, as pairs of file name and text.
 const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
@@ -28,6 +29,7 @@ pub struct Registry(Arc<Index>);
 #[derive(Debug)]
 struct Index {
     providers: Vec<Arc<Provider>>,
+    rules: VariableRules,
     /// Positions in `providers` by canonical id and alias, each folded.
     names: HashMap<String, usize>,
 }
@@ -61,11 +63,15 @@ impl Registry {
             merge(&mut merged, parse(source, text)?);
         }
         // A test compiles the shipped patterns, so that a start does not have to.
+        let mut rules = variable_rules(SHIPPED_NAME, &mut merged)?;
         let mut providers = read(SHIPPED_NAME, &merged)?;
         for Overlay { source, text } in overlays {
             let table = parse(source, text)?;
             let named = tables(&table);
             merge(&mut merged, table);
+            let more = variable_rules(source, &mut merged)?;
+            rules.words.extend(more.words);
+            rules.shared_prefixes.extend(more.shared_prefixes);
             providers = read(source, &merged)?;
             providers.iter().filter(|provider| named.contains(&provider.id)).try_for_each(|provider| {
                 compile(provider).map_err(|Violation { field, reason }| {
@@ -81,7 +87,7 @@ impl Registry {
                 std::iter::once(fold(&provider.id)).chain(aliases).map(move |name| (name, position))
             })
             .collect();
-        Ok(Self(Arc::new(Index { providers, names })))
+        Ok(Self(Arc::new(Index { providers, rules, names })))
     }
 
     /// Returns the provider with this id or alias. Case and surrounding space do not matter.
@@ -92,6 +98,12 @@ impl Registry {
     /// Returns all providers in order of id.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.0.providers.iter()
+    }
+
+    /// Returns the rules for variables that belong to no single provider.
+    #[must_use]
+    pub fn variable_rules(&self) -> &VariableRules {
+        &self.0.rules
     }
 
     /// Returns all canonical ids in order.
@@ -115,6 +127,20 @@ fn parse(source: &str, text: &str) -> Result<Table, RegistryError> {
         None => Ok(table),
         Some(place) => Err(refuse(source, place, "this key is reserved for a later srvd; remove it")),
     }
+}
+
+/// Takes the rules for variables out of a file.
+fn variable_rules(source: &str, file: &mut Table) -> Result<VariableRules, RegistryError> {
+    let mut rules = VariableRules::default();
+    if let Some(words) = file.remove("credential-words") {
+        rules.words =
+            words.try_into().map_err(|error| refuse(source, "credential-words", error.to_string()))?;
+    }
+    if let Some(prefixes) = file.remove("shared-prefixes") {
+        rules.shared_prefixes =
+            prefixes.try_into().map_err(|error| refuse(source, "shared-prefixes", error.to_string()))?;
+    }
+    Ok(rules)
 }
 
 /// Returns the ids of the providers that a file names.
@@ -169,6 +195,8 @@ struct Entry {
     aliases: Vec<String>,
     display_name: String,
     class: Class,
+    #[serde(default)]
+    tool: bool,
     cli: Option<Cli>,
     key: Option<KeyService>,
     oauth: Option<TokenEndpoint>,
@@ -176,7 +204,11 @@ struct Entry {
 
 fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryError> {
     if let Some(key) = merged.keys().find(|key| *key != "providers") {
-        return Err(refuse(source, key, "unknown key; only `schema` and `providers` are known here"));
+        return Err(refuse(
+            source,
+            key,
+            "unknown key; only `schema`, `providers`, `credential-words` and `shared-prefixes` are known here",
+        ));
     }
     let Some(Value::Table(tables)) = merged.get("providers") else {
         return Err(refuse(source, "providers", "expected a table of providers"));
@@ -198,6 +230,7 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
             aliases: entry.aliases,
             display_name: entry.display_name,
             class: entry.class,
+            tool: entry.tool,
             cli: entry.cli,
             key: entry.key,
             oauth: entry.oauth,

@@ -8,10 +8,12 @@ use serde::Deserialize;
 
 use super::credential_file::CredentialFile;
 use super::host::HostChoice;
+use super::key_home::KeyHome;
 use super::key_service::KeyService;
 use super::keyring_mark::KeyringMark;
 use super::recipe::{Pattern, Recipe};
 use super::token_endpoint::TokenEndpoint;
+use super::variables::Variable;
 use super::versions::VersionRange;
 
 /// A provider: a CLI with its own login, a service that takes an API key, or both.
@@ -29,6 +31,9 @@ pub struct Provider {
     pub cli: Option<Cli>,
     /// The provider's key service, always present for [`Class::ApiKey`].
     pub key: Option<KeyService>,
+    /// True for a tool of the person's own, such as `gh`, which a launch may leave as it is. False for an agent, and for
+    /// a service that agents use.
+    pub tool: bool,
     /// The endpoint that refreshes tokens that users supply. Without it they are used until they end.
     pub oauth: Option<TokenEndpoint>,
     /// The table of a CLI that can log in to several hosts, before a host was filled in.
@@ -137,6 +142,21 @@ pub struct Cli {
     /// Variables through which this CLI takes an API key. They are removed like `scrub`.
     #[serde(default)]
     pub key_vars: Vec<String>,
+    /// Prefixes of variables that only this CLI reads. An unknown variable below one of them is removed at a launch if its
+    /// name has a word that marks a credential.
+    #[serde(default)]
+    pub environment_prefixes: Vec<String>,
+    /// The class and the scope of variables for which the other lists say too little.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Variable>,
+    /// Variables set while the CLI has no account in a launch and is started by another program. They keep it from a login
+    /// that it would take from another program.
+    #[serde(default)]
+    pub logged_out: BTreeMap<String, String>,
+    /// The preparation of a directory for an API key, by the provider of the key. A CLI without an entry for a key
+    /// cannot be started with it.
+    #[serde(default)]
+    pub keys: BTreeMap<String, KeyHome>,
     /// Directories and files inside the CLI's directory that hold the user's history, not the login.
     #[serde(default)]
     pub history: Vec<String>,

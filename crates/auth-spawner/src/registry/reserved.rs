@@ -3,24 +3,17 @@
 use toml::{Table, Value};
 
 /// Reserved keys below `[providers.<id>]`.
-const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share", "tool"];
+const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share"];
 /// Reserved keys below `[providers.<id>.cli]`.
-const CLI: &[&str] =
-    &["environment-prefixes", "help", "locks", "packages", "shadows", "share", "variables", "who-am-i"];
+const CLI: &[&str] = &["help", "locks", "packages", "shadows", "share", "who-am-i"];
 /// Reserved keys below one `[[providers.<id>.cli.recipes]]`.
 const RECIPE: &[&str] = &["args-aliases"];
 /// Reserved keys below `[providers.<id>.key]`.
-const KEY: &[&str] = &["home", "variables"];
+const KEY: &[&str] = &["home"];
 /// Reserved keys below `[providers.<id>.oauth]`.
 const OAUTH: &[&str] = &["authorization-url", "device-authorization-url", "revocation-url", "scopes"];
-/// Reserved keys beside `[providers]`.
-const FILE: &[&str] = &["credential-words", "shared-prefixes"];
-
 /// Returns the path of the first reserved key in a file, if there is one.
 pub(super) fn find(file: &Table) -> Option<String> {
-    if let Some(key) = first(file, FILE) {
-        return Some(key.to_owned());
-    }
     let providers = file.get("providers").and_then(Value::as_table)?;
     providers.iter().find_map(|(id, provider)| {
         in_provider(provider.as_table()?).map(|place| format!("providers.{id}.{place}"))

@@ -2,6 +2,7 @@
 
 use super::address::is_loopback;
 use super::credential_file::{CredentialFile, Format, TextLocation};
+use super::key_home::{KEY_BASE, KEY_TAIL, KeyFile, KeyHome, MergeFormat};
 use super::key_service::{BASE, HOST, KeyService};
 use super::keyring_mark::KeyringMark;
 use super::load::fold;
@@ -114,10 +115,30 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
     for (position, mark) in cli.elsewhere.iter().enumerate() {
         elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
     }
+    let own = |prefix: &String| prefix.len() >= 3 && prefix.ends_with('_') && is_var(prefix);
+    let prefixes = cli.environment_prefixes.iter().all(own);
+    ensure(prefixes, "cli.environment-prefixes", "must be the beginnings of names and end with `_`")?;
+    let named = cli.variables.keys().chain(cli.logged_out.keys());
+    ensure(named.into_iter().all(|name| is_var(name)), "cli.variables", VARS)?;
+    cli.keys.iter().try_for_each(|(provider, home)| key_home_holds(provider, home))?;
     ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
     recipes_hold(cli)
+}
+
+fn key_home_holds(provider: &str, home: &KeyHome) -> Result<(), Violation> {
+    let place = format!("cli.keys.{provider}");
+    ensure(home.files.iter().all(|file| is_relative(&file.path)), &place, RELATIVE)?;
+    let vars = home.env.keys().chain(&home.vars);
+    ensure(vars.into_iter().all(|name| is_var(name)), &place, VARS)?;
+    // A text that cannot be parsed would fail each launch.
+    let sample = |file: &KeyFile| file.text.replace(KEY_BASE, "https://example.com").replace(KEY_TAIL, "0");
+    let parses = |file: &KeyFile| match file.format {
+        MergeFormat::Json => serde_json::from_str::<serde_json::Value>(&sample(file)).is_ok(),
+        MergeFormat::Toml => sample(file).parse::<toml::Table>().is_ok(),
+    };
+    ensure(home.files.iter().all(parses), &place, "the text must be valid in its format")
 }
 
 fn config_dir_holds(dir: &ConfigDir) -> Result<(), Violation> {

@@ -78,7 +78,6 @@ fn registry_file_of_a_later_format_is_rejected() {
     check("schema = 3", "own.toml: schema: this srvd reads formats 1 to 2, and the file has 3");
     check("schema = \"2\"", "own.toml: schema: ");
     for (text, place) in [
-        ("shared-prefixes = []", "shared-prefixes"),
         ("[providers.codex.share]", "providers.codex.share"),
         ("[providers.codex.cli]\nshadows = []", "providers.codex.cli.shadows"),
         ("[providers.openai.key]\nhome = 'x'", "providers.openai.key.home"),

@@ -1,7 +1,7 @@
 //! Saving of a credential: bundle, account, binding and login session in one transaction, all or nothing.
 
 use super::login_texts::LoginTexts;
-use super::writes::{bind_in, free_name, insert, touch, unprotected};
+use super::writes::{bind_in, free_name, insert, seal_unbound, touch, unprotected};
 use crate::accounts::rows::{account_row, cell, new_account, reference};
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in, known};
 use crate::db::sql;
@@ -91,6 +91,10 @@ impl Store {
         }
         let (bundle, created_bundle) =
             reach(&mut work, &login.target, &texts.provider_name, texts.person()).await?;
+        if created_bundle && login.token().is_some() {
+            // A token without a directory is made for machines, which have no tools of a person.
+            seal_unbound(&mut work, &bundle).await?;
+        }
         let same_form = |bound: &BoundAccount| bound.holds_token() == login.token().is_some();
         let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth, same_form).await?;
         let account = if let Some(bound) = bound {

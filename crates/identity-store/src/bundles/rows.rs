@@ -1,5 +1,7 @@
 //! Bundles and their bindings.
 
+use std::collections::BTreeSet;
+
 use super::writes::{bind_in, insert, name_taken, touch, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
@@ -9,7 +11,9 @@ use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
-use crate::model::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
+use crate::model::bundle::{
+    Binding, Bundle, BundleEdit, DeletedBundle, NewBundle, UnboundPolicy, UnboundRule,
+};
 use crate::model::changes::Change;
 use crate::secret::Keyring;
 use crate::store::Store;
@@ -22,6 +26,9 @@ struct BundleRow {
     description: String,
     created_at: i64,
     updated_at: i64,
+    unbound: Option<String>,
+    unbound_own: Option<String>,
+    unbound_sealed: Option<String>,
     #[sqlx(flatten)]
     seal: Seal<IDENTITY_BUNDLES>,
 }
@@ -41,7 +48,7 @@ struct BindingRow {
 macro_rules! select_bundle {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, description, created_at, updated_at, ",
+            "SELECT id, name, description, created_at, updated_at, unbound, unbound_own, unbound_sealed, ",
             signed!(identity_bundles),
             " FROM identity_bundles ",
             $rest
@@ -107,6 +114,21 @@ impl Store {
         Ok(Some(bundle))
     }
 
+    /// Returns the treatment of the providers that a bundle does not bind, and the providers that it binds.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the bundle does not exist; [`StoreError::Busy`], [`StoreError::Unavailable`] or
+    /// another error of the database.
+    pub async fn launch_policy(
+        &self,
+        id: &BundleId,
+    ) -> Result<(UnboundPolicy, BTreeSet<ProviderId>), StoreError> {
+        let mut tx = self.snapshot().await?;
+        let bundle = bundle_in(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok((bundle.unbound, bundle.bindings.into_iter().map(|binding| binding.provider).collect()))
+    }
+
     /// Creates a bundle.
     ///
     /// # Errors
@@ -122,7 +144,7 @@ impl Store {
         Ok(bundle)
     }
 
-    /// Changes a bundle's name or description.
+    /// Changes a bundle's name, its description or its policy.
     ///
     /// # Errors
     /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::InvalidName`] if a text is not valid;
@@ -152,22 +174,33 @@ impl Store {
                 return Err(name_taken(name));
             }
         }
+        let rule = edit.unbound.as_ref().map(|policy| policy.rule.as_str());
+        let own = edit.unbound.as_ref().map(|policy| list(&policy.own));
+        let sealed = edit.unbound.as_ref().map(|policy| list(&policy.sealed));
         let row = fields_in(&mut work.tx, IDENTITY_BUNDLES, [id.as_str(), ""]).await?;
         sql!(
             run,
             &mut work.tx,
             "UPDATE identity_bundles SET name = COALESCE($2, name), name_key = COALESCE($3, name_key),
-                 description = COALESCE($4, description), updated_at = $5 WHERE id = $1",
+                 description = COALESCE($4, description), updated_at = $5, unbound = COALESCE($6, unbound),
+                 unbound_own = COALESCE($7, unbound_own), unbound_sealed = COALESCE($8, unbound_sealed)
+             WHERE id = $1",
             id.as_str(),
             name.as_deref(),
             name.as_deref().map(names::name_key),
             description.as_deref(),
             now,
+            rule,
+            own.as_deref(),
+            sealed.as_deref(),
         )?;
         let name_key = name.as_deref().map(names::name_key);
         row.or_keep("name", name.as_deref())
             .or_keep("name_key", name_key.as_deref())
             .or_keep("description", description.as_deref())
+            .or_keep("unbound", rule)
+            .or_keep("unbound_own", own.as_deref())
+            .or_keep("unbound_sealed", sealed.as_deref())
             .sign(&mut work.tx, [id.as_str(), ""])
             .await?;
         let bundle = bundle_in(&mut work.tx, id).await?;
@@ -359,6 +392,16 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
     Ok(found)
 }
 
+/// Returns the providers in the form that the database holds.
+fn list(providers: &BTreeSet<ProviderId>) -> String {
+    providers.iter().map(ProviderId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// Returns the providers of a list in the database.
+fn named(list: &str) -> BTreeSet<ProviderId> {
+    list.split_whitespace().filter_map(|id| id.parse().ok()).collect()
+}
+
 impl BundleRow {
     fn parse(self, keyring: &Keyring, bindings: Vec<Binding>) -> Result<Bundle, StoreError> {
         self.seal.expect(keyring, &self.id)?;
@@ -372,6 +415,11 @@ impl BundleRow {
             created_at: self.created_at,
             updated_at: self.updated_at,
             bindings,
+            unbound: UnboundPolicy {
+                rule: self.unbound.as_deref().map_or_else(|| UnboundRule::of_new(&id), UnboundRule::of_stored),
+                own: named(self.unbound_own.as_deref().unwrap_or_default()),
+                sealed: named(self.unbound_sealed.as_deref().unwrap_or_default()),
+            },
         })
     }
 }

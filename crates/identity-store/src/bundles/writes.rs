@@ -1,9 +1,10 @@
 //! The statements that write a bundle or a binding, for every use case that does.
 
-use crate::authentic::{Fields, IDENTITY_BINDINGS, IDENTITY_BUNDLES};
+use crate::authentic::{Fields, IDENTITY_BINDINGS, IDENTITY_BUNDLES, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
+use crate::model::bundle::UnboundRule;
 use crate::model::changes::Change;
 use crate::names;
 use crate::store::work::Work;
@@ -79,6 +80,15 @@ pub(crate) async fn free_name(work: &mut Work, base: &str) -> Result<String, Sto
         }
         number += 1;
     }
+}
+
+/// Seals the providers that a bundle does not bind.
+pub(crate) async fn seal_unbound(work: &mut Work, id: &BundleId) -> Result<(), StoreError> {
+    let rule = UnboundRule::Sealed.as_str();
+    let row = fields_in(&mut work.tx, IDENTITY_BUNDLES, [id.as_str(), ""]).await?;
+    sql!(run, &mut work.tx, "UPDATE identity_bundles SET unbound = $2 WHERE id = $1", id.as_str(), rule)?;
+    row.with("unbound", rule).sign(&mut work.tx, [id.as_str(), ""]).await?;
+    Ok(())
 }
 
 /// Records that a bundle changed. The bundle must exist.

@@ -51,7 +51,7 @@ pub(crate) fn own(id: &str, dir: &str, email: &str) -> OwnLogin {
 
 async fn adoption_makes_one_bundle_and_announces_it_once(f: Fixture) {
     f.bundle("other").await;
-    let taken = identity_store::BundleEdit { name: Some("DEFAULT".into()), description: None };
+    let taken = identity_store::BundleEdit { name: Some("DEFAULT".into()), description: None, unbound: None };
     f.store.update_bundle(&bundle_id("other"), taken, NOW).await.unwrap();
     f.heard();
     let expired = OwnLogin { expires_at: Some(NOW), ..own("claude", "/home/u/.claude", "b@x") };

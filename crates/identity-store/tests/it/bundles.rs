@@ -1,6 +1,8 @@
+use std::collections::BTreeSet;
+
 use identity_store::{
     Binding, Bundle, BundleEdit, BundleId, Change, DeletedBundle, DestinationBundle, History, Leftover,
-    NewBundle, Status,
+    NewBundle, Status, StoreError, UnboundPolicy, UnboundRule,
 };
 
 use crate::harness::{
@@ -14,6 +16,7 @@ on_both![
     binding_is_made_moved_and_removed,
     bundle_deletion_removes_only_its_own_accounts,
     corrupt_bundle_does_not_hide_the_others,
+    bundle_keeps_its_policy_for_unbound_providers,
 ];
 
 async fn blank_bundle_always_exists_and_cannot_be_changed(f: Fixture) {
@@ -26,13 +29,14 @@ async fn blank_bundle_always_exists_and_cannot_be_changed(f: Fixture) {
         created_at: NOW,
         updated_at: NOW,
         bindings: Vec::new(),
+        unbound: UnboundPolicy::of(UnboundRule::Sealed),
     };
     assert_eq!(f.store.bundles().await.unwrap(), [expected]);
     let account = f.bundle("Team").await;
     let account = f.login(account.id.as_str(), "a@x").await;
     let before = f.state().await;
     let protected = ("protected", "the bundle blank cannot be changed".to_owned());
-    let edit = BundleEdit { name: Some("Mine".into()), description: None };
+    let edit = BundleEdit { name: Some("Mine".into()), description: None, unbound: None };
     assert_eq!(refusal(f.store.update_bundle(&blank, edit, NOW).await), protected);
     assert_eq!(refusal(f.store.delete_bundle(&blank, History::Keep, NOW).await), protected);
     assert_eq!(refusal(f.store.bind(&blank, &account.id, NOW).await), protected);
@@ -65,6 +69,7 @@ async fn bundle_is_created_read_renamed_and_listed(f: Fixture) {
         created_at: NOW + 1,
         updated_at: NOW + 1,
         bindings: Vec::new(),
+        unbound: UnboundPolicy::default(),
     };
     assert_eq!(made, expected);
     assert_eq!(f.heard(), [Change::Bundles]);
@@ -72,10 +77,10 @@ async fn bundle_is_created_read_renamed_and_listed(f: Fixture) {
     assert_eq!(f.store.bundle_named(" tEAM ").await.unwrap(), Some(expected.clone()));
     assert_eq!(f.store.bundle_named("nobody").await.unwrap(), None);
 
-    let edit = BundleEdit { name: Some("TEAM".into()), description: None };
+    let edit = BundleEdit { name: Some("TEAM".into()), description: None, unbound: None };
     let renamed = f.store.update_bundle(&made.id, edit, NOW + 2).await.unwrap();
     assert_eq!(renamed, Bundle { name: "TEAM".into(), updated_at: NOW + 2, ..expected.clone() });
-    let edit = BundleEdit { name: None, description: Some(String::new()) };
+    let edit = BundleEdit { name: None, description: Some(String::new()), unbound: None };
     let emptied = f.store.update_bundle(&made.id, edit, NOW + 3).await.unwrap();
     assert_eq!(emptied.description, "");
     assert_eq!(f.heard(), [Change::Bundles, Change::Bundles]);
@@ -96,7 +101,7 @@ async fn bundle_names_are_unique_without_regard_to_case(f: Fixture) {
         refusal(f.store.create_bundle(new("team", "Free"), NOW).await),
         ("conflict", "bundle team: it exists already".to_owned())
     );
-    let edit = |name: &str| BundleEdit { name: Some(name.into()), description: None };
+    let edit = |name: &str| BundleEdit { name: Some(name.into()), description: None, unbound: None };
     assert_eq!(refusal(f.store.update_bundle(&bundle_id("other"), edit("team"), NOW).await), taken("team"));
     for (name, text) in [
         ("", "invalid name: it is empty"),
@@ -210,4 +215,21 @@ async fn corrupt_bundle_does_not_hide_the_others(f: Fixture) {
     let names: Vec<_> = f.store.bundles().await.unwrap().into_iter().map(|bundle| bundle.name).collect();
     assert_eq!(names, ["Blank", "Team"]);
     assert_eq!(refusal(f.store.bundle_named("bad").await).0, "corrupt");
+}
+
+async fn bundle_keeps_its_policy_for_unbound_providers(f: Fixture) {
+    let new = NewBundle { id: bundle_id("team"), name: "Team".into(), description: String::new() };
+    let made = f.store.create_bundle(new, NOW).await.unwrap();
+    assert_eq!(made.unbound, UnboundPolicy::of(UnboundRule::Tools));
+    let mut policy = UnboundPolicy::of(UnboundRule::Sealed);
+    policy.decide("github".parse().unwrap(), true);
+    policy.decide("aws".parse().unwrap(), false);
+    policy.decide("aws".parse().unwrap(), true);
+    let edit = BundleEdit { name: None, description: None, unbound: Some(policy.clone()) };
+    assert_eq!(f.store.update_bundle(&made.id, edit, NOW + 1).await.unwrap().unbound, policy);
+    assert_eq!(f.store.launch_policy(&made.id).await.unwrap(), (policy.clone(), BTreeSet::new()));
+    let rules = ["github", "aws", "claude"].map(|provider| policy.rule_for(provider));
+    assert_eq!(rules, [UnboundRule::Own, UnboundRule::Own, UnboundRule::Sealed]);
+    let unknown = f.store.launch_policy(&bundle_id("none")).await.unwrap_err();
+    assert!(matches!(unknown, StoreError::NotFound { .. }), "{unknown}");
 }

@@ -1,14 +1,17 @@
 //! Bundles and their bindings.
 
 use auth_spawner::Registry;
-use identity_store::{BundleEdit, BundleId, DeletedBundle, History, Leftover, NewBundle, SecretRef, Store};
+use identity_store::{
+    BundleEdit, BundleId, DeletedBundle, History, Leftover, NewBundle, SecretRef, Store, UnboundPolicy,
+    UnboundRule,
+};
 
 use super::removal::Remover;
 use crate::base::clock::now;
 use crate::wire::bundle::{Bind, Bundle, Bundles, Cleanup, Create, Delete, Deleted, Get, Unbind, Update};
-use crate::wire::convert;
 use crate::wire::error::ApiError;
 use crate::wire::ids::{account_id, bundle_id, provider};
+use crate::wire::{self, convert};
 
 /// Lists all bundles.
 ///
@@ -40,13 +43,49 @@ pub(crate) async fn create(store: &Store, params: Create) -> Result<Bundle, ApiE
     Ok(convert::bundle(store.create_bundle(new, now()).await?))
 }
 
-/// Changes the name or the description of a bundle.
+/// Changes the name, the description or the policy of a bundle.
 ///
 /// # Errors
-/// `invalid_input`, `not_found` or `conflict`, and an error of the store.
-pub(crate) async fn update(store: &Store, params: Update) -> Result<Bundle, ApiError> {
-    let edit = BundleEdit { name: params.name, description: params.description };
-    Ok(convert::bundle(store.update_bundle(&bundle_id(&params.bundle_id)?, edit, now()).await?))
+/// `invalid_input`, `unknown_provider`, `not_found` or `conflict`, and an error of the store.
+pub(crate) async fn update(store: &Store, registry: &Registry, params: Update) -> Result<Bundle, ApiError> {
+    let id = bundle_id(&params.bundle_id)?;
+    let unbound = policy(store, registry, &id, &params).await?;
+    let edit = BundleEdit { name: params.name, description: params.description, unbound };
+    Ok(convert::bundle(store.update_bundle(&id, edit, now()).await?))
+}
+
+/// Returns the policy of a bundle after a change, or `None` if it does not change.
+async fn policy(
+    store: &Store,
+    registry: &Registry,
+    bundle: &BundleId,
+    params: &Update,
+) -> Result<Option<UnboundPolicy>, ApiError> {
+    let named = [&params.own, &params.seal, &params.by_rule];
+    if params.unbound.is_none() && named.iter().all(|list| list.is_empty()) {
+        return Ok(None);
+    }
+    let mut policy = store.bundle(bundle).await?.unbound;
+    policy.rule = match &params.unbound {
+        None => policy.rule,
+        Some(wire::bundle::UnboundRule::Sealed) => UnboundRule::Sealed,
+        Some(wire::bundle::UnboundRule::Tools) => UnboundRule::Tools,
+        Some(wire::bundle::UnboundRule::Own) => UnboundRule::Own,
+        Some(wire::bundle::UnboundRule::Other(word)) => {
+            let reason = format!("{word:?} is not one of: sealed, tools, own");
+            return Err(ApiError::invalid_input("unbound", reason));
+        }
+    };
+    let id = |name: &String| convert::stored_id(provider(registry, name)?);
+    for name in &params.by_rule {
+        policy.forget(&id(name)?);
+    }
+    for (names, own) in [(&params.own, true), (&params.seal, false)] {
+        for name in names {
+            policy.decide(id(name)?, own);
+        }
+    }
+    Ok(Some(policy))
 }
 
 /// Deletes a bundle with the accounts that only it binds, their running logins and their directories.
@@ -58,14 +97,26 @@ pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> 
     let id = bundle_id(&params.bundle_id)?;
     remover.end_logins(&id, None).await;
     let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
-    let gone = store.delete_bundle(&id, history, now()).await?;
+    // A launch that has begun must not make the homes again after they were removed.
+    remover.retire(&id, true).await?;
+    let gone = match store.delete_bundle(&id, history, now()).await {
+        Ok(gone) => gone,
+        Err(error) => {
+            remover.retire(&id, false).await?;
+            return Err(error.into());
+        }
+    };
     // A login that started in the meantime finds no bundle to be saved in. Its end removes its directory.
     remover.end_logins(&id, None).await;
     Ok(Deleted {
         deleted: true,
         accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),
         instances_affected: gone.instances,
-        cleanup: clean(store, remover, &gone).await,
+        cleanup: {
+            let mut cleanup = clean(store, remover, &gone).await;
+            cleanup.extend(remover.clean_homes(store, &id, history).await);
+            cleanup
+        },
     })
 }
 

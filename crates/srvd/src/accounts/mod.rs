@@ -11,3 +11,4 @@ pub(crate) mod bundles;
 pub(crate) mod instances;
 pub(crate) mod profiles;
 pub(crate) mod removal;
+pub(crate) mod strays;

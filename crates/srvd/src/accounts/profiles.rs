@@ -2,9 +2,9 @@
 
 use auth_spawner::{Provider, Registry};
 use identity_store::{
-    Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity, Jitter,
-    Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, SaveProfileKey, Status, Store,
-    UnsavedLogin,
+    AccountKind, Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity,
+    Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, SaveProfileKey, Status,
+    Store, UnsavedLogin,
 };
 use secrecy::SecretString;
 
@@ -80,7 +80,9 @@ impl ProfileService {
             _ => return Err(ApiError::invalid_input("apiKey", "give either an API key or tokens")),
         };
         tracing::info!(profile = %stored.id, provider = provider.id, "a profile was stored");
-        Ok(shown(stored))
+        let login = stored.kind == AccountKind::OAuth;
+        let warning = provider.takes_access_token().err().filter(|_| login).map(str::to_owned);
+        Ok(Profile { warning, ..shown(stored) })
     }
 
     async fn keep_key(
@@ -256,6 +258,7 @@ fn shown(profile: Stored) -> Profile {
         status: convert::status(profile.status),
         status_reason: profile.status_reason,
         expires_at: profile.expires_at,
+        warning: None,
         created_at: Some(profile.created_at),
         updated_at: Some(profile.updated_at),
     }
@@ -278,6 +281,7 @@ fn declared(id: &str, agent: &Agent) -> Vec<Profile> {
         status: wire::Status::Unknown,
         status_reason: None,
         expires_at: None,
+        warning: None,
         created_at: None,
         updated_at: None,
     };

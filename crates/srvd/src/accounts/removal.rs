@@ -1,10 +1,14 @@
 //! The end of what belongs to a deleted account or bundle: its running logins and its directories.
 
 use auth_spawner::{Registry, Snapshot, Spawner};
-use identity_store::{Account, BundleId, Leftover, SecretRef, Store};
+use identity_store::{Account, BundleId, History, Leftover, SecretRef, Store};
 
+use crate::disk::identity_dir::IdentityDirs;
+use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::leftovers::LeftoverCleaner;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
+use crate::wire::convert;
+use crate::wire::error::ApiError;
 
 /// Ends logins and removes directories. A clone is a handle to the same one.
 #[derive(Clone)]
@@ -18,6 +22,61 @@ impl Remover {
     /// Creates a remover of these logins and directories.
     pub(crate) fn new(spawner: &Spawner, registry: &Registry, leftovers: &LeftoverCleaner) -> Self {
         Self { spawner: spawner.clone(), registry: registry.clone(), leftovers: leftovers.clone() }
+    }
+
+    /// Returns whether a login of the provider runs in a bundle.
+    pub(super) fn is_logging_in(&self, bundle: &BundleId, provider: &str) -> bool {
+        let ours = |login: &Snapshot| {
+            login.scope == bundle.as_str() && login.provider == provider && !login.state.is_terminal()
+        };
+        self.spawner.snapshots().iter().any(ours)
+    }
+
+    /// The directories of the identities.
+    pub(super) fn identities(&self) -> &IdentityDirs {
+        self.leftovers.identities()
+    }
+
+    /// Makes no home of a bundle from now on, because the bundle is being deleted; or makes homes again, because it was
+    /// not.
+    pub(super) async fn retire(&self, bundle: &BundleId, retired: bool) -> Result<(), ApiError> {
+        Ok(self.leftovers.identities().retire(bundle, retired).await?)
+    }
+
+    /// Removes the homes of a deleted bundle that belong to no account. Returns those that could not be removed.
+    pub(super) async fn clean_homes(
+        &self,
+        store: &Store,
+        bundle: &BundleId,
+        history: History,
+    ) -> Vec<Cleanup> {
+        let identities = self.leftovers.identities();
+        let owner = HomeOwner::Bundle(bundle.clone());
+        let mut failed = Vec::new();
+        for provider in self.registry.iter() {
+            let Some(cli) = &provider.cli else { continue };
+            let Ok(id) = convert::stored_id(provider) else { continue };
+            let keep = match history {
+                History::Keep => cli.history_paths(),
+                History::Remove => Vec::new(),
+            };
+            let homes =
+                identities.launch_homes(&owner, cli).into_iter().chain([identities.home(&owner, cli)]);
+            for dir in homes {
+                // The account of another bundle may have its directory here.
+                if !matches!(store.directory_owner(&id, &dir).await, Ok(None)) {
+                    continue;
+                }
+                match identities.clean(&dir, keep.clone()).await {
+                    Ok(done) if matches!(done.outcome, CleanupOutcome::Failed(_)) => failed.push(done),
+                    _ => {}
+                }
+            }
+        }
+        if let Err(error) = identities.remove_views(bundle).await {
+            tracing::warn!(%error, %bundle, "the views of a deleted bundle could not be removed");
+        }
+        failed
     }
 
     /// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending.

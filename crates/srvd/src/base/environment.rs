@@ -67,8 +67,14 @@ impl Environment {
         self.text(name).map(PathBuf::from).filter(|path| path.is_absolute())
     }
 
-    /// The three directories: from `SRVD_*_DIR`, or else from XDG, or in Application Support on macOS. `None` if there
-    /// is no home directory.
+    /// The user's own directories of the XDG variables that are set, by variable.
+    pub(crate) fn xdg_homes(&self) -> BTreeMap<String, PathBuf> {
+        let names = ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"];
+        names.into_iter().filter_map(|name| Some((name.to_owned(), self.path(name)?))).collect()
+    }
+
+    /// The three directories: from `SRVD_*_DIR`, else from XDG, or in Application Support on macOS. `None` without a
+    /// home.
     pub(crate) fn directories(&self) -> Option<Directories> {
         let home = self.home();
         let under_home = |rest: &str| home.as_ref().map(|home| home.join(rest));

@@ -71,8 +71,28 @@ pub(crate) fn directory(path: &Path) -> Result<(), PrivateError> {
     }
 }
 
-/// Writes a file with mode 0600 by creating a new file and renaming it. A reader sees either all of the old content or
-/// all of the new content.
+/// Checks an existing directory, which must belong to this user alone. Returns false if there is none.
+///
+/// # Errors
+/// [`PrivateError`]: a link, another owner, a mode that gives others access, or an I/O error.
+pub(crate) fn existing(path: &Path) -> Result<bool, PrivateError> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        _ => directory(path).map(|()| true),
+    }
+}
+
+/// Creates a directory and its missing parents, 0700 each. Existing ones stay as they are.
+///
+/// # Errors
+/// [`PrivateError::Io`], also when a part of the path is no directory.
+pub(crate) fn directory_tree(path: &Path) -> Result<(), PrivateError> {
+    let io = |source| PrivateError::Io { path: path.to_owned(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(io)
+}
+
+/// Writes a file with mode 0600 through a new file and a rename. A reader sees either the old content or all of the
+/// new.
 ///
 /// # Errors
 /// The I/O error. In that case the existing file is unchanged.

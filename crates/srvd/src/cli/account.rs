@@ -5,7 +5,7 @@ use super::failure::{self, Failure, code};
 use super::list::who;
 use super::ui::{Ui, plain_line};
 use super::{prompt, removal, resolve};
-use crate::wire::account::{Account, Delete, Outcome, Revoke, Revoked};
+use crate::wire::account::{Account, Delete, DiscardStray, KeepStray, Outcome, Revoke, Revoked};
 
 /// Subcommands of `srvd account`.
 #[derive(Debug, clap::Subcommand)]
@@ -20,6 +20,26 @@ pub(super) enum AccountCommand {
     /// Most CLIs tell their provider when they log out, so that every copy of the login becomes invalid, on other
     /// machines as well. If the logout fails, the account is not changed. An API key must be revoked at its provider.
     Revoke(AccountArgs),
+    /// Make an account of a login that appeared in a bundle without one
+    ///
+    /// Such a login comes from a CLI that was started logged out, and that somebody then logged in. No launch uses it
+    /// until it is kept.
+    Keep(StrayArgs),
+    /// Remove a login that appeared in a bundle without an account; it stays valid at the provider
+    Discard(StrayArgs),
+}
+
+/// Arguments of `srvd account keep` and `srvd account discard`.
+#[derive(Debug, clap::Args)]
+pub(super) struct StrayArgs {
+    /// The provider
+    provider: String,
+    /// The bundle, by name or id
+    #[arg(long, short)]
+    bundle: String,
+    /// Do not ask for confirmation
+    #[arg(long, short)]
+    yes: bool,
 }
 
 /// Arguments of `srvd account forget` and `srvd account revoke`.
@@ -37,7 +57,29 @@ pub(super) async fn run(command: AccountCommand, daemon: &Connection, ui: &Ui) -
     match command {
         AccountCommand::Forget(args) => forget(&args, daemon, ui).await,
         AccountCommand::Revoke(args) => revoke(&args, daemon, ui).await,
+        AccountCommand::Keep(args) => keep(args, daemon, ui).await,
+        AccountCommand::Discard(args) => discard(args, daemon, ui).await,
     }
+}
+
+async fn keep(args: StrayArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let bundle = resolve::bundle(daemon, &args.bundle).await?;
+    let kept = daemon.call(&KeepStray { bundle_id: bundle.id, provider_id: args.provider }).await?;
+    ui.result(&format!("{} is now an account of the bundle \"{}\"", title(&kept), plain_line(&bundle.name)))
+}
+
+async fn discard(args: StrayArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let bundle = resolve::bundle(daemon, &args.bundle).await?;
+    let question = format!(
+        "Remove the login of {} that is in the bundle \"{}\" without an account? It stays valid at the provider.",
+        plain_line(&args.provider),
+        plain_line(&bundle.name)
+    );
+    prompt::confirm(ui, &question, args.yes).await?;
+    let params = DiscardStray { bundle_id: bundle.id, provider_id: args.provider };
+    let done = daemon.call(&params).await?;
+    ui.result("Removed the login; it stays valid at the provider")?;
+    removal::report(&done.cleanup, ui)
 }
 
 async fn forget(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {

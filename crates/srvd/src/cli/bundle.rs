@@ -4,7 +4,7 @@ use super::client::Connection;
 use super::failure::Failure;
 use super::list::who;
 use super::ui::{Ui, plain_line};
-use super::{prompt, removal, resolve};
+use super::{launch, prompt, removal, resolve};
 use crate::wire::account::Account;
 use crate::wire::{account, bundle};
 
@@ -28,11 +28,35 @@ pub(super) enum BundleCommand {
         /// The new name
         name: String,
     },
+    /// Decide what happens to the providers that a bundle has no account for
+    ///
+    /// By default, agents are logged out in the launches of a bundle, and your own tools, such as gh, keep your own
+    /// logins. --own and --seal decide a provider by name; --by-rule undoes that.
+    Set(SetArgs),
     /// Delete a bundle and the accounts that are in no other bundle
     ///
     /// The logins are removed from this machine and stay valid at their providers; to end one there as well, run srvd
     /// account revoke first. The CLIs' conversations are kept unless --delete-history is given.
     Delete(DeleteArgs),
+}
+
+/// Arguments of `srvd bundle set`.
+#[derive(Debug, clap::Args)]
+pub(super) struct SetArgs {
+    /// The bundle, by name or id
+    bundle: String,
+    /// The rule: all sealed, only agents sealed, or all your own
+    #[arg(long, value_name = "RULE", value_parser = ["sealed", "tools", "own"])]
+    unbound: Option<String>,
+    /// A provider that uses your own login
+    #[arg(long, value_name = "PROVIDER")]
+    own: Vec<String>,
+    /// A provider that is logged out
+    #[arg(long, value_name = "PROVIDER")]
+    seal: Vec<String>,
+    /// A provider that the rule decides again
+    #[arg(long, value_name = "PROVIDER")]
+    by_rule: Vec<String>,
 }
 
 /// Arguments of `srvd bundle delete`.
@@ -58,13 +82,28 @@ pub(super) async fn run(command: BundleCommand, daemon: &Connection, ui: &Ui) ->
         }
         BundleCommand::Rename { bundle, name } => {
             let known = resolve::bundle(daemon, &bundle).await?;
-            let update = bundle::Update { bundle_id: known.id, name: Some(name), description: None };
+            let update =
+                bundle::Update { bundle_id: known.id, name: Some(name), ..bundle::Update::default() };
             let renamed = daemon.call(&update).await?;
             ui.result(&format!(
                 "Renamed the bundle \"{}\" to \"{}\"",
                 plain_line(&known.name),
                 plain_line(&renamed.name)
             ))
+        }
+        BundleCommand::Set(args) => {
+            let known = resolve::bundle(daemon, &args.bundle).await?;
+            let update = bundle::Update {
+                bundle_id: known.id,
+                unbound: args.unbound.as_deref().map(bundle::UnboundRule::from),
+                own: args.own,
+                seal: args.seal,
+                by_rule: args.by_rule,
+                ..bundle::Update::default()
+            };
+            let set = daemon.call(&update).await?;
+            let policy = launch::policy(&set.unbound.rule, &set.unbound.own, &set.unbound.sealed);
+            ui.result(&format!("{}: {policy}", plain_line(&set.name)))
         }
         BundleCommand::Delete(args) => delete(&args, daemon, ui).await,
     }

@@ -98,8 +98,7 @@ impl Failure {
 
     /// Names the bundle in the suggested commands by its name, which is easier to type than its id.
     pub(super) fn naming(mut self, bundle: &Bundle) -> Self {
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
-        let name = if bundle.name.bytes().all(plain) { bundle.name.clone() } else { quoted(&bundle.name) };
+        let name = shell_word(&bundle.name);
         for hint in &mut self.hints {
             if let Some(suggestion) = Suggestion::parse(hint).filter(|found| found.bundle == bundle.id) {
                 *hint = Suggestion { bundle: name.clone(), ..suggestion }.to_string();
@@ -120,6 +119,12 @@ impl Failure {
             None => failure,
         }
     }
+}
+
+/// Returns a text as it is typed in a shell.
+pub(super) fn shell_word(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
+    if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { quoted(text) }
 }
 
 /// Returns the failure for a failed call. `better` may return a hint in terms of the command line for an error of the
@@ -242,6 +247,7 @@ mod tests {
                 created_at: 0,
                 updated_at: 0,
                 bindings: vec![],
+                unbound: crate::wire::bundle::UnboundPolicy::default(),
             };
             let failure = Failure::new(1, "no").hint("srvd login codex --bundle 0194-id").naming(&bundle);
             assert_eq!(failure.render(), format!("srvd: no\nhint: srvd login codex --bundle {expect}"));

@@ -7,14 +7,16 @@ use serde::Serialize;
 use super::binding::{self, Bound, End, FILE, Search};
 use super::client::Connection;
 use super::failure::{Failure, code};
+use super::launch::policy;
 use super::list::Format;
+use super::subject::{Subject, SubjectArgs};
 use super::ui::{Ui, plain_line};
 use super::vocabulary::Symbol;
 use super::{resolve, table};
 use crate::base::environment::Environment;
 use crate::base::private;
-use crate::wire::bundle::Bundle;
-use crate::wire::launch::{ProviderReadiness, Ready};
+use crate::wire::bundle::{Bundle, UnboundPolicy};
+use crate::wire::launch::ProviderReadiness;
 
 /// The variable with the bundle that a program was launched under. The programs that it starts use the same bundle.
 pub(super) const BUNDLE_VAR: &str = "SRVD_BUNDLE";
@@ -33,6 +35,8 @@ pub(super) struct UseArgs {
 /// Arguments of `srvd which`.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct WhichArgs {
+    #[command(flatten)]
+    pub(super) subject: SubjectArgs,
     #[command(flatten)]
     pub(super) format: Format,
 }
@@ -171,14 +175,28 @@ fn is_own_file(path: &Path) -> bool {
 }
 
 /// The output of `srvd which --json`.
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
-    bundle_id: String,
-    bundle_name: String,
-    /// The path of the binding file, unless the bundle was chosen by the variable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bundle_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    /// The path of the binding file, unless the bundle was chosen in another way.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
+    /// The treatment of the providers that the bundle does not bind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unbound: Option<UnboundPolicy>,
+    /// The source of the choice and the title, for people.
+    #[serde(skip)]
+    head: String,
     ready: bool,
     providers: Vec<ProviderReadiness>,
 }
@@ -190,20 +208,9 @@ pub(super) async fn which(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let choice = choose(None, environment)?;
-    let bundle = choice.find(daemon).await?;
-    let ready = daemon.call(&Ready { bundle_id: Some(bundle.id.clone()), ..Ready::default() }).await?;
-    let file = match choice.source {
-        Source::File(file) => Some(file),
-        Source::Flag | Source::Variable => None,
-    };
-    let answer = Answer {
-        bundle_id: bundle.id,
-        bundle_name: bundle.name,
-        file,
-        ready: ready.ready,
-        providers: ready.providers,
-    };
+    let subject = args.subject.find(daemon, environment).await?;
+    let ready = daemon.call(&subject.ready()).await?;
+    let answer = Answer { ready: ready.ready, providers: ready.providers, ..Answer::of(subject) };
     if args.format.json {
         return ui.json(&answer);
     }
@@ -211,14 +218,40 @@ pub(super) async fn which(
 }
 
 impl Answer {
+    /// Returns the answer for an identity that was not asked about yet.
+    fn of(subject: Subject) -> Self {
+        let title = plain_line(&subject.title());
+        match subject {
+            Subject::Bundle(bundle, source) => {
+                let (by, file) = match source {
+                    Source::File(file) => (file.display().to_string(), Some(file)),
+                    Source::Flag => ("the command line".to_owned(), None),
+                    Source::Variable => (format!("the variable {BUNDLE_VAR}"), None),
+                };
+                Self {
+                    head: format!("{title} (by {})", plain_line(&by)),
+                    bundle_id: Some(bundle.id),
+                    bundle_name: Some(bundle.name),
+                    file,
+                    unbound: Some(bundle.unbound),
+                    ..Self::default()
+                }
+            }
+            Subject::Instance(id) => Self { head: title, instance_id: Some(id), ..Self::default() },
+            Subject::Agent(agent, user_id) => {
+                Self { head: title, agent_id: Some(agent), user_id, ..Self::default() }
+            }
+        }
+    }
+
     fn draw(&self, ui: &Ui) -> String {
-        let source = match &self.file {
-            Some(file) => file.display().to_string(),
-            None => format!("the variable {BUNDLE_VAR}"),
-        };
-        let head = format!("{} (by {})", plain_line(&self.bundle_name), plain_line(&source));
+        let head = &self.head;
+        let rule = self.unbound.as_ref().map_or_else(String::new, |unbound| {
+            format!("\n{}", policy(&unbound.rule, &unbound.own, &unbound.sealed))
+        });
         if self.providers.is_empty() {
-            return format!("{head}\nThe bundle has no account.");
+            let what = if self.bundle_id.is_some() { "The bundle" } else { "It" };
+            return format!("{head}\n{what} has no account.{rule}");
         }
         let row = |one: &ProviderReadiness| {
             let (symbol, word) =
@@ -234,14 +267,16 @@ impl Answer {
             row.truncate(header.len());
             row
         });
-        format!("{head}\n\n{}", table::draw(ui, header, rows))
+        format!("{head}\n\n{}{rule}", table::draw(ui, header, rows))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::list::tests::bundle;
     use super::super::table::tests::ui;
     use super::*;
+    use crate::wire::Status;
 
     #[test]
     fn bundle_flag_takes_precedence_over_the_launch_variable() {
@@ -276,13 +311,17 @@ mod tests {
             next_step: reason.map(|_| format!("srvd login {id}")),
         };
         let answer = |file: Option<&str>, providers: Vec<ProviderReadiness>| Answer {
-            bundle_id: "b-1".to_owned(),
-            bundle_name: "Work".to_owned(),
-            file: file.map(PathBuf::from),
             ready: true,
             providers,
+            ..Answer::of(Subject::Bundle(
+                Box::new(Bundle { id: "b-1".to_owned(), ..bundle("Work", "codex", Status::Valid) }),
+                file.map_or(Source::Variable, |file| Source::File(file.into())),
+            ))
         };
-        let check = |answer: Answer, expected: &str| assert_eq!(answer.draw(&ui(None)), expected);
+        let rule = "Agents without an account are logged out, your own tools stay as they are.";
+        let check = |answer: Answer, expected: &str| {
+            assert_eq!(answer.draw(&ui(None)), format!("{expected}\n{rule}"));
+        };
         check(answer(None, vec![]), "Work (by the variable SRVD_BUNDLE)\nThe bundle has no account.");
         check(
             answer(Some("/w/.srvd"), vec![one("codex", None)]),

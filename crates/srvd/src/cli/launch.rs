@@ -1,38 +1,43 @@
 //! `srvd exec` and `srvd env`: the environment of an identity, for a program or for a shell.
 
+mod detached;
+mod explain;
 mod gather;
 mod program;
 mod render;
 mod shim;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
+use auth_spawner::Registry;
 use rustix::fs::Mode;
-use secrecy::SecretString;
 
 use super::client::Connection;
 use super::failure::Failure;
-use super::here::{self, BUNDLE_VAR};
-use super::ui::Ui;
+use super::subject::{Subject, SubjectArgs};
+use super::ui::{Ui, plain_line};
 use crate::base::environment::Environment;
 use crate::config::Config;
 use crate::daemon;
-use crate::wire::launch::{Launch, Resolve};
-use gather::Gathered;
+use crate::wire::launch::{Launch, Removed};
+use gather::Wanted;
 use render::Shell;
 
+pub(super) use explain::policy;
 pub(super) use program::{Program, find, search_path};
 pub(super) use shim::OPT_OUT_VAR;
 
-/// The identity to use.
+/// The identity to use, and the part of it.
 #[derive(Debug, clap::Args)]
 pub(super) struct Identity {
-    /// The bundle, by id or name; by default, the one that this directory is bound to (see: srvd use)
-    #[arg(long, short)]
-    bundle: Option<String>,
-    /// Only the account of this provider; by default, all accounts of the bundle
+    #[command(flatten)]
+    subject: SubjectArgs,
+    /// Only the account of this provider; by default, all accounts of the identity
     #[arg(long)]
     provider: Option<String>,
+    /// Do not report what is removed or left out
+    #[arg(long, short)]
+    quiet: bool,
 }
 
 /// Arguments of `srvd exec`.
@@ -40,11 +45,17 @@ pub(super) struct Identity {
 pub(super) struct ExecArgs {
     #[command(flatten)]
     identity: Identity,
+    /// Start a provider's CLI even if the identity has no account for it; it is then logged out
+    #[arg(long)]
+    unbound: bool,
+    /// Show accounts, homes and variables, and start nothing
+    #[arg(long)]
+    explain: bool,
     /// Set by the shims
     #[arg(long, hide = true)]
     shim: bool,
     /// The program and its arguments, after --
-    #[arg(last = true, required = true, value_name = "PROGRAM")]
+    #[arg(last = true, required_unless_present = "explain", value_name = "PROGRAM")]
     command: Vec<OsString>,
 }
 
@@ -61,8 +72,8 @@ pub(super) struct EnvArgs {
 /// A program that is ready to run. No process has been started.
 pub(super) struct Prepared {
     program: Program,
-    /// The daemon's answer and the bundle's id; `None` for a program that runs without an identity.
-    identity: Option<(Launch, String)>,
+    /// The daemon's answer; `None` for a program that runs without an identity.
+    launch: Option<Launch>,
 }
 
 /// Replaces this process with the program of a shim that needs no identity: the user asked for that, or the program
@@ -74,13 +85,14 @@ pub(super) fn step_aside(args: &ExecArgs, environment: &Environment, mask: Mode)
     Err(Program::find(args.command.clone(), environment)?.become_plain(mask))
 }
 
-/// Asks the daemon for the launch, unless the program needs no identity. An error means that no program is started.
+/// Asks the daemon for the launch, unless the program needs no identity. Returns `None` if the launch was only to be
+/// shown. An error means that no program is started.
 pub(super) async fn prepare(
     args: ExecArgs,
     config: &Config,
     environment: &Environment,
     ui: &Ui,
-) -> Result<Prepared, Failure> {
+) -> Result<Option<Prepared>, Failure> {
     let way_out = args.shim.then(|| args.command.first().map(|name| name.to_string_lossy().into_owned()));
     let prepared = launched(args, config, environment, ui).await;
     prepared.map_err(|failure| match way_out.flatten() {
@@ -94,36 +106,65 @@ async fn launched(
     config: &Config,
     environment: &Environment,
     ui: &Ui,
-) -> Result<Prepared, Failure> {
+) -> Result<Option<Prepared>, Failure> {
     let registry = daemon::registry(config)?;
     if args.shim && gather::is_plain(&registry, &args.command) {
-        return Ok(Prepared { program: Program::find(args.command, environment)?, identity: None });
+        return Ok(Some(Prepared { program: Program::find(args.command, environment)?, launch: None }));
     }
-    let choice = here::choose(args.identity.bundle.as_deref(), environment)?;
+    let Identity { subject, provider, quiet } = args.identity;
     let daemon = Connection::open(config).await?;
-    let bundle = choice.find(&daemon).await?;
-    let name = args.command.first().map(OsString::as_os_str).unwrap_or_default();
-    let in_words = |failure: Failure| failure.naming(&bundle);
-    let Gathered { mut launch, notes } = match &args.identity.provider {
-        Some(provider) => {
-            let launch = daemon.call(&gather::only(&bundle, provider)).await.map_err(in_words)?;
-            Gathered { launch, notes: Vec::new() }
-        }
-        None => gather::gather(&daemon, &registry, &bundle, name).await.map_err(in_words)?,
+    let subject = subject.find(&daemon, environment).await?;
+    let name = args.command.first().map(OsString::as_os_str);
+    let wanted = Wanted {
+        program: name,
+        provider,
+        // A launch that is only shown is shown for a program that would be refused, too.
+        unbound: args.unbound || args.explain,
+        explain: args.explain,
+        exact: true,
     };
-    gather::fit(&registry, name, &mut launch, &bundle).map_err(in_words)?;
-    let program = Program::find(args.command, environment)?;
-    for note in notes {
-        ui.note(&format!("srvd: {}", super::ui::plain_line(&note)));
+    let launch = gather::gather(&daemon, &subject, wanted, environment, config).await;
+    let launch = launch.map_err(|failure| logged_out_hint(failure, name, &registry))?;
+    if args.explain {
+        ui.result(&explain::draw(&launch, &subject, &registry, ui))?;
+        return Ok(None);
     }
-    Ok(Prepared { program, identity: Some((launch, bundle.id)) })
+    let note = detached::note(&args.command, environment, &subject.label());
+    let program = Program::find(args.command, environment)?;
+    if !quiet {
+        report(&launch, &subject, environment, ui);
+        note.iter().for_each(|note| ui.note(&format!("srvd: {}", plain_line(note))));
+    }
+    Ok(Some(Prepared { program, launch: Some(launch) }))
+}
+
+/// Reports what a launch leaves out, and the credentials of this environment that it removes.
+fn report(launch: &Launch, subject: &Subject, environment: &Environment, ui: &Ui) {
+    for warning in &launch.warnings {
+        ui.note(&format!("srvd: {}", plain_line(&subject.named(warning))));
+    }
+    for Removed { name, reason, .. } in gather::removed_secrets(launch, environment) {
+        ui.note(&format!("srvd: removed {name}: {}", plain_line(reason)));
+    }
+}
+
+/// Adds the way to start a CLI logged out to the refusal of one that has no account.
+fn logged_out_hint(failure: Failure, program: Option<&OsStr>, registry: &Registry) -> Failure {
+    let Some(program) = program.filter(|program| gather::named(registry, program).next().is_some()) else {
+        return failure;
+    };
+    if !failure.message().contains("was not started") {
+        return failure;
+    }
+    let program = program.to_string_lossy();
+    failure.hint(format!("to start it logged out: srvd exec --unbound -- {program}"))
 }
 
 /// Replaces this process with the program, with the file mode mask that this process was given. Returns only if that
 /// failed.
 pub(super) fn become_program(prepared: &Prepared, mask: Mode) -> Failure {
-    match &prepared.identity {
-        Some((launch, bundle)) => prepared.program.become_launched(launch, bundle, mask),
+    match &prepared.launch {
+        Some(launch) => prepared.program.become_launched(launch, mask),
         None => prepared.program.become_plain(mask),
     }
 }
@@ -132,19 +173,25 @@ pub(super) fn become_program(prepared: &Prepared, mask: Mode) -> Failure {
 pub(super) async fn env(
     args: EnvArgs,
     daemon: &Connection,
+    config: &Config,
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let bundle = here::choose(args.identity.bundle.as_deref(), environment)?.find(daemon).await?;
-    let provider_id = args.identity.provider;
-    let wanted = Resolve { bundle_id: Some(bundle.id.clone()), provider_id, ..Resolve::default() };
-    let mut launch = daemon.call(&wanted).await.map_err(|failure: Failure| failure.naming(&bundle))?;
-    launch.set.insert(BUNDLE_VAR.to_owned(), SecretString::from(bundle.id).into());
+    let Identity { subject, provider, quiet } = args.identity;
+    let subject = subject.find(daemon, environment).await?;
+    // A shell is no provider's CLI, so the variables of the person's tools stay.
+    let wanted = Wanted { program: Some(OsStr::new("sh")), provider, exact: true, ..Wanted::default() };
+    let launch = gather::gather(daemon, &subject, wanted, environment, config).await?;
+    if !quiet {
+        report(&launch, &subject, environment, ui);
+    }
     ui.print(render::render(&launch, args.shell).as_bytes())
 }
 
 #[cfg(test)]
 pub(super) mod tests {
+    use secrecy::SecretString;
+
     use super::*;
     use crate::wire::Status;
     use crate::wire::launch::Used;
@@ -161,11 +208,12 @@ pub(super) mod tests {
                 account_id: "a".to_owned(),
                 source: crate::wire::Source::Bundle,
                 status: Status::Valid,
+                person: None,
                 generation: None,
                 reason: reason.map(str::to_owned),
                 degraded_from: None,
             }],
-            trace: None,
+            ..Launch::default()
         }
     }
 }

@@ -37,6 +37,7 @@ mod rotate;
 mod serve;
 mod shims;
 mod status;
+mod subject;
 mod table;
 mod ui;
 mod vocabulary;
@@ -110,13 +111,13 @@ enum Command {
     AddKey(key_add::AddKeyArgs),
     /// Start a program with the accounts of one bundle and no others
     ///
-    /// srvd replaces itself with the program. It sets the variables of the bundle's accounts and removes every
-    /// variable that would select another credential. If a login cannot be used, the program is not started and the
-    /// reason is printed.
+    /// srvd replaces itself with the program. It sets the variables of the identity's accounts, gives every known CLI a
+    /// home of this identity, and removes variables that would select another credential. If a login cannot be used,
+    /// the program is not started and the reason is printed.
     ///
-    /// A provider's own CLI, such as codex, needs only that provider's login. Another login that cannot be used, or
-    /// that needs the same variable, is left out and reported. Programs that the CLI starts through a shim use the
-    /// same bundle.
+    /// A provider's own CLI, such as codex, needs only that provider's login. Another login that cannot be used is left
+    /// out and reported. Every program that inherits the environment runs under the same identity. Programs that do not,
+    /// such as sudo, a running tmux server or a container, are reported.
     Exec(launch::ExecArgs),
     /// Print the environment of an identity for a shell
     ///
@@ -135,7 +136,7 @@ enum Command {
     Shims(shims::ShimsCommand),
     /// List the bundles
     Bundles(list::BundlesArgs),
-    /// Create, rename or delete a bundle
+    /// Create, rename, change or delete a bundle
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
     /// List the accounts
@@ -295,8 +296,10 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Exec(args)) => {
             launch::step_aside(&args, environment, mask)?;
             let config = config()?;
-            let prepared = block_on(async || launch::prepare(args, &config, environment, ui).await)?;
-            Err(launch::become_program(&prepared, mask))
+            match block_on(async || launch::prepare(args, &config, environment, ui).await)? {
+                Some(prepared) => Err(launch::become_program(&prepared, mask)),
+                None => Ok(()),
+            }
         }
         Some(Command::Use(here::UseArgs { remove: true, .. })) => here::remove(ui),
         Some(Command::Shims(command)) => shims::run(&command, &config()?, environment, ui),
@@ -351,7 +354,7 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
     let daemon = Connection::open(config).await?;
     match command {
         Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
-        Command::Env(args) => launch::env(args, &daemon, environment, ui).await,
+        Command::Env(args) => launch::env(args, &daemon, config, environment, ui).await,
         Command::Use(args) => match args.bundle {
             Some(bundle) => here::bind(&bundle, &daemon, ui).await,
             None => here::which(&here::WhichArgs::default(), &daemon, environment, ui).await,

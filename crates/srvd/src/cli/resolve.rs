@@ -100,6 +100,7 @@ mod tests {
             created_at: 0,
             updated_at: 0,
             bindings: Vec::new(),
+            unbound: crate::wire::bundle::UnboundPolicy::default(),
         }
     }
 

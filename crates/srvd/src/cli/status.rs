@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::client::Connection;
-use super::failure::{Failure, code};
+use super::failure::{Failure, code, shell_word};
 use super::list::{Format, report_corrupt, who};
 use super::login::show;
 use super::ui::{Ui, plain_line};
@@ -15,7 +15,7 @@ use super::{table, vocabulary};
 use crate::base::clock::now;
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::wire::account::{Account, Accounts};
+use crate::wire::account::{Account, Accounts, Stray, Strays};
 use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
 use crate::wire::daemon::{Daemon, Info};
@@ -40,6 +40,8 @@ struct Page {
     #[serde(flatten)]
     accounts: Accounts,
     sessions: Vec<Session>,
+    #[serde(flatten)]
+    strays: Strays,
 }
 
 /// Prints the page.
@@ -64,6 +66,7 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
         daemon: daemon.call(&Info {}).await?,
         bundles: daemon.call(&bundle::List {}).await?.bundles,
         accounts: daemon.call(&account::List::default()).await?,
+        strays: daemon.call(&account::ListStrays {}).await?,
         sessions,
         endpoint: daemon.endpoint,
     })
@@ -92,6 +95,7 @@ impl Page {
         if !steps.is_empty() {
             parts.push(steps.join("\n"));
         }
+        parts.extend(self.strays.strays.iter().map(|stray| self.stray(stray)));
         if let Some(unbound) = self.unbound() {
             parts.push(unbound);
         }
@@ -100,6 +104,17 @@ impl Page {
             parts.push(table::draw(ui, &["RUNNING LOGIN", "PROVIDER", "STATE", "STARTED", "ENDS"], rows));
         }
         parts.join("\n\n")
+    }
+
+    /// Returns the lines about a login that belongs to no account.
+    fn stray(&self, stray: &Stray) -> String {
+        let Stray { provider_id: id, bundle_id, person, .. } = stray;
+        let name = self.bundles.iter().find(|bundle| bundle.id == *bundle_id).map(|bundle| &bundle.name);
+        let name = shell_word(name.unwrap_or(bundle_id));
+        let who = person.as_deref().map(|person| format!(" of {}", plain_line(person))).unwrap_or_default();
+        format!(
+            "A login of {id}{who} in the bundle {name} belongs to no account, and no launch uses it.\n    keep it: srvd account keep {id} --bundle {name}\n    remove it: srvd account discard {id} --bundle {name}"
+        )
     }
 
     /// Returns a line about the daemon.
@@ -193,6 +208,7 @@ mod tests {
             bundles,
             accounts: Accounts { accounts, corrupt: Vec::new() },
             sessions: Vec::new(),
+            strays: Strays { strays: Vec::new() },
         }
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy};
+use crate::base::environment::is_variable_name;
 use crate::config::forges::ForgeTable;
 
 /// The whole file. Every key is optional, and unknown keys are errors.
@@ -20,6 +21,7 @@ pub(crate) struct FileConfig {
     pub(super) audit: Audit,
     pub(super) log: Log,
     pub(super) spawn: Spawn,
+    pub(super) launch: Launch,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) forges: BTreeMap<String, ForgeTable>,
 }
@@ -66,6 +68,25 @@ pub(super) struct Spawn {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) live_logins: Option<usize>,
     pub(super) login_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Launch {
+    keep: Vec<String>,
+}
+
+impl Launch {
+    /// Returns the variables that launches let through.
+    pub(super) fn keep(self) -> Result<Vec<String>, ConfigError> {
+        match self.keep.iter().find(|name| !is_variable_name(name)) {
+            Some(name) => Err(ConfigError::Invalid {
+                name: "launch.keep".to_owned(),
+                reason: format!("{name:?} is not a valid name of an environment variable"),
+            }),
+            None => Ok(self.keep),
+        }
+    }
 }
 
 impl FileConfig {

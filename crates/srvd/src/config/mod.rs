@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub audit_rows: u32,
     /// Longest time that a shutdown waits for running work, in seconds.
     pub shutdown_seconds: u64,
+    /// Variables that launches let through.
+    pub launch_keep: Vec<String>,
     /// The forges at which the daemon is registered as an OAuth client.
     pub forges: Vec<ForgeSettings>,
 }
@@ -167,7 +169,10 @@ const VARIABLES: &[&str] = &[
 
 /// `SRVD_*` variables that are not settings: the mark of CLIs that a daemon started, and the variables that launches
 /// and shims pass to each other (`cli/here.rs`, `cli/launch/shim.rs`).
-const MARKS: &[&str] = &["SRVD_SESSION", "SRVD_BUNDLE", "SRVD_SHIM", "SRVD_DEPTH"];
+#[rustfmt::skip]
+const MARKS: &[&str] = &[
+    "SRVD_SESSION", "SRVD_BUNDLE", "SRVD_INSTANCE", "SRVD_AGENT", "SRVD_USER", "SRVD_LAUNCHED", "SRVD_SHIM", "SRVD_DEPTH",
+];
 
 impl Config {
     /// Combines the layers into one configuration.
@@ -221,6 +226,7 @@ impl Config {
             connections: within("listen.connections", file.listen.connections, 64, 1..=100_000)?,
             audit_rows: within("audit.rows", file.audit.rows, 100_000, 1000..=100_000_000)?,
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
+            launch_keep: file.launch.keep()?,
             forges: forges::check(file.forges)
                 .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
             config_dir,
@@ -265,7 +271,7 @@ impl Config {
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
              shutdown_seconds = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
              [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
-             [spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
+             [launch]\nkeep = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
             self.runtime_dir.display(),
@@ -279,6 +285,7 @@ impl Config {
             self.audit_rows,
             quoted(&self.log),
             quoted(format),
+            list(&self.launch_keep),
             quoted(policy),
             list(&paths),
             self.live_logins,

@@ -26,7 +26,7 @@ use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
 use crate::forge::operator::{Operators, OperatorsConfig};
 use crate::health::Examiner;
-use crate::launch::{EnvironmentConflicts, Launcher, LauncherConfig};
+use crate::launch::{Launcher, LauncherConfig, RemovalRules};
 use crate::login::renewal::Renewals;
 use crate::login::{LoginResources, LoginSink, Logins};
 use crate::refresh::{Refresher, RefresherConfig};
@@ -88,7 +88,7 @@ impl Services {
             declared: declared.clone(),
             ephemeral: ephemeral.clone(),
             refresher: refresher.clone(),
-            conflicts: EnvironmentConflicts::new(&core.registry),
+            removal_rules: RemovalRules::new(&core.registry, core.config.launch_keep.clone()),
         });
         Ok(Self {
             examiner,
@@ -154,7 +154,8 @@ pub(super) struct Directories {
 async fn directories(core: &Core) -> Result<Directories, BootError> {
     let Core { config, store, registry, blocking, .. } = core;
     let (root, home) = (config.identities(), config.home.clone());
-    let identities = IdentityDirs::new(root, home, registry.clone(), blocking.clone());
+    let identities = IdentityDirs::new(root, home, registry.clone(), blocking.clone())
+        .with_bases(core.environment.xdg_homes());
     let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
     let renewals = Renewals::new(&config.identities(), blocking.clone());
     let directories = Directories { identities, leftovers, renewals };

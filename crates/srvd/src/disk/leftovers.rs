@@ -23,6 +23,11 @@ impl LeftoverCleaner {
         Self { registry, identities }
     }
 
+    /// The directories of the identities.
+    pub(crate) fn identities(&self) -> &IdentityDirs {
+        &self.identities
+    }
+
     /// Removes the directory of a deleted account, except the files to keep, and returns the outcome. A failed removal
     /// is retried at the next start. The store knows whether another account uses the directory, and records the
     /// removal.

@@ -11,10 +11,9 @@ use tokio::time::Instant;
 
 use super::candidate::{Candidate, Credential, KeyCommand, State};
 use super::decide::Request;
-use super::environment::EnvironmentConflicts;
+use super::environment::RemovalRules;
 use super::gather::{Needed, renewed};
-use super::plan::{Change, Part, PartContext, Plan};
-use super::report;
+use super::plan::{Part, PartContext, Plan};
 use super::settle::{Action, Attempt, settle};
 use super::subject::{Agent, Named, Subject};
 use crate::agents::declared::Declared;
@@ -52,8 +51,8 @@ pub(crate) struct LauncherConfig {
     pub ephemeral: Ephemeral,
     /// Refreshes tokens.
     pub refresher: Refresher,
-    /// The variables that a launch removes.
-    pub conflicts: EnvironmentConflicts,
+    /// The rules for the variables that a launch removes.
+    pub removal_rules: RemovalRules,
 }
 
 impl std::ops::Deref for Launcher {
@@ -92,26 +91,18 @@ impl Launcher {
     ///
     /// # Errors
     /// A login that cannot be used fails the launch; `data.candidates` names the reason of each credential. A key that
-    /// cannot be used only leaves its variables unset and is reported. `no_credential` when there is none.
+    /// cannot be used is left out and reported. `no_credential` when there is none, also for the started CLI.
     pub(crate) async fn resolve(&self, store: &Store, params: &Resolve) -> Result<Launch, ApiError> {
-        let dry = params.dry_run.unwrap_or(false);
         let query = Query {
             subject: Subject::of(store, params.into()).await?,
             provider: params.provider_id.as_deref(),
             model: params.model.as_deref(),
             any_model: false,
             min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),
-            refresh: !dry,
+            refresh: !params.dry_run.unwrap_or(false),
         };
         let plan = self.plan(store, query).await?;
-        let Change { set, unset } = plan.change(&self.conflicts)?;
-        tracing::debug!(subject = ?plan.subject, accounts = plan.parts.len(), dry, "a launch was resolved");
-        Ok(Launch {
-            trace: params.explain.unwrap_or(false).then(|| plan.parts.iter().flat_map(Part::trace).collect()),
-            accounts: plan.parts.iter().filter_map(Part::used).collect(),
-            set: report::set(set, dry),
-            unset,
-        })
+        self.start(store, plan, params).await
     }
 
     /// Returns the subject of a launch for the audit log.
@@ -134,7 +125,9 @@ impl Launcher {
         };
         let plan = self.plan(store, query).await?;
         let providers = plan.parts.iter().map(Part::readiness).collect();
-        Ok(Readiness { ready: plan.change(&self.conflicts).is_ok(), providers })
+        // A token that no program takes stands in the way of nothing else.
+        let unusable = plan.parts.iter().any(|part| part.outcome.is_err() && !part.is_not_taken());
+        Ok(Readiness { ready: plan.check(&[], false).is_ok() && !unusable, providers })
     }
 
     /// Answers `profile.best`.

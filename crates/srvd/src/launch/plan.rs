@@ -7,10 +7,9 @@ use auth_spawner::Provider;
 
 use super::candidate::Candidate;
 use super::decide::Decision;
-use super::environment::{self, EnvironmentConflicts, Variables};
+use super::environment::{self, Variables};
 use super::refusal::Refusal;
 use super::subject::Subject;
-use crate::wire::Names;
 use crate::wire::error::ApiError;
 
 /// One provider of a launch: its candidates, the decision, and the variables or the reason why there are none.
@@ -54,38 +53,36 @@ pub(super) struct Plan {
     pub(super) selected: bool,
 }
 
-/// The change of an environment that gives an agent an identity.
-#[derive(Debug)]
-pub(super) struct Change {
-    /// Variables to set.
-    pub(super) set: Variables,
-    /// Variables to remove, ordered by name. None of them is in `set`.
-    pub(super) unset: Names,
-}
-
 impl Plan {
-    /// Combines the variables of all parts.
+    /// Checks whether the launch may start. `started` holds the ids of the providers whose CLI is started, `allow_none`
+    /// is true if the launch may be without any credential.
     ///
     /// # Errors
-    /// The refusal of the first login that cannot be used, of the selected provider, or of the first provider if none can
-    /// be used. A key that cannot be used beside others only leaves its variables unset. `conflict` when two parts need
-    /// different values of a variable.
-    pub(super) fn change(&self, conflicts: &EnvironmentConflicts) -> Result<Change, ApiError> {
-        if self.parts.is_empty() && !self.subject.may_be_empty() {
+    /// The refusal of the first login that the program needs and cannot use, of the selected provider, or of the first
+    /// provider if none can be used. A provider's own CLI needs only its own login. A key that cannot be used beside
+    /// others is left out and reported.
+    pub(super) fn check(&self, started: &[&str], allow_none: bool) -> Result<(), ApiError> {
+        if self.parts.is_empty() && !allow_none && !self.subject.may_be_empty() {
             return Err(self.missing());
         }
         let is_login = |part: &Part| part.reported().is_some_and(|at| part.candidates[at].login);
-        let fatal = |part: &&Part| part.outcome.is_err() && (self.selected || is_login(part));
-        let useless = self.parts.iter().all(|part| part.outcome.is_err());
+        let needed = |part: &Part| started.is_empty() || started.contains(&&*part.provider.id);
+        let fatal = |part: &&Part| {
+            let login = is_login(part) && needed(part) && !part.is_not_taken();
+            part.outcome.is_err() && (self.selected || login)
+        };
+        let useless = !allow_none && self.parts.iter().all(|part| part.outcome.is_err());
         let refused = self.parts.iter().find(fatal).or_else(|| self.parts.first().filter(|_| useless));
-        if let Some((part, Err(refusal))) = refused.map(|part| (part, &part.outcome)) {
-            return Err(refusal.error(Some(part), self.parts.iter()));
+        match refused.map(|part| (part, &part.outcome)) {
+            Some((part, Err(refusal))) => Err(refusal.error(Some(part), self.parts.iter())),
+            _ => Ok(()),
         }
+    }
+
+    /// Returns the variables of all credentials, without those for the CLIs' directories.
+    pub(super) fn credentials(&self) -> Variables {
         let fit = self.parts.iter().filter_map(|part| Some((&part.provider, part.outcome.as_ref().ok()?)));
-        let set = environment::combine(fit)?;
-        let launched: Vec<&str> = self.parts.iter().map(|part| part.provider.id.as_str()).collect();
-        let unset = conflicts.beside(&set, &launched);
-        Ok(Change { set, unset })
+        environment::combine(fit)
     }
 
     /// Returns the error for a subject without any credential.

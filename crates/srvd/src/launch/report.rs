@@ -31,7 +31,7 @@ impl Part {
             | Verdict::RefreshFailed { .. } => Status::Expired,
             Verdict::Refused if candidate.status == Status::Invalid => Status::Invalid,
             Verdict::NeedsReauth(_) | Verdict::Refused => Status::NeedsReauth,
-            Verdict::Ambient => Status::Invalid,
+            Verdict::Ambient | Verdict::NotTaken(_) => Status::Invalid,
             Verdict::Unavailable(_) => Status::Unknown,
             Verdict::Chosen | Verdict::Outranked | Verdict::OtherModel | Verdict::TooShort => {
                 candidate.status.clone()
@@ -55,6 +55,7 @@ impl Part {
             account_id: candidate.account_id(),
             source: candidate.source.clone(),
             status: self.status(at),
+            person: candidate.person.clone(),
             generation: candidate.generation,
             reason: self.outcome.as_ref().err().map(|refusal| refusal.reason.clone()),
             degraded_from: self.degraded(),
@@ -84,6 +85,18 @@ impl Part {
             reason: refusal.map(|refusal| refusal.reason.clone()).or_else(degraded),
             next_step: refusal.and_then(|refusal| refusal.next_step.clone()),
         }
+    }
+
+    /// Returns the warning for a credential that the launch leaves out.
+    pub(super) fn warning(&self) -> Option<String> {
+        let refusal = self.outcome.as_ref().err()?;
+        let step = refusal.next_step.as_ref().map(|step| format!(" ({step})")).unwrap_or_default();
+        Some(format!("started without {}: {}{step}", self.provider.id, refusal.reason))
+    }
+
+    /// Returns whether the only credentials of the provider are ones that its programs cannot be given.
+    pub(super) fn is_not_taken(&self) -> bool {
+        self.reported().is_some_and(|at| matches!(self.decision.trace[at], Verdict::NotTaken(_)))
     }
 
     /// Returns the preferred credential that could not be used, if the chosen one replaces it.

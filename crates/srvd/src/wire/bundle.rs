@@ -23,6 +23,32 @@ pub(crate) struct Bundle {
     pub updated_at: i64,
     /// The bound accounts, sorted by provider.
     pub bindings: Vec<Binding>,
+    /// The treatment of the providers that the bundle does not bind.
+    pub unbound: UnboundPolicy,
+}
+
+words! {
+    /// The rule for the providers that a bundle does not bind.
+    UnboundRule {
+        /// Each of them is logged out, and none of their variables is passed on.
+        Sealed = "sealed",
+        /// Agents are sealed. The person's own tools, such as `gh`, stay as they are.
+        Tools = "tools",
+        /// All of them use the person's own credentials.
+        Own = "own",
+    }
+}
+
+/// The treatment of the providers that a bundle does not bind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UnboundPolicy {
+    /// The rule for providers that are in neither list.
+    pub rule: UnboundRule,
+    /// Providers that use the person's own credentials.
+    pub own: Vec<String>,
+    /// Providers that are sealed.
+    pub sealed: Vec<String>,
 }
 
 /// The binding of an account in a bundle.
@@ -35,6 +61,12 @@ pub(crate) struct Binding {
     pub account_id: String,
     /// The account's status.
     pub status: Status,
+}
+
+impl Default for UnboundPolicy {
+    fn default() -> Self {
+        Self { rule: UnboundRule::Tools, own: Vec::new(), sealed: Vec::new() }
+    }
 }
 
 /// Lists all bundles.
@@ -72,7 +104,7 @@ pub(crate) struct Create {
 }
 method!(Create, "bundle.create", Bundle, "Creates an empty bundle.");
 
-/// Changes the name or description of a bundle.
+/// Changes the name, the description or the policy of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Update {
@@ -84,8 +116,20 @@ pub(crate) struct Update {
     /// The new description; unchanged if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    /// The new rule for the providers that the bundle does not bind; unchanged when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unbound: Option<UnboundRule>,
+    /// Providers, by id or alias, that use the person's own credentials while the bundle does not bind them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub own: Vec<String>,
+    /// Providers, by id or alias, that are sealed while the bundle does not bind them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seal: Vec<String>,
+    /// Providers, by id or alias, to which the rule applies again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_rule: Vec<String>,
 }
-method!(Update, "bundle.update", Bundle, "Changes the name or description of a bundle.");
+method!(Update, "bundle.update", Bundle, "Changes the name, the description or the policy of a bundle.");
 
 /// Deletes a bundle and the accounts that are bound only by it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

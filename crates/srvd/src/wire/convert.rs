@@ -5,7 +5,7 @@ use identity_store as store;
 
 use crate::wire::account::{Account, Backend, Owner, SecretRef};
 use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
-use crate::wire::bundle::{Binding, Bundle};
+use crate::wire::bundle::{Binding, Bundle, UnboundPolicy, UnboundRule};
 use crate::wire::daemon::{Counts, DatabaseKind};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::operator::TokenState;
@@ -115,7 +115,19 @@ pub(crate) fn bundle(bundle: store::Bundle) -> Bundle {
         created_at: bundle.created_at,
         updated_at: bundle.updated_at,
         bindings: bindings.collect(),
+        unbound: unbound(&bundle.unbound),
     }
+}
+
+fn unbound(policy: &store::UnboundPolicy) -> UnboundPolicy {
+    let rule = match policy.rule {
+        store::UnboundRule::Sealed => UnboundRule::Sealed,
+        store::UnboundRule::Tools => UnboundRule::Tools,
+        store::UnboundRule::Own => UnboundRule::Own,
+    };
+    let ids =
+        |list: &std::collections::BTreeSet<store::ProviderId>| list.iter().map(ToString::to_string).collect();
+    UnboundPolicy { rule, own: ids(&policy.own), sealed: ids(&policy.sealed) }
 }
 
 /// Converts an account.

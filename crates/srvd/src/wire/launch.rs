@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Degraded;
-use super::{Names, SecretOutput, Source, Status, method};
+use super::{Names, SecretOutput, Source, Status, method, words};
 
 /// Returns the variables to set and to remove so that an agent runs with only this identity.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -38,9 +38,20 @@ pub(crate) struct Resolve {
     /// True to include the result for each account in `trace`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub explain: Option<bool>,
-    /// True to leave out the credentials. Their variables are then empty.
+    /// True to leave out the credentials. Their variables are then empty, and no home is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+    /// The names of the variables of the environment that will be changed. `unset` is then exact: it holds those of them
+    /// that must be removed. Without it `unset` holds every known name, and `unsetRules` covers the unknown ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_names: Option<Vec<String>>,
+    /// The file name of the program that will be started. If it is a provider's CLI, only that provider's login must be
+    /// usable, variables of other programs that it reads are removed, and it must have a credential in this launch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
+    /// True to start a provider's CLI that has no credential in this launch. It is then logged out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_unbound: Option<bool>,
 }
 method!(
     Resolve,
@@ -50,21 +61,98 @@ method!(
 );
 
 /// The changes to make to an environment.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Launch {
     /// The variables to set.
     pub set: BTreeMap<String, SecretOutput>,
     /// The variables to remove. None of them is in `set`.
     pub unset: Names,
-    /// The accounts, one per provider.
+    /// Further variables to remove, if the request named no `environmentNames`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unset_rules: Option<UnsetRules>,
+    /// The accounts, one for each provider.
     pub accounts: Vec<Used>,
+    /// Facts that the person who starts the launch should know, such as a credential that was left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The variables of `unset` with their reasons, if the request named `environmentNames`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<Vec<Removed>>,
+    /// The home of each provider's CLI, if `explain` was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub homes: Option<Vec<LaunchHome>>,
     /// The result for each account, if `explain` was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Trace>>,
 }
 
-/// An account used in a launch.
+/// The rules for variables that no list names. A variable is removed if its name begins with one of the prefixes, has
+/// one of the words as a whole word between underscores, and is not in `keep`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UnsetRules {
+    /// The beginnings of names.
+    pub prefixes: Vec<String>,
+    /// The words.
+    pub words: Vec<String>,
+    /// Names that are not removed.
+    pub keep: Vec<String>,
+}
+
+/// A variable that a launch removes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Removed {
+    /// The name of the variable.
+    pub name: String,
+    /// `secret`, `destination` or `location`.
+    pub class: String,
+    /// The provider whose programs read it; absent for a variable of the daemon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// The reason for people.
+    pub reason: String,
+}
+
+words! {
+    /// The state of a provider in a launch.
+    HomeState {
+        /// The launch has an account of the provider.
+        Account = "account",
+        /// The provider's CLI runs with an API key.
+        Key = "key",
+        /// The provider has no account, and its CLI is logged out.
+        Unbound = "unbound",
+        /// The bundle binds an account of the provider that is not part of the launch. Its CLI is logged out.
+        LeftOut = "left_out",
+        /// The provider's CLI uses the person's own credentials, by the policy of the bundle.
+        Own = "own",
+        /// The provider is a tool that keeps the person's own credentials, by the policy of the bundle.
+        Tool = "tool",
+    }
+}
+
+/// The home of a provider's CLI in a launch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LaunchHome {
+    /// Canonical provider id.
+    pub provider_id: String,
+    /// The state of the provider.
+    pub state: HomeState,
+    /// The directory of the CLI; absent if it is the person's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dir: Option<String>,
+    /// The provider of the key that the CLI runs with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_provider_id: Option<String>,
+    /// The directory of a login that belongs to no account. The launch does not use it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stray_dir: Option<String>,
+}
+
+/// An account that is used in a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "LaunchAccount")]
@@ -78,7 +166,10 @@ pub(crate) struct Used {
     pub source: Source,
     /// The current status of its credential.
     pub status: Status,
-    /// The generation of the account's tokens, for `account.refused`; absent if the credential is not a token.
+    /// The person of the account, if known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub person: Option<String>,
+    /// The generation of the account's tokens, for `account.refused`; absent for a credential that is no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
     /// The reason why a key was left out.
@@ -141,7 +232,7 @@ method!(Ready, "launch.ready", Readiness, "Returns whether a launch would succee
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Readiness {
-    /// True if every login of the launch can be used.
+    /// True if every credential of the launch can be used.
     pub ready: bool,
     /// The readiness of each provider.
     pub providers: Vec<ProviderReadiness>,

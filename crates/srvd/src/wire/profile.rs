@@ -42,7 +42,10 @@ pub(crate) struct Profile {
     /// The expiry time of the credential, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<i64>,
-    /// The creation time, in Unix milliseconds; absent for a declared credential.
+    /// The reason why the provider's programs cannot be given the credential. It is stored, and launches use another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// Time of creation, in unix milliseconds; absent for a declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_at: Option<i64>,
     /// The time of the last change, in Unix milliseconds; absent for a declared credential.

@@ -166,10 +166,36 @@ async fn check(daemon: &Daemon, case: &Case) {
         assert_eq!(error.data.unwrap()["kind"], json!(kind), "{}: {}", case.bundle, error.message);
         return;
     }
+    let mut params = params;
+    params["explain"] = true.into();
     let launch = daemon.call("launch.resolve", params).await;
-    let set = launch["set"].as_object().unwrap();
-    let paths: Vec<&str> =
-        set.values().filter_map(Value::as_str).filter(|value| value.starts_with('/')).collect();
+    let empty: Vec<&Value> = launch["homes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|home| home["providerId"] != case.provider.as_str())
+        .filter_map(|home| home.get("dir"))
+        .collect();
+    let all: Vec<&str> = launch["set"]
+        .as_object()
+        .unwrap()
+        .values()
+        .filter_map(Value::as_str)
+        .filter(|value| value.starts_with('/'))
+        .collect();
+    // The homes of the other CLIs and the views are the identity's, too.
+    let is_other = |path: &&str| {
+        Path::new(path).starts_with(place.join(".xdg"))
+            || empty.iter().any(|dir| Path::new(path).starts_with(dir.as_str().unwrap()))
+            || (Path::new(path).starts_with(&shared)
+                && !Path::new(path).starts_with(shared.join(&case.provider)))
+    };
+    assert!(
+        all.iter()
+            .filter(|path| is_other(path))
+            .all(|path| { Path::new(path).starts_with(&place) || Path::new(path).starts_with(&shared) })
+    );
+    let paths: Vec<&str> = all.into_iter().filter(|path| !is_other(path)).collect();
     assert_eq!(paths.is_empty(), case.answer == Answer::NoPath, "{}: {launch}", case.bundle);
     if let Answer::Own(below) = case.answer {
         let own = daemon.home.dir(below).join(&case.provider);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rpc_engine::{ClientEvent, Subscription};
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Home, PATIENCE, event, files_below};
+use crate::support::{Daemon, Home, PATIENCE, credentials, event, files_below};
 
 const TOPIC: &str = "declaredagents:changed";
 const ANTHROPIC: &str = "sk-ant-planted-secret-0123456789abcdefghij";
@@ -46,7 +46,7 @@ fn agent(home: &Home, id: &str, file: &str, providers: &[&str]) -> Value {
 }
 
 async fn set(daemon: &Daemon, params: Value) -> Value {
-    daemon.call("launch.resolve", params).await["set"].clone()
+    credentials(&daemon.call("launch.resolve", params).await)
 }
 
 async fn news(events: &mut Subscription) -> String {
@@ -78,7 +78,7 @@ async fn agent_launch_sets_declared_keys() {
     assert_eq!(listed, expect);
 
     let launch = daemon.call("launch.resolve", json!({"agentId": "reviewer", "explain": true})).await;
-    assert_eq!(launch["set"], json!({"ANTHROPIC_API_KEY": ANTHROPIC, "OPENAI_API_KEY": OPENAI}));
+    assert_eq!(credentials(&launch), json!({"ANTHROPIC_API_KEY": ANTHROPIC, "OPENAI_API_KEY": OPENAI}));
     assert_eq!(
         launch["accounts"],
         json!([
@@ -88,7 +88,7 @@ async fn agent_launch_sets_declared_keys() {
     );
     assert_eq!(launch["trace"][0]["reason"], "sets ANTHROPIC_API_KEY");
     let unset = launch["unset"].as_array().unwrap();
-    for name in ["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CODEX_HOME", "OAUTH_ENCRYPTION_KEY"] {
+    for name in ["ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN", "CODEX_API_KEY", "OAUTH_ENCRYPTION_KEY"] {
         assert!(unset.contains(&json!(name)), "{name} in {unset:?}");
     }
     // The provider's names are equivalent. A model's prefix names the provider.
@@ -406,7 +406,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
     );
     check(json!({"agentId": "printed", "providerId": "anthropic"}), None).await;
     let launch = daemon.call("launch.resolve", json!({"agentId": "printed"})).await;
-    assert_eq!(launch["set"], json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
+    assert_eq!(credentials(&launch), json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
     let ready = check(json!({"agentId": "failing"}), Some(1011)).await;
     assert_eq!(ready["providers"][0]["reason"], "the command failed (exit code 7)");
     let ready = check(json!({"agentId": "wrong"}), Some(1011)).await;
@@ -424,7 +424,7 @@ async fn launch_ready_agrees_with_launch_resolve() {
         (&json!(true), &json!(false))
     );
     let launch = daemon.call("launch.resolve", json!({"agentId": "half"})).await;
-    assert_eq!(launch["set"], json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
+    assert_eq!(credentials(&launch), json!({"ANTHROPIC_API_KEY": ANTHROPIC}));
     assert!(launch["unset"].as_array().unwrap().contains(&json!("OPENAI_API_KEY")));
     assert_eq!(launch["accounts"][1]["reason"], "the variable NOT_SET was not set when the daemon started");
     check(json!({"agentId": "half", "providerId": "openai"}), Some(1011)).await;

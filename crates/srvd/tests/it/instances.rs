@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::logins::log_in;
-use crate::support::Home;
 use crate::support::fake;
+use crate::support::{Home, credentials};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn instance_launches_with_the_accounts_of_its_bundle() {
@@ -17,7 +17,7 @@ async fn instance_launches_with_the_accounts_of_its_bundle() {
     let id = &made["id"];
     // Without a bundle, the instance runs without an identity.
     let launch = daemon.call("launch.resolve", json!({"instanceId": id})).await;
-    assert_eq!(launch["set"], json!({}));
+    assert_eq!(credentials(&launch), json!({}));
 
     let moved = daemon.call("instance.update", json!({"instanceId": id, "bundleId": bundle})).await;
     assert_eq!(&moved["bundleId"], bundle);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::logins::log_in;
 use crate::support::fake;
-use crate::support::{Daemon, Home};
+use crate::support::{Daemon, Home, credentials};
 
 const KEY: &str = "sk-proj-planted-secret-0123456789abcdefghij";
 
@@ -40,9 +40,9 @@ async fn launch_resolves_bundle_to_environment() {
     let launch = daemon.call("launch.resolve", json!({"bundleId": bundle, "explain": true})).await;
     let dir = daemon.home.dir("data/identities").join(&bundle).join("fake");
     let script = daemon.home.dir("script");
-    assert_eq!(launch["set"], json!({"FAKE_HOME": dir, "FAKE_SCRIPT": script, "OPENAI_API_KEY": KEY}));
+    assert_eq!(credentials(&launch), json!({"FAKE_HOME": dir, "FAKE_SCRIPT": script, "OPENAI_API_KEY": KEY}));
     let unset = names(&launch["unset"]);
-    for name in ["FAKE_API_KEY", "FAKE_TOKEN", "ANTHROPIC_API_KEY", "CODEX_HOME", "OAUTH_ENCRYPTION_KEY"] {
+    for name in ["FAKE_API_KEY", "FAKE_TOKEN", "ANTHROPIC_API_KEY", "CODEX_API_KEY", "OAUTH_ENCRYPTION_KEY"] {
         assert!(unset.contains(&name), "{name} in {unset:?}");
     }
     let accounts: Vec<(&str, &str)> = launch["accounts"]
@@ -89,7 +89,7 @@ async fn launch_is_refused_with_next_step_when_login_is_gone() {
     );
     // Each of the accounts can still be used alone.
     let launch = daemon.call("launch.resolve", json!({"bundleId": bundle, "providerId": "openai"})).await;
-    assert_eq!(launch["set"], json!({"OPENAI_API_KEY": KEY}));
+    assert_eq!(credentials(&launch), json!({"OPENAI_API_KEY": KEY}));
 
     let (code, data) =
         daemon.refused("launch.resolve", json!({"bundleId": bundle, "providerId": "codex"})).await;
@@ -105,7 +105,15 @@ async fn exec_runs_program_with_only_the_bundle_identity() {
     let bundle = bundle_with_login(&daemon, "Work").await;
     let planted = [("ANTHROPIC_API_KEY", "stray"), ("FAKE_API_KEY", "stray"), ("KEPT", "yes")];
     let (code, lines, errors) = printed(&daemon.home, &["exec", "--bundle", "work", "--", "env"], &planted);
-    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert_eq!(code, Some(0), "{errors}");
+    let reasons = errors.lines().map(|line| line.split(':').nth(1).unwrap().trim());
+    assert_eq!(
+        reasons.collect::<Vec<_>>(),
+        ["removed ANTHROPIC_API_KEY", "removed FAKE_API_KEY"],
+        "{errors}"
+    );
+    let quiet = printed(&daemon.home, &["exec", "-q", "--bundle", "work", "--", "env"], &planted);
+    assert_eq!((quiet.0, quiet.2.as_str()), (Some(0), ""));
     let dir = daemon.home.dir("data/identities").join(&bundle).join("fake");
     assert!(lines.contains(&format!("FAKE_HOME={}", dir.display())), "{lines:?}");
     assert!(lines.contains(&"KEPT=yes".to_owned()));

@@ -1,8 +1,6 @@
 //! One table of launches. Each case runs as a bundle, as an instance of that bundle and as an agent of a user. The wire
 //! methods `launch.resolve`, `launch.ready` and `profile.best` and the commands `srvd exec`, `srvd env` and `srvd which`
 //! must agree about it.
-//!
-//! The commands take a bundle only, so they run for the bundle of each case.
 
 use std::collections::BTreeMap;
 use std::process::Output;
@@ -13,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::standin::Standin;
 use crate::support::planted;
-use crate::support::{Daemon, Home, store};
+use crate::support::{Daemon, Home, credentials, store};
 
 const OPENAI: &str = "sk-proj-planted-secret-0123456789abcdefghij";
 const GROQ: &str = "gsk_plantedsecret0123456789abcdefghijklmno";
@@ -200,6 +198,8 @@ impl Table {
 
     async fn subjects(&self, case: &Case) -> Subjects {
         let bundle = self.daemon.call("bundle.create", json!({"name": case.name})).await["id"].clone();
+        // An agent's launches are sealed, and a person's are not.
+        self.daemon.call("bundle.update", json!({"bundleId": bundle, "unbound": "sealed"})).await;
         let made = json!({"definitionId": case.name, "bundleId": bundle});
         let instance = self.daemon.call("instance.create", made).await["id"].clone();
         for (provider, held) in case.held {
@@ -257,7 +257,11 @@ impl Table {
             self.answer(&instance),
             self.answer(&agent),
             self.best_agrees(case, &subjects.agent),
-            self.commands_agree(case, &subjects.bundle),
+            async {
+                for subject in [&subjects.bundle, &subjects.instance, &subjects.agent] {
+                    self.commands_agree(case, subject).await;
+                }
+            },
         );
         assert_eq!(of_bundle, of_instance, "{}: the bundle, and its instance", case.name);
         assert_eq!(of_bundle, of_agent, "{}: the bundle, and the agent", case.name);
@@ -266,7 +270,7 @@ impl Table {
             (Ok(set), Ok(launch)) => {
                 assert_eq!(launch["set"], variables(set), "{}", case.name);
                 let unset: Vec<&str> = texts(&launch["unset"]);
-                for name in ["OPENAI_API_KEY", "GROQ_API_KEY", "ANTHROPIC_API_KEY", "CODEX_HOME"] {
+                for name in ["OPENAI_API_KEY", "GROQ_API_KEY", "ANTHROPIC_API_KEY", "GITHUB_TOKEN"] {
                     let sets = set.iter().any(|(set, _)| *set == name);
                     assert_ne!(sets, unset.contains(&name), "{}: {name}", case.name);
                 }
@@ -281,7 +285,7 @@ impl Table {
             }
             _ => panic!("{}: {launch:?}", case.name),
         }
-        assert_eq!(ready["ready"], case.expect.is_ok(), "{}", case.name);
+        assert_eq!(ready["ready"], case.expect.is_ok() && case.unready.is_empty(), "{}", case.name);
         let unready: Vec<(&str, &str)> = ready["providers"]
             .as_array()
             .unwrap()
@@ -300,7 +304,7 @@ impl Table {
         let account = |one: &Value| json!([one["providerId"], one["status"], one.get("reason")]);
         let launch = launch.map(|launch| {
             let accounts = sorted(launch["accounts"].as_array().unwrap().iter().map(account).collect());
-            json!({"set": launch["set"], "unset": launch["unset"], "accounts": accounts})
+            json!({"set": credentials(&launch), "unset": launch["unset"], "accounts": accounts})
         });
         let mut ready = ready;
         for one in ready["providers"].as_array_mut().unwrap() {
@@ -353,19 +357,23 @@ impl Table {
     }
 
     /// Asserts that the commands agree with the expectation.
-    async fn commands_agree(&self, case: &Case, bundle: &Value) {
-        let id = bundle["bundleId"].as_str().unwrap();
-        let named: Vec<&str> = case.named.map_or_else(Vec::new, |provider| vec!["--provider", provider]);
-        let identity = [&["--bundle", id], &*named].concat();
-        let exec = [&["exec"], &*identity, &["--", "env"]].concat();
-        let env = [&["env"], &*identity, &["--shell", "json"]].concat();
+    async fn commands_agree(&self, case: &Case, subject: &Value) {
+        let text = |name: &str| subject[name].as_str().unwrap_or_default();
+        let (named, mark) = match (text("bundleId"), text("instanceId")) {
+            ("", "") => (vec!["--agent", text("agentId"), "--user", USER], ("SRVD_AGENT", text("agentId"))),
+            ("", instance) => (vec!["--instance", instance], ("SRVD_INSTANCE", instance)),
+            (bundle, _) => (vec!["--bundle", bundle], ("SRVD_BUNDLE", bundle)),
+        };
+        let provider: Vec<&str> = case.named.map_or_else(Vec::new, |provider| vec!["--provider", provider]);
+        let exec = [&["exec"][..], &named, &provider, &["--", "env"]].concat();
+        let env = [&["env", "--shell", "json"][..], &named, &provider].concat();
+        let which = [&["which", "--json"][..], &named].concat();
         let stray = [("OPENAI_API_KEY", "stray"), ("GROQ_API_KEY", "stray"), ("KEPT", "yes")];
-        let in_force = [("SRVD_BUNDLE", id)];
         let (executed, env, which, ready) = tokio::join!(
             self.command(&exec, &stray),
             self.command(&env, &[]),
-            self.command(&["which", "--json"], &in_force),
-            self.daemon.call("launch.ready", bundle.clone()),
+            self.command(&which, &[]),
+            self.daemon.call("launch.ready", subject.clone()),
         );
         match case.expect {
             Ok(set) => {
@@ -378,8 +386,16 @@ impl Table {
                     .collect();
                 assert_eq!(found, wanted, "{}: exec", case.name);
                 let printed: Value = serde_json::from_str(&stdout(&env)).unwrap();
-                let wanted = with(&variables(set), json!({"SRVD_BUNDLE": id}));
-                assert_eq!(printed["set"], wanted, "{}: env", case.name);
+                assert_eq!(printed["set"][mark.0], mark.1, "{}: env", case.name);
+                let mut printed = credentials(&printed);
+                printed.as_object_mut().unwrap().retain(|name, _| !name.starts_with("SRVD_"));
+                assert_eq!(printed, variables(set), "{}: env", case.name);
+                // A credential that cannot be had is reported by both commands.
+                for (provider, reason) in case.unready {
+                    let errors = String::from_utf8_lossy(&executed.stderr);
+                    let line = format!("started without {provider}: {reason}");
+                    assert!(errors.contains(&line), "{}: {errors}", case.name);
+                }
             }
             Err((_, _, reason)) => {
                 for output in [executed, env] {
@@ -487,8 +503,7 @@ fn login(bundle: &BundleId, provider: &str, credential: LoginCredential) -> Save
     planted::row(bundle, provider, credential)
 }
 
-/// A bundle's login is renewed by a person only. An agent's login without a refresh token is reported as expired, because
-/// the client that brought it can bring another one.
+/// A login that has expired and that nothing can renew needs a person, whoever owns it.
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_names_the_next_action_when_the_login_has_expired() {
     let home = Home::new();
@@ -506,12 +521,7 @@ async fn launch_names_the_next_action_when_the_login_has_expired() {
     for (subject, code, reason, text) in [
         (json!({"bundleId": "work"}), 1007, "it has expired", "claude: it has expired"),
         (json!({"instanceId": instance}), 1007, "it has expired", "claude: it has expired"),
-        (
-            json!({"agentId": "expired", "userId": USER}),
-            1008,
-            "token_expired",
-            "claude: every credential has expired",
-        ),
+        (json!({"agentId": "expired", "userId": USER}), 1007, "it has expired", "claude: it has expired"),
     ] {
         let Answer { launch, ready } = table.answer(&subject).await;
         let error = launch.unwrap_err();
@@ -534,9 +544,9 @@ async fn launch_names_the_next_action_when_the_login_has_expired() {
     }
 }
 
-/// Only bundles hold directories.
+/// Both CLIs live by `XDG_DATA_HOME`. They find their homes in one view of it, beside everything else of the person.
 #[tokio::test(flavor = "multi_thread")]
-async fn launch_is_a_conflict_when_two_clis_need_one_directory_variable() {
+async fn launch_holds_two_clis_that_live_by_one_variable() {
     let home = Home::new();
     let bundle: BundleId = "work".parse().unwrap();
     let rows = store(&home).await;
@@ -551,30 +561,30 @@ async fn launch_is_a_conflict_when_two_clis_need_one_directory_variable() {
         target = DestinationBundle::Existing(bundle.clone());
     }
     rows.close().await;
+    std::fs::create_dir_all(home.dir("home/.local/share/other")).unwrap();
     let table = Table { daemon: home.start(), _provider: Standin::start().await };
-    let made = json!({"definitionId": "both", "bundleId": "work"});
-    let instance = table.daemon.call("instance.create", made).await["id"].clone();
-    let text = "amp and opencode need different values of XDG_DATA_HOME";
-    for subject in [json!({"bundleId": "work"}), json!({"instanceId": instance})] {
-        let error = table.daemon.error("launch.resolve", subject.clone()).await;
-        assert_eq!((error.code, error.kind(), &*error.message), (1002, Some("conflict"), text));
-        let ready = table.daemon.call("launch.ready", subject.clone()).await;
-        let each: Vec<&Value> =
-            ready["providers"].as_array().unwrap().iter().map(|one| &one["ready"]).collect();
-        assert_eq!((&ready["ready"], each), (&json!(false), vec![&json!(true), &json!(true)]), "{ready}");
-        for provider in ["amp", "opencode"] {
-            let alone = with(&subject, json!({"providerId": provider}));
-            let launch = table.daemon.call("launch.resolve", alone).await;
-            assert!(launch["set"]["XDG_DATA_HOME"].is_string(), "{launch}");
-        }
+    let subject = json!({"bundleId": "work"});
+    let launch = table.daemon.call("launch.resolve", subject.clone()).await;
+    let view = std::path::PathBuf::from(launch["set"]["XDG_DATA_HOME"].as_str().unwrap());
+    let identities = table.daemon.home.dir("data/identities/work");
+    for provider in ["amp", "opencode"] {
+        let target = std::fs::read_link(view.join(provider)).unwrap();
+        assert_eq!(target, identities.join(provider).join(provider));
     }
+    let other = std::fs::read_link(view.join("other")).unwrap();
+    assert_eq!(other, table.daemon.home.dir("home/.local/share/other"));
+    assert_eq!(table.daemon.call("launch.ready", subject).await["ready"], true);
     for command in [&["exec", "--bundle", "work", "--", "env"][..], &["env", "--bundle", "work"]] {
-        let output = table.command(command, &[]).await;
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!((output.status.code(), &*output.stdout), (Some(1), &b""[..]), "{errors}");
-        assert!(errors.contains(text), "{errors}");
+        let shown = stdout(&table.command(command, &[]).await);
+        assert!(shown.contains(view.to_str().unwrap()), "{shown}");
     }
-    let shown = table.command(&["which", "--json"], &[("SRVD_BUNDLE", "work")]).await;
-    let shown: Value = serde_json::from_str(&stdout(&shown)).unwrap();
-    assert_eq!(shown["ready"], false, "{shown}");
+    // The account that is left out is logged out.
+    let alone = json!({"bundleId": "work", "providerId": "amp"});
+    let launch = table.daemon.call("launch.resolve", alone).await;
+    assert_eq!(launch["accounts"].as_array().unwrap().len(), 1);
+    let alone = std::path::PathBuf::from(launch["set"]["XDG_DATA_HOME"].as_str().unwrap());
+    let target = std::fs::read_link(alone.join("opencode")).unwrap();
+    assert_eq!(target, identities.join(".left-out/opencode/opencode"));
+    // The launch before still has its own view.
+    assert_eq!(std::fs::read_link(view.join("opencode")).unwrap(), identities.join("opencode/opencode"));
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::fake;
-use crate::support::{Daemon, Home, PATIENCE, event};
+use crate::support::{Daemon, Home, PATIENCE, credentials, event};
 
 const LOGIN: &str =
     r#"{"access": "planted-access", "refresh": "planted-refresh", "email": "ada@x", "id": "1"}"#;
@@ -38,7 +38,7 @@ async fn own_login_launches_without_new_login() {
     // The CLI finds its own directory without a variable, so none is set, and every variable that could name another
     // directory is unset.
     let launch = daemon.call("launch.resolve", json!({"bundleId": "default"})).await;
-    assert_eq!(launch["set"], json!({"FAKE_SCRIPT": daemon.home.dir("script")}));
+    assert_eq!(credentials(&launch), json!({"FAKE_SCRIPT": daemon.home.dir("script")}));
     let unset = launch["unset"].as_array().unwrap();
     assert!(unset.contains(&json!("FAKE_HOME")) && unset.contains(&json!("FAKE_API_KEY")), "{unset:?}");
     assert!(!daemon.log().contains("planted-"));
@@ -185,7 +185,7 @@ async fn directory_is_taken_over_and_launched_when_variable_names_it() {
     let daemon = daemon.stop().1.start();
     let launch = daemon.call("launch.resolve", json!({"bundleId": "default"})).await;
     let set = json!({"FAKE_SCRIPT": daemon.home.dir("script"), "FAKE_HOME": dir});
-    assert_eq!(launch["set"], set, "{launch}");
+    assert_eq!(credentials(&launch), set, "{launch}");
     let refreshed = daemon.call("account.refreshstatus", json!({"accountId": found[0]["id"]})).await;
     assert_eq!(refreshed["status"], "valid", "{refreshed}");
 

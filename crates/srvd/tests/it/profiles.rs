@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Home, attached, event, files_below};
+use crate::support::{Daemon, Home, attached, credentials, event, files_below};
 
 const DECLARED: &str = "sk-ant-planted-declared-0123456789abcdef";
 
@@ -116,7 +116,7 @@ async fn launch_sets_the_users_token_when_the_cli_accepts_one() {
     // On systems where the CLI keeps logins in the keychain, the user's own login would be at risk.
     if cfg!(target_os = "linux") {
         let launch = daemon.call("launch.resolve", of("claude")).await;
-        assert_eq!(launch["set"], json!({"CLAUDE_CODE_OAUTH_TOKEN": "planted-access-claude"}));
+        assert_eq!(credentials(&launch), json!({"CLAUDE_CODE_OAUTH_TOKEN": "planted-access-claude"}));
         let unset = launch["unset"].as_array().unwrap();
         for shadow in [
             "ANTHROPIC_API_KEY",
@@ -134,7 +134,8 @@ async fn launch_sets_the_users_token_when_the_cli_accepts_one() {
         assert_eq!(daemon.call("launch.ready", of("claude")).await["ready"], true);
         let mut dry = of("claude");
         dry["dryRun"] = true.into();
-        assert_eq!(daemon.call("launch.resolve", dry).await["set"], json!({"CLAUDE_CODE_OAUTH_TOKEN": ""}));
+        let dry = daemon.call("launch.resolve", dry).await;
+        assert_eq!(credentials(&dry), json!({"CLAUDE_CODE_OAUTH_TOKEN": ""}));
     } else {
         assert_eq!(daemon.refused("launch.resolve", of("claude")).await.0, 1011);
     }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::standin::Standin;
-use crate::support::{Daemon, Home, files_below};
+use crate::support::{Daemon, Home, credentials, files_below};
 
 const KEY: &str = "sk-proj-planted-secret-0123456789abcdefghij";
 const TOKEN: &str = "ghp_plantedsecret0123456789abcdefghijklmno";
@@ -47,7 +47,10 @@ async fn named_key_is_read_at_each_launch() {
     assert_eq!(account["secretRef"], json!({"backend": "command"}));
     let resolve = json!({"bundleId": bundle});
     let launch = daemon.call("launch.resolve", resolve.clone()).await;
-    assert_eq!(launch["set"], json!({"OPENAI_API_KEY": KEY, "GITHUB_TOKEN": TOKEN, "GH_TOKEN": TOKEN}));
+    assert_eq!(
+        credentials(&launch),
+        json!({"OPENAI_API_KEY": KEY, "GITHUB_TOKEN": TOKEN, "GH_TOKEN": TOKEN})
+    );
 
     // The secret manager now has another key, and later none.
     let kept = daemon.home.dir("kept");
@@ -58,7 +61,7 @@ async fn named_key_is_read_at_each_launch() {
     std::fs::remove_file(&kept).unwrap();
     let explained = json!({"bundleId": bundle, "explain": true});
     let launch = daemon.call("launch.resolve", explained).await;
-    assert_eq!(launch["set"], json!({"OPENAI_API_KEY": KEY}));
+    assert_eq!(credentials(&launch), json!({"OPENAI_API_KEY": KEY}));
     let failed = "the command failed (exit code 1)";
     assert_eq!(
         (&launch["accounts"][1]["reason"], &launch["accounts"][1]["status"]),
@@ -157,5 +160,5 @@ async fn key_with_a_base_url_is_checked_and_launched_there() {
     let launch = daemon.call("launch.resolve", json!({"bundleId": done["bundleId"]})).await;
     let address = format!("{}/v1", standin.url());
     let set = json!({"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": address, "OPENAI_API_BASE": address});
-    assert_eq!(launch["set"], set);
+    assert_eq!(credentials(&launch), set);
 }

@@ -1,9 +1,4 @@
-//! The choice of the accounts of a bundle that a program is launched with.
-//!
-//! A program that is no provider's CLI gets all accounts. It is refused if one of the logins cannot be used. A
-//! provider's own CLI only needs the account of that provider. The others are added for the programs that it starts.
-//! One that cannot be used, or that needs a variable of the CLI's own account, is left out and reported. Its variables
-//! are removed from the environment, as if the bundle did not bind it.
+//! The request for a launch, and its answer with what only the command line knows.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,99 +6,105 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auth_spawner::{Cli, Provider, Registry};
-use rpc_engine::CallError;
+use secrecy::SecretString;
 
+use crate::base::environment::Environment;
 use crate::cli::client::Connection;
-use crate::cli::failure::{Failure, code, field};
-use crate::wire::bundle::{Binding, Bundle};
-use crate::wire::launch::{Launch, Resolve};
-use crate::wire::suggestion::{SuggestedCommand, Suggestion};
+use crate::cli::failure::Failure;
+use crate::cli::subject::{MARKS, Subject};
+use crate::config::Config;
+use crate::wire::launch::{Launch, Removed, Resolve};
 
-/// The relation of a program to a bundle.
-#[derive(Debug, PartialEq, Eq)]
-enum Program<'a> {
-    /// No provider's CLI, or that of several providers that the bundle binds.
-    Any,
-    /// The CLI of this provider, which the bundle binds.
-    Cli(&'a str),
-    /// The CLI of this provider, which the bundle does not bind.
-    Unbound(&'a str),
+/// The variable with the names of the variables that the outer launch set.
+const LAUNCHED_VAR: &str = "SRVD_LAUNCHED";
+/// The longest name that is sent to the daemon. No variable of a CLI is longer.
+const LONGEST_NAME: usize = 256;
+
+/// The parts of a request that the arguments decide.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    /// The program to start.
+    pub(super) program: Option<&'a OsStr>,
+    /// The only provider to use.
+    pub(super) provider: Option<String>,
+    /// True to start a CLI that is logged out.
+    pub(super) unbound: bool,
+    /// True to describe the launch in place of starting it.
+    pub(super) explain: bool,
+    /// True to ask for the variables that are set here only.
+    pub(super) exact: bool,
 }
 
-/// A launch, and the notes about it for the user.
-pub(super) struct Gathered {
-    pub(super) launch: Launch,
-    pub(super) notes: Vec<String>,
-}
-
-/// Asks the daemon for the launch of `program`.
+/// Asks the daemon for the launch.
 pub(super) async fn gather(
     daemon: &Connection,
-    registry: &Registry,
-    bundle: &Bundle,
-    program: &OsStr,
-) -> Result<Gathered, Failure> {
-    match Program::of(registry, program, &bundle.bindings) {
-        Program::Unbound(provider) => Err(not_started(program, provider, bundle)),
-        Program::Any => Ok(Gathered { launch: daemon.call(&all(bundle)).await?, notes: Vec::new() }),
-        Program::Cli(provider) => match daemon.client.call(&all(bundle)).await {
-            Ok(launch) => Ok(Gathered { launch, notes: Vec::new() }),
-            // The next call asks for the program's own login alone, and fails if that login cannot be used.
-            Err(CallError::Rpc(_)) => around(daemon, bundle, provider).await,
-            Err(error) => Err(error.into()),
-        },
-    }
+    subject: &Subject,
+    wanted: Wanted<'_>,
+    environment: &Environment,
+    config: &Config,
+) -> Result<Launch, Failure> {
+    let yes = |flag: bool| flag.then_some(true);
+    let request = Resolve {
+        provider_id: wanted.provider,
+        program: wanted.program.map(name),
+        allow_unbound: yes(wanted.unbound),
+        explain: yes(wanted.explain),
+        dry_run: yes(wanted.explain),
+        environment_names: wanted.exact.then(|| names(environment)),
+        ..subject.resolve()
+    };
+    let mut launch = daemon.call(&request).await.map_err(|failure: Failure| subject.naming(failure))?;
+    complete(&mut launch, subject, environment, config);
+    Ok(launch)
 }
 
-/// Returns the launch of one provider, with the accounts of the other providers that can be added.
-async fn around(daemon: &Connection, bundle: &Bundle, provider: &str) -> Result<Gathered, Failure> {
-    let mut launch = daemon.call(&only(bundle, provider)).await?;
-    let mut notes = Vec::new();
-    for binding in bundle.bindings.iter().filter(|binding| binding.provider_id != provider) {
-        match daemon.client.call(&only(bundle, &binding.provider_id)).await {
-            Ok(other) => {
-                if let Err(name) = join(&mut launch, other) {
-                    notes.push(format!("started without {}: {name} is already set", binding.provider_id));
-                }
-            }
-            Err(CallError::Rpc(error)) => {
-                let step = field(&error, "hint").map(|hint| format!(" ({hint})")).unwrap_or_default();
-                notes.push(format!("started without {}{step}", error.message));
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(Gathered { launch, notes })
-}
-
-/// Adds another launch, completely or not at all. `Err` holds the variable that both would set differently.
-fn join(launch: &mut Launch, other: Launch) -> Result<(), String> {
-    let taken = other
-        .set
+/// Adds the variables by which the programs of the launch find srvd and their identity, and removes those of an outer
+/// launch.
+fn complete(launch: &mut Launch, subject: &Subject, environment: &Environment, config: &Config) {
+    let outer = environment.text(LAUNCHED_VAR).unwrap_or_default().split(' ').filter(|name| !name.is_empty());
+    let unset: BTreeSet<String> = launch
+        .unset
         .iter()
-        .find(|(name, value)| launch.set.get(*name).is_some_and(|ours| ours.expose() != value.expose()));
-    if let Some((name, _)) = taken {
-        return Err(name.clone());
+        .map(String::as_str)
+        .chain(outer)
+        .chain(MARKS)
+        .filter(|name| !launch.set.contains_key(*name))
+        .map(str::to_owned)
+        .collect();
+    let launched = launch.set.keys().cloned().collect::<Vec<_>>().join(" ");
+    let dirs = [
+        ("SRVD_CONFIG_DIR", &config.config_dir),
+        ("SRVD_DATA_DIR", &config.data_dir),
+        ("SRVD_RUNTIME_DIR", &config.runtime_dir),
+    ];
+    let plain = |text: String| SecretString::from(text).into();
+    for (name, dir) in dirs {
+        launch.set.insert(name.to_owned(), plain(dir.to_string_lossy().into_owned()));
     }
-    launch.set.extend(other.set);
-    launch.accounts.extend(other.accounts);
-    let unset: BTreeSet<&String> = launch.unset.iter().chain(&*other.unset).collect();
-    launch.unset = unset.into_iter().filter(|name| !launch.set.contains_key(*name)).cloned().collect();
-    Ok(())
+    launch.set.insert(LAUNCHED_VAR.to_owned(), plain(launched));
+    launch.set.extend(subject.marks().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    launch.unset = unset.into_iter().filter(|name| !launch.set.contains_key(name)).collect();
 }
 
-impl<'a> Program<'a> {
-    fn of(registry: &'a Registry, program: &OsStr, bindings: &[Binding]) -> Self {
-        let candidates: Vec<(&Arc<Provider>, &Cli)> = named(registry, program).collect();
-        let Some((first, _)) = candidates.first() else { return Self::Any };
-        let bound = |id: &str| bindings.iter().any(|binding| binding.provider_id == id);
-        let mut bound = candidates.iter().map(|(provider, _)| provider.id.as_str()).filter(|id| bound(id));
-        match (bound.next(), bound.next()) {
-            (None, _) => Self::Unbound(&first.id),
-            (Some(one), None) => Self::Cli(one),
-            (Some(_), Some(_)) => Self::Any,
-        }
-    }
+/// Returns the credentials that are set here and that the launch removes.
+pub(super) fn removed_secrets<'a>(
+    launch: &'a Launch,
+    environment: &'a Environment,
+) -> impl Iterator<Item = &'a Removed> {
+    let removed = launch.removed.iter().flatten();
+    removed.filter(|removed| removed.class == "secret" && environment.text(&removed.name).is_some())
+}
+
+/// Returns the names of the variables that are set.
+fn names(environment: &Environment) -> Vec<String> {
+    let mut names = environment.names_with("");
+    names.retain(|name| name.len() <= LONGEST_NAME);
+    names
+}
+
+/// Returns the file name of a program.
+fn name(program: &OsStr) -> String {
+    Path::new(program).file_name().unwrap_or(program).to_string_lossy().into_owned()
 }
 
 /// Returns whether the program is a provider's CLI that needs no login for this command.
@@ -120,95 +121,23 @@ pub(super) fn is_plain(registry: &Registry, command: &[OsString]) -> bool {
 }
 
 /// Returns the providers whose CLI has the program's name.
-fn named<'a>(
+pub(super) fn named<'a>(
     registry: &'a Registry,
     program: &OsStr,
 ) -> impl Iterator<Item = (&'a Arc<Provider>, &'a Cli)> + use<'a> {
-    let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default().to_owned();
+    let name = name(program);
     let clis = registry.iter().filter_map(|provider| Some((provider, provider.cli.as_ref()?)));
     clis.filter(move |(_, cli)| cli.binaries.contains(&name))
 }
 
-/// Adapts a launch to the program if that is a provider's CLI.
-///
-/// A CLI for which the launch holds no account would use the user's own login, so it is not started. A key of the same
-/// bundle that this CLI would prefer to its login is removed: the key is for other programs.
-pub(super) fn fit(
-    registry: &Registry,
-    program: &OsStr,
-    launch: &mut Launch,
-    bundle: &Bundle,
-) -> Result<(), Failure> {
-    let candidates: Vec<(&Arc<Provider>, &Cli)> = named(registry, program).collect();
-    let Some((first, _)) = candidates.first() else { return Ok(()) };
-    let held = |id: &str| {
-        launch.accounts.iter().any(|account| account.provider_id == id && account.reason.is_none())
-    };
-    let Some((_, cli)) = candidates.iter().find(|(provider, _)| held(&provider.id)) else {
-        return Err(not_started(program, &first.id, bundle));
-    };
-    // The directory is only set for a login, not for a key.
-    if launch.set.contains_key(&cli.config_dir.var) {
-        let token = cli.token.as_ref().map(|token| &token.var);
-        for name in cli.key_vars.iter().chain(&cli.scrub).filter(|name| Some(*name) != token) {
-            if launch.set.remove(name).is_some() {
-                launch.unset = launch.unset.iter().chain([name]).cloned().collect();
-            }
-        }
-    }
-    Ok(())
-}
-
-fn not_started(program: &OsStr, provider: &str, bundle: &Bundle) -> Failure {
-    let name = Path::new(program).file_name().unwrap_or(program).to_string_lossy();
-    let message = format!("{name} was not started: this launch has no login of {provider}");
-    let command = SuggestedCommand::Login;
-    let suggestion = Suggestion { command, provider: provider.to_owned(), bundle: bundle.id.clone() };
-    Failure::new(code::FAILED, message).hint(suggestion.to_string())
-}
-
-fn all(bundle: &Bundle) -> Resolve {
-    Resolve { bundle_id: Some(bundle.id.clone()), ..Resolve::default() }
-}
-
-/// Returns the request for the launch of one account of a bundle.
-pub(super) fn only(bundle: &Bundle, provider: &str) -> Resolve {
-    Resolve { provider_id: Some(provider.to_owned()), ..all(bundle) }
-}
-
 #[cfg(test)]
 mod tests {
-    use secrecy::SecretString;
-
     use super::super::tests::launch;
     use super::*;
+    use crate::cli::here::Source;
     use crate::cli::list::tests::bundle;
+    use crate::config::Flags;
     use crate::wire::Status;
-
-    fn setting(provider: &str, set: &[(&str, &str)], unset: &[&str]) -> Launch {
-        let set = set.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value).into()));
-        let unset = unset.iter().map(|name| (*name).to_owned()).collect();
-        Launch { set: set.collect(), unset, ..launch(provider, None) }
-    }
-
-    #[test]
-    fn program_is_a_cli_when_the_bundle_binds_its_provider() {
-        let registry = Registry::builtin().unwrap();
-        let check = |program: &str, bound: &[&str], expected: Program<'_>| {
-            let binding = |id: &&str| bundle("Work", id, Status::Valid).bindings.remove(0);
-            let bindings: Vec<Binding> = bound.iter().map(binding).collect();
-            assert_eq!(Program::of(&registry, OsStr::new(program), &bindings), expected, "{program}");
-        };
-        check("codex", &["claude", "codex"], Program::Cli("codex"));
-        check("/usr/bin/codex", &["codex"], Program::Cli("codex"));
-        check("codex", &["claude"], Program::Unbound("codex"));
-        check("codex", &[], Program::Unbound("codex"));
-        check("make", &["claude"], Program::Any);
-        // Two providers' CLIs have this name.
-        check("kimi", &["kimi"], Program::Cli("kimi"));
-        check("kimi", &["kimi-code"], Program::Cli("kimi-code"));
-        check("kimi", &["kimi", "kimi-code"], Program::Any);
-    }
 
     #[test]
     fn command_is_plain_when_the_registry_says_so_of_its_first_argument() {
@@ -243,72 +172,32 @@ mod tests {
     }
 
     #[test]
-    fn launch_joins_another_whole_or_not_at_all() {
-        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        let check = |other: Launch, expected: Result<(&[&str], &[&str]), &str>| {
-            let mut ours =
-                setting("amp", &[("XDG_DATA_HOME", "/b/amp")], &["AMP_API_KEY", "CODEX_HOME", "K"]);
-            let joined = join(&mut ours, other);
-            let set: Vec<&str> = ours.set.keys().map(String::as_str).collect();
-            match expected {
-                Ok(expected) => {
-                    assert_eq!((joined, (&*set, &*ours.unset)), (Ok(()), (expected.0, &*owned(expected.1))));
-                    assert_eq!(ours.accounts.len(), 2);
-                }
-                Err(name) => {
-                    assert_eq!((joined, &*set), (Err(name.to_owned()), &["XDG_DATA_HOME"][..]));
-                    assert_eq!(
-                        (ours.unset.join(" ").as_str(), ours.accounts.len()),
-                        ("AMP_API_KEY CODEX_HOME K", 1)
-                    );
-                }
-            }
-        };
-        check(
-            setting("codex", &[("CODEX_HOME", "/b/codex")], &["AMP_API_KEY", "XDG_DATA_HOME", "X"]),
-            Ok((&["CODEX_HOME", "XDG_DATA_HOME"], &["AMP_API_KEY", "K", "X"])),
+    fn inner_launch_removes_the_variables_of_the_outer_one_and_finds_the_daemon() {
+        let outer = [
+            ("HOME", "/h"),
+            ("SRVD_LAUNCHED", "A GH_TOKEN GH_CONFIG_DIR"),
+            ("SRVD_AGENT", "coder"),
+            ("GH_TOKEN", "outer"),
+            ("SRVD_DATA_DIR", "/d"),
+        ];
+        let environment = Environment::of(outer.map(|(name, value)| (name, value.to_owned())));
+        let config = Config::load(&environment, &Flags::default()).unwrap();
+        let subject = Subject::Bundle(Box::new(bundle("Work", "claude", Status::Valid)), Source::Flag);
+        let mut launch = launch("claude", None);
+        complete(&mut launch, &subject, &environment, &config);
+        let set: Vec<(&str, &str)> =
+            launch.set.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(
+            set[2..],
+            [
+                ("SRVD_BUNDLE", "b1"),
+                ("SRVD_CONFIG_DIR", "/h/.config/srvd"),
+                ("SRVD_DATA_DIR", "/d"),
+                ("SRVD_LAUNCHED", "A B"),
+                ("SRVD_RUNTIME_DIR", "/d/run"),
+            ]
         );
-        check(
-            setting("opencode", &[("XDG_CACHE_HOME", "/c"), ("XDG_DATA_HOME", "/b/opencode")], &["Y"]),
-            Err("XDG_DATA_HOME"),
-        );
-        check(
-            setting("x", &[("XDG_DATA_HOME", "/b/amp")], &[]),
-            Ok((&["XDG_DATA_HOME"], &["AMP_API_KEY", "CODEX_HOME", "K"])),
-        );
-    }
-
-    #[test]
-    fn cli_is_not_started_when_it_has_no_login_of_its_own() {
-        let registry = Registry::builtin().unwrap();
-        let work = bundle("Work", "claude", Status::Valid);
-        let check = |program: &str, mut launch: Launch, started: bool| {
-            let result = fit(&registry, OsStr::new(program), &mut launch, &work);
-            assert_eq!(result.is_ok(), started, "{program}: {result:?}");
-        };
-        check("codex", launch("codex", None), true);
-        check("/usr/bin/codex", launch("codex", None), true);
-        check("codex", launch("claude", None), false);
-        check("codex", launch("codex", Some("it has expired")), false);
-        check("make", launch("claude", None), true);
-        check("kimi", launch("kimi-code", None), true);
-    }
-
-    #[test]
-    fn bundle_key_is_dropped_when_it_would_shadow_the_login_of_the_cli() {
-        let registry = Registry::builtin().unwrap();
-        let work = bundle("Work", "claude", Status::Valid);
-        let check = |program: &str, directory: &str, kept: &[&str]| {
-            let mut launch = launch("claude", None);
-            for name in ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", directory] {
-                launch.set.insert(name.to_owned(), SecretString::from("x").into());
-            }
-            fit(&registry, OsStr::new(program), &mut launch, &work).unwrap();
-            let names: Vec<&str> = launch.set.keys().map(String::as_str).collect();
-            assert_eq!(names, kept, "{program}");
-        };
-        check("claude", "CLAUDE_CONFIG_DIR", &["A", "B", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"]);
-        let all = ["A", "ANTHROPIC_API_KEY", "B", "CLAUDE_CODE_OAUTH_TOKEN", "CLAUDE_CONFIG_DIR"];
-        check("python3", "CLAUDE_CONFIG_DIR", &all);
+        let unset = ["C", "D", "GH_CONFIG_DIR", "GH_TOKEN", "SRVD_AGENT", "SRVD_INSTANCE", "SRVD_USER"];
+        assert_eq!(*launch.unset, unset.map(str::to_owned));
     }
 }

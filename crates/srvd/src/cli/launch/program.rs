@@ -11,7 +11,6 @@ use rustix::fs::Mode;
 use super::shim;
 use crate::base::environment::Environment;
 use crate::cli::failure::{Failure, code};
-use crate::cli::here::BUNDLE_VAR;
 use crate::wire::launch::Launch;
 
 /// Exit codes, as in `env` and the shells: the program exists but cannot be run, or it does not exist.
@@ -42,7 +41,7 @@ impl Program {
 
     /// Replaces this process with the program, with the launch's change of the environment and the file mode mask that
     /// this process was given. Returns only if that failed.
-    pub(super) fn become_launched(&self, launch: &Launch, bundle: &str, mask: Mode) -> Failure {
+    pub(super) fn become_launched(&self, launch: &Launch, mask: Mode) -> Failure {
         let mut command = self.command();
         for name in launch.unset.iter() {
             command.env_remove(name);
@@ -50,8 +49,6 @@ impl Program {
         for (name, value) in &launch.set {
             command.env(name, value.expose());
         }
-        // Programs that this one starts through a shim use the same bundle, in any directory.
-        command.env(BUNDLE_VAR, bundle);
         self.run(command, mask)
     }
 

@@ -15,6 +15,12 @@ pub(crate) enum DirError {
     /// A file in it cannot be written or removed.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The provider has no CLI, so it has no directory.
+    #[error("{0} has no CLI")]
+    NoCli(String),
+    /// The bundle is being deleted.
+    #[error("the bundle is being deleted")]
+    Retired,
     /// The work on it broke off.
     #[error(transparent)]
     BrokenOff(#[from] BrokenOff),

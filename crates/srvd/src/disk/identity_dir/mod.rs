@@ -2,10 +2,13 @@
 
 mod clean;
 mod error;
+pub(crate) mod homes;
+mod views;
 
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 
 use auth_spawner::{Cli, Proof, Provider, Reach, Registry};
 use clean::Cleaned;
@@ -61,7 +64,16 @@ impl AccountDir {
 impl IdentityDirs {
     /// Creates the directories below `root`. `home` holds the user's own CLI directories.
     pub(crate) fn new(root: PathBuf, home: PathBuf, registry: Registry, blocking: BlockingTasks) -> Self {
-        Self { places: Arc::new(Places { root, home, registry }), blocking }
+        Self { places: Arc::new(Places::new(root, home, registry)), blocking }
+    }
+
+    /// Sets the person's own directories of the `XDG_` variables, by variable. By default they are in their usual places.
+    pub(crate) fn with_bases(self, bases: BTreeMap<String, PathBuf>) -> Self {
+        let Places { root, home, registry, .. } = &*self.places;
+        // A daemon that was started inside a launch has the launch's views.
+        let bases = bases.into_iter().filter(|(_, dir)| !dir.starts_with(root)).collect();
+        let places = Places { bases, ..Places::new(root.clone(), home.clone(), registry.clone()) };
+        Self { places: Arc::new(places), blocking: self.blocking }
     }
 
     /// The directory of a bundle.
@@ -202,9 +214,17 @@ struct Places {
     /// The user's home, whose CLI directories are used only by accounts that adopted them.
     home: PathBuf,
     registry: Registry,
+    /// The person's own directories of the `XDG_` variables that are not in their usual places.
+    bases: BTreeMap<String, PathBuf>,
+    /// Owners for which no home is made any more, as paths below the root.
+    retired: RwLock<HashSet<PathBuf>>,
 }
 
 impl Places {
+    fn new(root: PathBuf, home: PathBuf, registry: Registry) -> Self {
+        Self { root, home, registry, bases: BTreeMap::new(), retired: RwLock::default() }
+    }
+
     fn bundle(&self, bundle: &BundleId) -> PathBuf {
         self.root.join(bundle.as_str())
     }
@@ -306,11 +326,11 @@ mod tests {
 
     fn fixture() -> (tempfile::TempDir, Places, BundleId) {
         let root = tempfile::tempdir().unwrap();
-        let places = Places {
-            root: root.path().join("identities"),
-            home: root.path().join("home"),
-            registry: Registry::builtin().unwrap(),
-        };
+        let places = Places::new(
+            root.path().join("identities"),
+            root.path().join("home"),
+            Registry::builtin().unwrap(),
+        );
         (root, places, "work".parse().unwrap())
     }
 

@@ -10,16 +10,16 @@ use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::disk::own_dir::OwnDirs;
 use crate::doctor::facts::{AdoptionState, LoginState, OwnLogin, Role, Service, Variable};
-use crate::launch::EnvironmentConflicts;
+use crate::launch::RemovalRules;
 
-/// The daemon's own variable, which the checkup of the key reports.
-const OURS: &str = "OAUTH_ENCRYPTION_KEY";
+/// The daemon's own variables, which other parts of the checkup report.
+const OURS: [&str; 2] = ["OAUTH_ENCRYPTION_KEY", "SRVD_DATABASE_URL"];
 
 /// Returns the variables that are set here and that a launch of any identity removes.
 pub(super) fn variables(environment: &Environment, registry: &Registry) -> Vec<Variable> {
     let set = |name: &String| environment.bytes(name).is_some_and(|value| !value.is_empty());
-    let removed = EnvironmentConflicts::new(registry).removed_without_account();
-    let names = removed.iter().filter(|name| !name.starts_with(OURS) && set(name));
+    let removed = RemovalRules::new(registry, []).removed_without_account(registry);
+    let names = removed.iter().filter(|name| !OURS.iter().any(|ours| name.starts_with(ours)) && set(name));
     names.map(|name| describe(name.clone(), registry)).collect()
 }
 
@@ -40,13 +40,14 @@ fn role(provider: &Provider, name: &str) -> Option<Role> {
     let is = |known: &String| known == name;
     let of_cli = |cli: &Cli| {
         let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
-        let token = cli.token.iter().map(|token| &token.var);
+        let token = cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var);
+        let host = cli.host.iter().map(|host| &host.var);
         if cli.key_vars.iter().chain(token).any(is) {
             Some(Role::Credential)
         } else if dirs.into_iter().any(is) {
             Some(Role::Directory)
         } else {
-            cli.scrub.iter().any(is).then_some(Role::Override)
+            cli.scrub.iter().chain(host).chain(cli.variables.keys()).any(is).then_some(Role::Override)
         }
     };
     let of_key = |key: &KeyService| {
@@ -162,9 +163,9 @@ mod tests {
     #[test]
     fn variable_has_a_role_when_launch_removes_it() {
         let registry = Registry::builtin().unwrap();
-        let names = EnvironmentConflicts::new(&registry).removed_without_account();
+        let names = RemovalRules::new(&registry, []).removed_without_account(&registry);
         assert!(names.len() > 20, "{names:?}");
-        for name in names.iter().filter(|name| !name.starts_with(OURS)) {
+        for name in names.iter().filter(|name| !OURS.iter().any(|ours| name.starts_with(ours))) {
             assert!(!describe(name.clone(), &registry).heeded_by.is_empty(), "{name}");
         }
     }

@@ -127,6 +127,8 @@ pub(crate) enum Verdict {
     Ambient,
     /// The secret of the credential is not available.
     Unavailable(Unavailable),
+    /// The provider's programs cannot be given this credential.
+    NotTaken(&'static str),
 }
 
 impl Verdict {
@@ -151,6 +153,7 @@ impl fmt::Display for Verdict {
             Self::NeedsReauth(reason) => f.write_str(reason),
             Self::Ambient => f.write_str("its directory does not belong to the daemon"),
             Self::Unavailable(unavailable) => f.write_str(&unavailable.text),
+            Self::NotTaken(reason) => f.write_str(reason),
         }
     }
 }
@@ -208,6 +211,7 @@ fn fitness(candidate: &Candidate, request: &Request) -> Result<Fit, Verdict> {
         State::NeedsReauth(reason) => return Err(Verdict::NeedsReauth(reason.clone())),
         State::Unavailable(unavailable) => return Err(Verdict::Unavailable(unavailable.clone())),
         State::Ambient => return Err(Verdict::Ambient),
+        State::NotTaken(reason) => return Err(Verdict::NotTaken(reason)),
     }
     let Some(ends) = candidate.expires_at else { return Ok(Fit::Alive) };
     if ends > request.now.saturating_add(request.min_ttl.max(0)) {

@@ -42,6 +42,7 @@ fn live(source: Source, id: &str) -> Candidate {
         owner: None,
         grant: None,
         credential: Credential::Key("planted".into()),
+        person: None,
         next_step: None,
     }
 }

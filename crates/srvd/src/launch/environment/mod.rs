@@ -1,22 +1,22 @@
 //! The change of an agent's environment: the variables of its credentials, and the removal of those in conflict.
 //!
-//! All directories among the variables lie below the daemon's root, except those of adopted accounts. Every variable
-//! through which a known provider's program would use another credential is removed, whether or not the launch includes
-//! that provider. Variables that other programs share (`XDG_*`) are removed only for the providers of the launch.
+//! All directories among the variables lie below the daemon's root, except those of adopted accounts. A variable through
+//! which a known provider's program would use another credential is removed, whether or not the launch includes that
+//! provider (`removal`).
 
-mod conflicts;
+mod removal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use auth_spawner::{KeyService, Provider, Reach};
+use auth_spawner::{Cli, KeyService, Provider, Reach};
 use secrecy::{ExposeSecret as _, SecretString};
 
-pub(crate) use conflicts::EnvironmentConflicts;
+pub(crate) use removal::RemovalRules;
+pub(super) use removal::{Situation, Stance};
 
 use super::candidate::{Candidate, Credential};
-use crate::wire::error::{ApiError, Kind};
 
 /// Variables by name.
 pub(super) type Variables = BTreeMap<String, Value>;
@@ -30,13 +30,6 @@ pub(super) enum Value {
     Secret(SecretString),
 }
 
-impl Value {
-    /// Returns whether both values are the same text and neither is a credential.
-    fn is_same(&self, other: &Self) -> bool {
-        matches!((self, other), (Self::Plain(one), Self::Plain(two)) if one == two)
-    }
-}
-
 /// Returns the variables that give a program of the provider this credential. `shared` is the directory of the caches
 /// that all bundles share. `Err` is the reason why there are none.
 pub(super) fn variables(candidate: &Candidate, shared: &Path) -> Result<Variables, &'static str> {
@@ -46,40 +39,24 @@ pub(super) fn variables(candidate: &Candidate, shared: &Path) -> Result<Variable
             Some(home) => Ok(of_directory(provider, &home.dir, home.reach, shared)),
             None => Err("it has no directory of its own"),
         },
-        Credential::LoginToken(secret) => of_login_token(candidate, secret, shared),
+        Credential::LoginToken(secret) => of_login_token(provider, secret),
         Credential::AccessToken(secret) => of_access_token(provider, secret),
         Credential::Key(secret) => of_key(provider, candidate.base_url.as_deref(), secret),
         Credential::Command(_) | Credential::Absent => Err("its secret is missing"),
     }
 }
 
-/// Combines the variables of all providers of a launch. The variable for a CLI's own directory has that CLI's value,
-/// even if another CLI sets it as well.
-///
-/// # Errors
-/// `conflict`: two CLIs need different values of the same variable and cannot be launched together.
-pub(super) fn combine<'a>(
-    parts: impl Iterator<Item = (&'a Arc<Provider>, &'a Variables)> + Clone,
-) -> Result<Variables, ApiError> {
+/// Combines the credentials of all providers of a launch, without the variables for the CLIs' directories.
+pub(super) fn combine<'a>(parts: impl Iterator<Item = (&'a Arc<Provider>, &'a Variables)>) -> Variables {
     let mut set = BTreeMap::new();
-    for (_, variables) in parts.clone() {
-        set.extend(variables.iter().map(|(name, value)| (name.clone(), value.clone())));
-    }
-    let mut owners: BTreeMap<&str, (&str, &Value)> = BTreeMap::new();
     for (provider, variables) in parts {
-        let own = provider.cli.as_ref().and_then(|cli| variables.get_key_value(&cli.config_dir.var));
-        let Some((name, value)) = own else { continue };
-        if let Some((other, its)) = owners.insert(name, (&provider.id, value))
-            && !its.is_same(value)
-        {
-            let both = format!("{other} and {} need different values of {name}", provider.id);
-            return Err(ApiError::new(Kind::Conflict, both)
-                .with("what", "variable")
-                .hint("launch them one at a time and name the provider"));
-        }
-        set.insert(name.clone(), value.clone());
+        let dir = provider.cli.as_ref().map(|cli| &cli.config_dir);
+        let leads =
+            |name: &String| dir.is_some_and(|dir| dir.var == *name || dir.extra_vars.contains_key(name));
+        let credentials = variables.iter().filter(|(name, _)| !leads(name));
+        set.extend(credentials.map(|(name, value)| (name.clone(), value.clone())));
     }
-    Ok(set)
+    set
 }
 
 /// Returns the variables of a login in a directory. `shared` is the directory of the caches that the bundles share.
@@ -92,20 +69,17 @@ fn of_directory(provider: &Provider, dir: &Path, reach: Reach, shared: &Path) ->
     set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect()
 }
 
-/// Returns the variables of a login that the CLI takes in a variable, beside a directory of its own. `Err` is the reason
-/// why there are none.
-fn of_login_token(
-    candidate: &Candidate,
-    secret: &SecretString,
-    shared: &Path,
-) -> Result<Variables, &'static str> {
-    let provider = &candidate.provider;
-    let token = provider.cli.as_ref().and_then(|cli| cli.token.as_ref());
-    let var = &token.ok_or("the registry does not define how its CLI receives a token")?.var;
-    let home = candidate.home.as_ref().ok_or("it has no directory of its own")?;
-    let mut set = of_directory(provider, &home.dir, home.reach, shared);
-    set.insert(var.clone(), Value::Secret(secret.clone()));
-    Ok(set)
+/// Returns the variables of a login that the CLI takes in a variable. `Err` is the reason why there are none.
+fn of_login_token(provider: &Provider, secret: &SecretString) -> Result<Variables, &'static str> {
+    let cli = provider.cli.as_ref().filter(|cli| cli.token.is_some());
+    let cli = cli.ok_or("the registry does not define how its CLI receives a token")?;
+    let token = cli.token.iter().map(|token| (token.var.clone(), Value::Secret(secret.clone())));
+    Ok(switches(cli).chain(token).collect())
+}
+
+/// Returns the variables that are set for a CLI in every launch.
+fn switches(cli: &Cli) -> impl Iterator<Item = (String, Value)> {
+    cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone())))
 }
 
 /// Returns the variables of an API key: all those of its service, with `base_url` if it is not the default address.
@@ -129,23 +103,18 @@ fn of_key(
 }
 
 /// Returns the variables of an access token that a user supplied: the variable of the provider's CLI, or those of its
-/// service, which accepts the token like a key. `Err` is the reason why there are none.
+/// service. `Err` is the reason why there are none.
 fn of_access_token(provider: &Provider, secret: &SecretString) -> Result<Variables, &'static str> {
+    provider.takes_access_token()?;
     let taken = provider.cli.as_ref().and_then(|cli| Some((cli, cli.access_token_var.as_ref()?)));
-    let Some((cli, var)) = taken else {
-        return match provider.key {
-            Some(_) => of_key(provider, None, secret),
-            None => Err("its CLI accepts only its own logins"),
-        };
-    };
-    // The agent has no directory of its own here. The CLI would overwrite or remove the user's own keychain entry.
+    let Some((cli, var)) = taken else { return of_key(provider, None, secret) };
+    // The CLI would overwrite or remove the user's own keychain entry.
     if cli.keeps_in_keychain() {
         return Err(
             "on this system its CLI keeps your own login in the keychain, and a token could overwrite or remove it",
         );
     }
-    let plain = cli.env.iter().map(|(name, value)| (name.clone(), Value::Plain(value.clone())));
-    Ok(plain.chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
+    Ok(switches(cli).chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
 }
 
 /// Returns the variables that direct an agent to the service, if it is not at its default address. A key for another

@@ -55,11 +55,20 @@ fn of_profile(
     let provider = launcher.registry.provider(profile.profile.provider.as_str())?.clone();
     let grant = grant(launcher, &profile);
     let Standing { state, expires_at, renewal } = standing(&profile);
+    let login = profile.profile.kind == AccountKind::OAuth;
     let renewal = match renewal {
         Renewability::Possible | Renewability::Waiting { .. } if grant.is_none() => Renewability::None,
         renewal => renewal,
     };
-    let login = profile.profile.kind == AccountKind::OAuth;
+    // A login that nothing can renew needs a person, as in a bundle.
+    let renewal = match renewal {
+        Renewability::None if login => Renewability::Person("it has expired".to_owned()),
+        renewal => renewal,
+    };
+    let state = match provider.takes_access_token() {
+        Err(reason) if login && state == State::Found => State::NotTaken(reason),
+        _ => state,
+    };
     let credential = match profile.secret().map(SecretString::from) {
         Some(secret) if login => Credential::AccessToken(secret),
         Some(secret) => Credential::Key(secret),
@@ -88,6 +97,7 @@ fn of_profile(
         owner: owner.map(ToString::to_string),
         grant,
         credential,
+        person: profile.identity.email.clone(),
         next_step: None,
     })
 }
@@ -186,6 +196,7 @@ fn key(launcher: &Launcher, id: String, source: Source, provider: &str) -> Optio
         owner: None,
         grant: None,
         credential: Credential::Absent,
+        person: None,
         next_step: None,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use auth_spawner::{Proof, Provider, Reach};
+use auth_spawner::{Proof, Provider};
 use identity_store::{Account, AccountKind, BoundCredential, BundleId, SecretRef, Store};
 
 use crate::agents::model::Model;
@@ -67,8 +67,7 @@ async fn candidate(
             directory(launcher, &provider, dir, now).await
         }
         (SecretRef::Sealed, Some(Ok(secret))) if account.kind == AccountKind::OAuth => {
-            let home = own_home(launcher, bundle, &provider).await?;
-            FoundCredential { state: State::Found, credential: Credential::LoginToken(secret), home }
+            FoundCredential { state: State::Found, credential: Credential::LoginToken(secret), home: None }
         }
         (SecretRef::Sealed, Some(Ok(secret))) => {
             FoundCredential { state: State::Found, credential: Credential::Key(secret), home: None }
@@ -118,6 +117,7 @@ pub(in crate::launch) fn judged(
         owner: None,
         grant: None,
         credential: found.credential,
+        person: account.email.clone().or_else(|| account.subject.clone()).filter(|_| login),
         next_step: Some(next_step(account, &provider, bundle)),
         provider,
     }
@@ -165,22 +165,4 @@ pub(in crate::launch) fn state(proof: Proof) -> State {
             State::Unavailable(Unavailable::new(Why::Undecryptable, reason))
         }
     }
-}
-
-/// Prepares the directory for a CLI that receives a token. It must not be the user's own, and it must contain the files
-/// that the CLI expects. `None` for a provider whose CLI takes no token.
-async fn own_home(
-    launcher: &Launcher,
-    bundle: &BundleId,
-    provider: &Arc<Provider>,
-) -> Result<Option<Home>, ApiError> {
-    if provider.cli.as_ref().is_none_or(|cli| cli.token.is_none()) {
-        return Ok(None);
-    }
-    let dir = launcher.identities.prepare(bundle, provider).await.map_err(|error| {
-        let error = error.to_string();
-        tracing::error!(error, "the directory of a CLI cannot be prepared");
-        ApiError::new(Kind::StoreUnavailable, "the bundle's directory cannot be used").hint(error)
-    })?;
-    Ok(dir.map(|dir| Home { dir, reach: Reach::Bundle }))
 }

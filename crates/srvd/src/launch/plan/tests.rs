@@ -1,16 +1,21 @@
 use std::path::PathBuf;
 
 use auth_spawner::{Proof, Reach, Registry};
-use identity_store::{Account, AccountKind, BundleId, Evidence, Owner, SecretRef, Status};
+use identity_store::{
+    Account, AccountKind, BundleId, Evidence, Owner, SecretRef, Status, UnboundPolicy, UnboundRule,
+};
 use secrecy::ExposeSecret as _;
 
 use super::*;
+use crate::disk::identity_dir::homes::{HomeRequest, HomeUse};
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::candidate::{Credential, Home, State};
 use crate::launch::decide::{Request, decide};
-use crate::launch::environment::Value;
+use crate::launch::environment::{RemovalRules, Value};
 use crate::launch::gather::bundle::{FoundCredential, judged, state};
+use crate::launch::placement::{self, Rules};
 use crate::wire::error::Kind;
+use crate::wire::launch::HomeState;
 
 const NOW: i64 = 1_795_000_000_000;
 
@@ -70,8 +75,7 @@ fn key_of(secret: &str) -> FoundCredential {
 }
 
 fn token_of(secret: &str) -> FoundCredential {
-    let home = Some(Home { dir: "/data/identities/work/own".into(), reach: Reach::Bundle });
-    FoundCredential { state: State::Found, credential: Credential::LoginToken(secret.into()), home }
+    FoundCredential { state: State::Found, credential: Credential::LoginToken(secret.into()), home: None }
 }
 
 fn key(provider: &str) -> Candidate {
@@ -87,8 +91,13 @@ fn logged_in() -> Proof {
     Proof::LoggedIn(auth_spawner::Credential::default())
 }
 
-fn conflicts() -> EnvironmentConflicts {
-    EnvironmentConflicts::new(&registry())
+/// The change of an environment that a launch makes.
+#[derive(Debug)]
+struct Change {
+    set: Variables,
+    unset: crate::wire::Names,
+    /// The names of the variables that lead CLIs without an account to their empty homes.
+    sealed: Vec<String>,
 }
 
 /// The plan of a launch of the bundle `work`, as the engine makes it.
@@ -109,7 +118,48 @@ fn plan(candidates: Vec<Candidate>, selected: Option<&str>) -> Plan {
 }
 
 fn launch(candidates: Vec<Candidate>, selected: Option<&str>) -> Result<Change, ApiError> {
-    plan(candidates, selected).change(&conflicts())
+    change(&plan(candidates, selected), UnboundRule::Tools)
+}
+
+/// Returns the change of a plan with this rule, without making a home.
+fn change(plan: &Plan, rule: UnboundRule) -> Result<Change, ApiError> {
+    let registry = registry();
+    plan.check(&[], false)?;
+    let rules = Rules { policy: UnboundPolicy::of(rule), ..Rules::default() };
+    let placed = placement::place(&registry, plan, &rules);
+    let home = |request: HomeRequest| {
+        let cli = request.provider.cli.as_ref().unwrap();
+        let name = &cli.config_dir.name;
+        let (dir, reach) = match &request.purpose {
+            HomeUse::Login(dir, reach) => (dir.clone(), *reach),
+            HomeUse::Token => (Path::new("/data/identities/work").join(name), Reach::Bundle),
+            HomeUse::Key(..) => (Path::new("/data/identities/work/.key").join(name), Reach::Bundle),
+            _ => (Path::new("/data/identities/work/sealed").join(name), Reach::Bundle),
+        };
+        let HomeRequest { provider, purpose } = request;
+        crate::disk::identity_dir::homes::Home { provider, purpose, dir, reach, stray: None }
+    };
+    let homes: Vec<_> = placed.iter().filter_map(|placed| placed.request.clone()).map(home).collect();
+    let view = |name: &str| (name.to_owned(), Path::new("/data/identities/work/.xdg").join(name));
+    let views = ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"].map(view).into();
+    let mut set = plan.credentials();
+    let readers: Vec<&str> = plan.parts.iter().map(|part| part.provider.id.as_str()).collect();
+    let shared = Path::new("/data/shared");
+    let context =
+        placement::LeadContext { registry: &registry, plan, shared, views: &views, started: &readers };
+    placement::lead(&mut set, &homes, &placed, &context)?;
+    let situation = placement::situation(&placed, &rules, &readers);
+    let unset = RemovalRules::new(&registry, []).beside(&set, &situation);
+    let empty = |purpose: &HomeUse| matches!(purpose, HomeUse::Unbound | HomeUse::LeftOut);
+    let sealed = homes.iter().filter(|home| empty(&home.purpose)).flat_map(|home| {
+        let cli = home.provider.cli.as_ref().unwrap();
+        std::iter::once(&cli.config_dir.var)
+            .chain(cli.config_dir.extra_vars.keys().chain(cli.logged_out.keys()))
+            .cloned()
+            .collect::<Vec<_>>()
+    });
+    let sealed = sealed.chain(views.into_keys()).collect();
+    Ok(Change { set, unset, sealed })
 }
 
 fn text(value: &Value) -> &str {
@@ -119,8 +169,10 @@ fn text(value: &Value) -> &str {
     }
 }
 
+/// Returns the variables apart from those that lead to empty homes and to views.
 fn shown(launch: &Change) -> Vec<(&str, &str)> {
-    launch.set.iter().map(|(name, value)| (name.as_str(), text(value))).collect()
+    let own = launch.set.iter().filter(|(name, _)| !launch.sealed.contains(name));
+    own.map(|(name, value)| (name.as_str(), text(value))).collect()
 }
 
 fn has(launch: &Change, name: &str) -> bool {
@@ -134,6 +186,9 @@ fn launch_sets_the_variables_of_each_form_of_credential() {
         shown(&found),
         [
             ("CODEX_HOME", "/data/identities/work/codex"),
+            ("GH_CONFIG_DIR", "/data/identities/work/.key/gh"),
+            ("GH_NO_UPDATE_NOTIFIER", "1"),
+            ("GH_PROMPT_DISABLED", "1"),
             ("GH_TOKEN", "sk-planted"),
             ("GITHUB_TOKEN", "sk-planted")
         ]
@@ -147,9 +202,9 @@ fn launch_sets_the_variables_of_each_form_of_credential() {
     assert_eq!(
         shown(&found),
         [
-            ("ANTHROPIC_CONFIG_DIR", "/data/identities/work/own/anthropic"),
+            ("ANTHROPIC_CONFIG_DIR", "/data/identities/work/claude/anthropic"),
             ("CLAUDE_CODE_OAUTH_TOKEN", "sk-ant-oat01-planted"),
-            ("CLAUDE_CONFIG_DIR", "/data/identities/work/own")
+            ("CLAUDE_CONFIG_DIR", "/data/identities/work/claude")
         ]
     );
     assert!(has(&found, "ANTHROPIC_API_KEY") && !has(&found, "CLAUDE_CODE_OAUTH_TOKEN"));
@@ -169,7 +224,7 @@ fn launch_removes_shadowing_variables_and_keeps_those_that_it_sets() {
         for name in found.unset.iter() {
             assert!(!found.set.contains_key(name), "{}: {name}", provider.id);
         }
-        for name in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "GH_TOKEN", "OAUTH_ENCRYPTION_KEY"] {
+        for name in ["ANTHROPIC_API_KEY", "OPENAI_API_KEY", "OAUTH_ENCRYPTION_KEY"] {
             assert!(has(&found, name), "{}: {name}", provider.id);
         }
         let cli = provider.cli.as_ref().unwrap();
@@ -209,9 +264,9 @@ const SHADOWING: &str = "
 fn launch_sets_or_removes_every_name_that_a_cli_reads() {
     let candidates =
         || registry().iter().filter(|provider| provider.cli.is_some()).cloned().collect::<Vec<_>>();
-    let launches =
-        candidates().into_iter().map(|provider| launch(vec![login(&provider.id, logged_in())], None));
-    for found in launches.chain([launch(vec![key("openai")], None)]) {
+    let sealed = |candidates| change(&plan(candidates, None), UnboundRule::Sealed);
+    let launches = candidates().into_iter().map(|provider| sealed(vec![login(&provider.id, logged_in())]));
+    for found in launches.chain([sealed(vec![key("openai")])]) {
         let found = found.unwrap();
         for name in SHADOWING.split_whitespace() {
             assert!(has(&found, name) != found.set.contains_key(name), "{name} with {:?}", found.set.keys());
@@ -229,7 +284,16 @@ fn key_is_launched_with_its_own_address_or_refused() {
     let address = "https://proxy.test:8443/openai/v1";
     assert_eq!(
         shown(&found),
-        [("OPENAI_API_BASE", address), ("OPENAI_API_KEY", "sk-planted"), ("OPENAI_BASE_URL", address)]
+        [
+            ("CODEX_HOME", "/data/identities/work/.key/codex"),
+            ("OPENAI_API_BASE", address),
+            ("OPENAI_API_KEY", "sk-planted"),
+            ("OPENAI_BASE_URL", address),
+            ("OPENCLAW_STATE_DIR", "/data/identities/work/.key/openclaw"),
+            ("OPENCODE_DISABLE_AUTOUPDATE", "1"),
+            ("PI_CODING_AGENT_DIR", "/data/identities/work/.key/pi"),
+            ("npm_config_cache", "/data/shared/opencode/npm"),
+        ]
     );
     assert!(has(&found, "ANTHROPIC_BASE_URL"));
     let found = launch(vec![at("github", "https://ghe.test/api/v3")], None).unwrap();
@@ -247,7 +311,7 @@ fn key_is_launched_with_its_own_address_or_refused() {
 fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
     let check = |candidates: Vec<Candidate>, provider, expected: Result<usize, (Kind, &str)>| {
         let found = launch(candidates, provider);
-        let found = found.as_ref().map(|launch| launch.set.len());
+        let found = found.as_ref().map(|launch| shown(launch).len());
         assert_eq!(found.map_err(|error| (error.kind(), error.message())), expected);
     };
     check(
@@ -271,7 +335,7 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
         Err((Kind::AmbientDirectory, "codex: its directory does not belong to the daemon")),
     );
     let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
-    check(vec![lost(), key("github")], None, Ok(2));
+    check(vec![lost(), key("groq")], None, Ok(1));
     check(vec![lost()], None, Err((Kind::SecretUnavailable, "openai: it does not open")));
     check(vec![lost()], Some("openai"), Err((Kind::SecretUnavailable, "openai: it does not open")));
     check(
@@ -288,12 +352,13 @@ fn directory_variable_belongs_to_its_own_cli() {
         let found = launch(order.map(|provider| login(provider, logged_in())).into(), None).unwrap();
         assert_eq!(text(&found.set["GH_CONFIG_DIR"]), "/data/identities/work/github", "{order:?}");
     }
+    // CLIs that live by the same variable find their homes in one view.
     let both = ["amp", "opencode"].map(|provider| login(provider, logged_in()));
-    let error = launch(both.into(), None).unwrap_err();
-    assert_eq!(
-        (error.kind(), error.message()),
-        (Kind::Conflict, "amp and opencode need different values of XDG_DATA_HOME")
-    );
+    let found = launch(both.into(), None).unwrap();
+    assert_eq!(text(&found.set["XDG_DATA_HOME"]), "/data/identities/work/.xdg/XDG_DATA_HOME");
+    // The agent's own login does not need the directory of the person's tool.
+    let found = launch(vec![login("copilot", logged_in())], None).unwrap();
+    assert!(!found.set.contains_key("GH_CONFIG_DIR"));
 }
 
 #[test]
@@ -310,10 +375,57 @@ fn token_is_refused_when_it_expires_too_soon() {
 }
 
 #[test]
-fn blank_bundle_launch_sets_no_variables() {
+fn blank_bundle_launch_leads_every_cli_to_an_empty_home() {
     let blank = Plan { subject: Subject::Bundle(BundleId::blank()), parts: Vec::new(), selected: false };
-    let found = blank.change(&conflicts()).unwrap();
-    assert!(found.set.is_empty() && has(&found, "ANTHROPIC_API_KEY"));
+    let found = change(&blank, UnboundRule::Sealed).unwrap();
+    assert!(shown(&found).is_empty() && has(&found, "ANTHROPIC_API_KEY") && has(&found, "GITHUB_TOKEN"));
+    for provider in registry().iter() {
+        let Some(cli) = &provider.cli else { continue };
+        assert!(found.set.contains_key(&cli.config_dir.var), "{}", provider.id);
+    }
+}
+
+#[test]
+fn unbound_cli_keeps_the_persons_own_only_by_the_rule() {
+    let check = |rule: UnboundRule, agent: bool, tool: bool| {
+        let found = change(&plan(vec![key("groq")], None), rule).unwrap();
+        let sets = |name: &str| found.set.contains_key(name);
+        assert_eq!((sets("CODEX_HOME"), sets("GH_CONFIG_DIR")), (agent, tool), "{rule:?}");
+        assert_eq!((has(&found, "CODEX_API_KEY"), has(&found, "GH_TOKEN")), (agent, tool), "{rule:?}");
+    };
+    check(UnboundRule::Sealed, true, true);
+    check(UnboundRule::Tools, true, false);
+    check(UnboundRule::Own, false, false);
+}
+
+#[test]
+fn key_runs_its_cli_in_a_home_of_its_own_and_a_login_comes_first() {
+    let found = launch(vec![key("openai")], None).unwrap();
+    assert_eq!(text(&found.set["CODEX_HOME"]), "/data/identities/work/.key/codex");
+    let found = launch(vec![key("openai"), login("codex", logged_in())], None).unwrap();
+    assert_eq!(text(&found.set["CODEX_HOME"]), "/data/identities/work/codex");
+    let placed = |candidates| {
+        let plan = plan(candidates, None);
+        let placed = placement::place(&registry(), &plan, &Rules::default());
+        let one = placed.into_iter().find(|placed| placed.provider.id == "gemini").unwrap();
+        (one.state, one.key_of)
+    };
+    assert_eq!(placed(vec![key("gemini")]), (HomeState::Key, Some("gemini".to_owned())));
+    assert_eq!(placed(vec![login("gemini", logged_in())]), (HomeState::Account, None));
+    assert_eq!(placed(vec![key("groq")]), (HomeState::Unbound, None));
+}
+
+#[test]
+fn started_cli_prefers_its_login_to_the_keys_of_the_bundle() {
+    let plan = plan(vec![login("codex", logged_in()), key("openai"), key("github")], None);
+    let placed = placement::place(&registry(), &plan, &Rules::default());
+    let left = |started: &[&str]| {
+        let mut set = plan.credentials();
+        placement::prefer_login(&mut set, &plan, &placed, started);
+        set.into_keys().filter(|name| name.ends_with("_KEY") || name.ends_with("_TOKEN")).collect::<Vec<_>>()
+    };
+    assert_eq!(left(&["codex"]), ["GH_TOKEN", "GITHUB_TOKEN"]);
+    assert_eq!(left(&[]), ["GH_TOKEN", "GITHUB_TOKEN", "OPENAI_API_KEY"]);
 }
 
 #[test]
@@ -329,11 +441,6 @@ fn named_directory_of_the_users_own_is_launched_by_its_variable_only() {
     let found = launch(vec![own("copilot", "/work/copilot")], None).unwrap();
     assert_eq!(shown(&found), [("COPILOT_HOME", "/work/copilot")]);
     assert!(has(&found, "GH_CONFIG_DIR"));
-    // Two CLIs with the same XDG_DATA_HOME can be launched together. With two different values they cannot.
-    let found = launch(vec![own("amp", "/work/share"), own("opencode", "/work/share")], None).unwrap();
-    assert!(shown(&found).contains(&("XDG_DATA_HOME", "/work/share")));
-    let error = launch(vec![own("amp", "/work/share"), own("opencode", "/other/share")], None).unwrap_err();
-    assert_eq!(error.kind(), Kind::Conflict);
 }
 
 #[test]
@@ -352,8 +459,11 @@ fn enterprise_key_is_launched_for_its_host_only() {
     assert_eq!(
         shown(&found),
         [
+            ("GH_CONFIG_DIR", "/data/identities/work/.key/gh"),
             ("GH_ENTERPRISE_TOKEN", "sk-planted"),
             ("GH_HOST", "ghe.corp.example"),
+            ("GH_NO_UPDATE_NOTIFIER", "1"),
+            ("GH_PROMPT_DISABLED", "1"),
             ("GITHUB_API_URL", "https://ghe.corp.example/api/v3"),
             ("GITHUB_ENTERPRISE_TOKEN", "sk-planted"),
         ]

@@ -2,10 +2,11 @@
 
 use rpc_engine::Call;
 
-use crate::accounts::accounts;
+use crate::accounts::{accounts, strays};
 use crate::rpc::app::App;
 use crate::wire::account::{
-    Account, Accounts, AfterRefusal, Delete, Deleted, Get, List, RefreshStatus, Refused, Update,
+    Account, Accounts, AfterRefusal, Delete, Deleted, DiscardStray, DiscardedStray, Get, KeepStray, List,
+    ListStrays, RefreshStatus, Refused, Strays, Update,
 };
 use crate::wire::error::ApiError;
 
@@ -32,6 +33,25 @@ pub(crate) async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> 
 /// `account.delete`.
 pub(crate) async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
     accounts::delete(&app.store, &app.remover, params).await
+}
+
+/// `account.strays`.
+pub(crate) async fn strays(app: App, _: Call, _: ListStrays) -> Result<Strays, ApiError> {
+    strays::list(&app.store, &app.remover).await
+}
+
+/// `account.keepstray`.
+pub(crate) async fn keep_stray(app: App, _: Call, params: KeepStray) -> Result<Account, ApiError> {
+    strays::keep(&app.store, &app.registry, &app.remover, params).await
+}
+
+/// `account.discardstray`.
+pub(crate) async fn discard_stray(
+    app: App,
+    _: Call,
+    params: DiscardStray,
+) -> Result<DiscardedStray, ApiError> {
+    strays::discard(&app.store, &app.registry, &app.remover, params).await
 }
 
 /// `account.refused`.

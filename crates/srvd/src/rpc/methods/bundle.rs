@@ -24,7 +24,7 @@ pub(crate) async fn create(app: App, _: Call, params: Create) -> Result<Bundle, 
 
 /// `bundle.update`.
 pub(crate) async fn update(app: App, _: Call, params: Update) -> Result<Bundle, ApiError> {
-    bundles::update(&app.store, params).await
+    bundles::update(&app.store, &app.registry, params).await
 }
 
 /// `bundle.delete`.

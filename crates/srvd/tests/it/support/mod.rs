@@ -12,6 +12,8 @@ pub(crate) mod terminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 pub(crate) use clis::{clis, optional};
 pub(crate) use daemon::{
     Daemon, Endpoint, Home, KEY, attached, event, is_over, now, private_directory, private_file, store,
@@ -29,6 +31,21 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
         std::thread::sleep(Duration::from_millis(10));
     }
     begun.elapsed()
+}
+
+/// Returns the variables that a launch sets, without those by which the shipped registry's CLIs find their homes. Every
+/// launch sets these, whether or not it has an account of the provider.
+pub(crate) fn credentials(launch: &Value) -> Value {
+    let registry = auth_spawner::Registry::builtin().unwrap();
+    let mut set = launch["set"].as_object().unwrap().clone();
+    set.retain(|name, _| !name.starts_with("XDG_"));
+    for cli in registry.iter().filter_map(|provider| provider.cli.as_ref()) {
+        let leads = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
+        leads.chain(cli.env.keys()).chain(cli.logged_out.keys()).for_each(|name| {
+            set.remove(name);
+        });
+    }
+    set.into()
 }
 
 /// Returns every regular file below a directory.
