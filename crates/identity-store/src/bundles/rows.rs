@@ -343,6 +343,7 @@ async fn remains(tx: &mut Tx, id: &BundleId) -> Result<Bundle, StoreError> {
         description: String::new(),
         created_at: 0,
         updated_at: 0,
+        unbound: UnboundPolicy::of(UnboundRule::Sealed),
         bindings: bindings.into_iter().map(|(_, binding)| binding).collect(),
     })
 }
@@ -407,6 +408,7 @@ impl BundleRow {
         self.seal.expect(keyring, &self.id)?;
         let id: BundleId =
             self.id.parse().map_err(|error| StoreError::corrupt("bundle", &self.id, &error))?;
+        let rule = self.unbound.as_deref().map_or_else(|| UnboundRule::of_new(&id), UnboundRule::of_stored);
         Ok(Bundle {
             is_blank: id.is_blank(),
             id,
@@ -416,7 +418,7 @@ impl BundleRow {
             updated_at: self.updated_at,
             bindings,
             unbound: UnboundPolicy {
-                rule: self.unbound.as_deref().map_or_else(|| UnboundRule::of_new(&id), UnboundRule::of_stored),
+                rule,
                 own: named(self.unbound_own.as_deref().unwrap_or_default()),
                 sealed: named(self.unbound_sealed.as_deref().unwrap_or_default()),
             },
