@@ -55,14 +55,15 @@ mod secret_command;
 mod terminal;
 pub mod testing;
 mod transfer;
+mod who_am_i;
 
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
     Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
     InvalidHost, KeyService, KeyringMark, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm, PasteShape,
     Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry, RegistryError, ScreenToken,
-    Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
-    TokenEndpoint, VersionRange, base_url,
+    SettingsFile, SettingsFormat, SettingsScope, Slot, SlotFallback, SqliteValue, Step, System, Template,
+    Terminal, TextLocation, TokenBody, TokenEndpoint, VersionRange, WhoAmI, base_url,
 };
 // Processes: programs, their environment, the guard, and what an earlier daemon left running.
 pub use process::{
@@ -71,7 +72,7 @@ pub use process::{
     watch_over,
 };
 // The proof that a CLI's files give.
-pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
+pub use proof::{Credential, Fingerprint, Proof, Shadow, ShadowCause, fingerprint, prove, prove_own};
 // Logins, their answers and their sink.
 pub use answer::SubmitError;
 pub use findings::Token;
@@ -83,3 +84,4 @@ pub use login::{
 pub use logout::{Logout, LogoutError};
 pub use secret_command::{SecretCommand, SecretError};
 pub use transfer::{Transfer, TransferError};
+pub use who_am_i::{Identity, WhoAmICommand};

@@ -5,8 +5,7 @@ use toml::{Table, Value};
 /// Reserved keys below `[providers.<id>]`.
 const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share", "tool"];
 /// Reserved keys below `[providers.<id>.cli]`.
-const CLI: &[&str] =
-    &["environment-prefixes", "help", "locks", "packages", "shadows", "share", "variables", "who-am-i"];
+const CLI: &[&str] = &["environment-prefixes", "help", "locks", "packages", "share", "variables"];
 /// Reserved keys below one `[[providers.<id>.cli.recipes]]`.
 const RECIPE: &[&str] = &["args-aliases"];
 /// Reserved keys below `[providers.<id>.key]`.

@@ -80,7 +80,7 @@ fn file_is_refused_when_it_is_of_a_later_format() {
     for (text, place) in [
         ("shared-prefixes = []", "shared-prefixes"),
         ("[providers.codex.share]", "providers.codex.share"),
-        ("[providers.codex.cli]\nshadows = []", "providers.codex.cli.shadows"),
+        ("[providers.codex.cli]\nlocks = []", "providers.codex.cli.locks"),
         ("[providers.openai.key]\nhome = 'x'", "providers.openai.key.home"),
         ("[providers.openai.oauth]\nscopes = []", "providers.openai.oauth.scopes"),
         ("[[providers.codex.cli.recipes]]\nargs-aliases = []", "providers.codex.cli.recipes.0.args-aliases"),
