@@ -155,6 +155,7 @@ impl Store {
             }
             match row.account.parse(bound_to) {
                 Ok(account) => {
+                    let account = self.located(account);
                     let secret = self.sealed_in(&account, row.sealed_secret.as_deref(), row.generation);
                     found.held.push(BoundCredential { account: Arc::new(account), secret });
                 }

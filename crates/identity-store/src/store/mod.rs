@@ -22,7 +22,9 @@ use self::work::Work;
 use self::write_lock::WriteLock;
 use crate::db::{Pools, Tx, uncancelled};
 use crate::error::{OpenError, StoreError};
+use crate::model::account::Account;
 use crate::model::changes::Announce;
+use crate::model::roots::Roots;
 use crate::secret::Keyring;
 use crate::url::{DatabaseKind, DatabaseUrl, Location};
 
@@ -37,12 +39,21 @@ pub struct StoreOptions {
     pub now: i64,
     /// The longest time that a writer waits for another process that holds the database; 5 seconds by default.
     pub busy_timeout: Duration,
+    /// The directories that references to logins are stored relative to. Without them, absolute paths are stored and
+    /// returned as they are.
+    pub roots: Option<Roots>,
 }
 
 impl StoreOptions {
     /// Creates options with the default busy timeout of 5 seconds.
     pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
-        Self { url, announce, now, busy_timeout: Duration::from_secs(5) }
+        Self { url, announce, now, busy_timeout: Duration::from_secs(5), roots: None }
+    }
+
+    /// Sets the directories that references to logins are stored relative to.
+    #[must_use]
+    pub fn rooted(self, roots: Roots) -> Self {
+        Self { roots: Some(roots), ..self }
     }
 }
 
@@ -64,6 +75,7 @@ struct Inner {
     credentials: CredentialQueue,
     /// The longest time that a writer waits for the lock, and that closing waits for a writer.
     patience: Duration,
+    roots: Option<Roots>,
 }
 
 impl Store {
@@ -114,6 +126,7 @@ impl Store {
             lock,
             credentials: CredentialQueue::default(),
             patience,
+            roots: options.roots,
         };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
@@ -176,6 +189,19 @@ impl Store {
     /// Returns the key of the audit log's chain.
     pub(crate) fn chain(&self) -> &ChainKey {
         &self.inner.chain
+    }
+
+    /// Returns the directories that references to logins are stored relative to.
+    pub(crate) fn roots(&self) -> Option<&Roots> {
+        self.inner.roots.as_ref()
+    }
+
+    /// Returns an account with the present path of its directory. Inside the store, an account has the stored form.
+    pub(crate) fn located(&self, account: Account) -> Account {
+        match self.roots() {
+            Some(roots) => Account { secret_ref: roots.located(account.secret_ref), ..account },
+            None => account,
+        }
     }
 
     /// Returns the keys that seal and open secrets.

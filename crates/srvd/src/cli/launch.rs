@@ -4,6 +4,7 @@ mod gather;
 mod program;
 mod render;
 mod shim;
+pub(super) mod verify;
 
 use std::ffi::OsString;
 
@@ -40,6 +41,12 @@ pub(super) struct Identity {
 pub(super) struct ExecArgs {
     #[command(flatten)]
     identity: Identity,
+    /// Ask the CLI first whose login it would use, and start nothing unless it confirms the account
+    ///
+    /// The question is asked in the environment and in the directory of the launch. It finds settings that srvd does not
+    /// know. Another program than a CLI is started if every CLI of the bundle that can be asked confirms its account.
+    #[arg(long)]
+    verify: bool,
     /// Set by the shims
     #[arg(long, hide = true)]
     shim: bool,
@@ -99,12 +106,12 @@ async fn launched(
     if args.shim && gather::is_plain(&registry, &args.command) {
         return Ok(Prepared { program: Program::find(args.command, environment)?, identity: None });
     }
-    let choice = here::choose(args.identity.bundle.as_deref(), environment)?;
+    let choice = here::choose(args.identity.bundle.as_deref(), environment, config, ui)?;
     let daemon = Connection::open(config).await?;
     let bundle = choice.find(&daemon).await?;
     let name = args.command.first().map(OsString::as_os_str).unwrap_or_default();
     let in_words = |failure: Failure| failure.naming(&bundle);
-    let Gathered { mut launch, notes } = match &args.identity.provider {
+    let Gathered { mut launch, mut notes } = match &args.identity.provider {
         Some(provider) => {
             let launch = daemon.call(&gather::only(&bundle, provider)).await.map_err(in_words)?;
             Gathered { launch, notes: Vec::new() }
@@ -112,6 +119,11 @@ async fn launched(
         None => gather::gather(&daemon, &registry, &bundle, name).await.map_err(in_words)?,
     };
     gather::fit(&registry, name, &mut launch, &bundle).map_err(in_words)?;
+    notes.extend(gather::project_warnings(&registry, name, &launch));
+    if args.verify {
+        let asked = verify::verify(&daemon, &registry, &launch, &bundle.id, name, environment);
+        notes.extend(Box::pin(asked).await?);
+    }
     let program = Program::find(args.command, environment)?;
     for note in notes {
         ui.note(&format!("srvd: {}", super::ui::plain_line(&note)));
@@ -133,9 +145,11 @@ pub(super) async fn env(
     args: EnvArgs,
     daemon: &Connection,
     environment: &Environment,
+    config: &Config,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let bundle = here::choose(args.identity.bundle.as_deref(), environment)?.find(daemon).await?;
+    let choice = here::choose(args.identity.bundle.as_deref(), environment, config, ui)?;
+    let bundle = choice.find(daemon).await?;
     let provider_id = args.identity.provider;
     let wanted = Resolve { bundle_id: Some(bundle.id.clone()), provider_id, ..Resolve::default() };
     let mut launch = daemon.call(&wanted).await.map_err(|failure: Failure| failure.naming(&bundle))?;
@@ -162,6 +176,7 @@ pub(super) mod tests {
                 source: crate::wire::Source::Bundle,
                 status: Status::Valid,
                 generation: None,
+                unproven: None,
                 reason: reason.map(str::to_owned),
                 degraded_from: None,
             }],

@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::{Cli, Proof, Provider, Reach, Registry};
+use auth_spawner::{Cli, Proof, Provider, Reach, Registry, Shadow};
 use clean::Cleaned;
 pub(crate) use error::DirError;
 use identity_store::{Account, BundleId, SecretRef};
@@ -44,8 +44,15 @@ pub(crate) enum DirReading {
     NoCli,
     /// An account may not use the directory, so it was not read.
     Forbidden(Reach),
-    /// The login that the files prove. Expiry times are not checked.
-    Read(Reach, Proof),
+    /// The login that the files prove.
+    Read {
+        /// The way in which the CLI finds the directory.
+        reach: Reach,
+        /// The proof. Expiry times are not checked.
+        proof: Proof,
+        /// A setting that takes the place of the login.
+        shadow: Option<Shadow>,
+    },
 }
 
 impl AccountDir {
@@ -139,12 +146,27 @@ impl IdentityDirs {
             let Some(cli) = &provider.cli else { return DirReading::NoCli };
             let reach = places.reach(cli, &dir);
             if places.allows(cli, &dir) {
-                DirReading::Read(reach, cli.prove(&dir.path, reach))
+                let proof = cli.prove(&dir.path, reach);
+                let shadow = cli.shadow(&dir.path, reach);
+                DirReading::Read { reach, proof, shadow }
             } else {
                 DirReading::Forbidden(reach)
             }
         };
         self.run(read).await
+    }
+
+    /// Returns a setting that takes the place of a login in a bundle's directory.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub(crate) async fn shadow(
+        &self,
+        provider: &Arc<Provider>,
+        dir: &Path,
+    ) -> Result<Option<Shadow>, BrokenOff> {
+        let (provider, dir) = (Arc::clone(provider), dir.to_owned());
+        self.run(move |_| provider.cli.as_ref().and_then(|cli| cli.shadow(&dir, Reach::Bundle))).await
     }
 
     /// Runs blocking work on an account's directory, with the CLI of the provider. Returns `None` for a provider without

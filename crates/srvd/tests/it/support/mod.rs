@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 pub(crate) use clis::{clis, optional};
 pub(crate) use daemon::{
     Daemon, Endpoint, Home, KEY, attached, event, is_over, now, private_directory, private_file, store,
+    unrooted_store,
 };
 pub(crate) use processes::{has_variable, left_over, processes, standing_in};
 
