@@ -153,9 +153,9 @@ mod tests {
         registry.provider(provider).unwrap().cli.clone().unwrap().who_am_i.unwrap()
     }
 
-    fn check(provider: &str, out: &str, err: &str, expected: Identity) {
+    fn check(provider: &str, out: &str, err: &str, expected: &Identity) {
         assert_eq!(
-            question(provider).read(out.as_bytes(), err.as_bytes()),
+            &question(provider).read(out.as_bytes(), err.as_bytes()),
             expected,
             "{provider} {out} {err}"
         );
@@ -172,9 +172,9 @@ mod tests {
     #[test]
     fn answer_names_the_person_or_the_other_credential() {
         let claude = r#"{"loggedIn": true, "authMethod": "claude.ai", "email": "me@x.test"}"#;
-        check("claude", claude, "", person("me@x.test"));
+        check("claude", claude, "", &person("me@x.test"));
         let helper = r#"{"loggedIn": true, "authMethod": "oauth_token", "apiKeySource": "apiKeyHelper"}"#;
-        check("claude", helper, "", Identity::Other("authMethod is oauth_token".to_owned()));
+        check("claude", helper, "", &Identity::Other("authMethod is oauth_token".to_owned()));
         let token = question("claude").about_token();
         assert!(matches!(token.read(helper.as_bytes(), b""), Identity::Other(_)));
         let plain = r#"{"loggedIn": true, "authMethod": "oauth_token"}"#;
@@ -182,20 +182,20 @@ mod tests {
         assert_eq!(token.read(plain.as_bytes(), b""), unnamed);
         let console =
             r#"{"authMethod": "api_key", "apiKeySource": "/login managed key", "email": "me@x.test"}"#;
-        check("claude", console, "", person("me@x.test"));
+        check("claude", console, "", &person("me@x.test"));
         let key = r#"{"authMethod": "api_key", "apiKeySource": "ANTHROPIC_API_KEY"}"#;
-        check("claude", key, "", Identity::Other("apiKeySource is ANTHROPIC_API_KEY".to_owned()));
-        check("claude", "{\n  \"loggedIn\": false,\n  \"authMethod\": \"none\"\n}", "", Identity::LoggedOut);
+        check("claude", key, "", &Identity::Other("apiKeySource is ANTHROPIC_API_KEY".to_owned()));
+        check("claude", "{\n  \"loggedIn\": false,\n  \"authMethod\": \"none\"\n}", "", &Identity::LoggedOut);
         let named = Identity::LoggedIn { email: None, subject: None };
-        check("codex", "", "Logged in using ChatGPT\n", named);
+        check("codex", "", "Logged in using ChatGPT\n", &named);
         check(
             "codex",
             "",
             "Logged in using an API key - sk-x***y\n",
-            Identity::Other("an API key".to_owned()),
+            &Identity::Other("an API key".to_owned()),
         );
-        check("codex", "API key configured - ***\n", "", Identity::Other("API key configured".to_owned()));
-        check("codex", "Not logged in\r\n", "", Identity::LoggedOut);
+        check("codex", "API key configured - ***\n", "", &Identity::Other("API key configured".to_owned()));
+        check("codex", "Not logged in\r\n", "", &Identity::LoggedOut);
     }
 
     #[test]
@@ -203,11 +203,11 @@ mod tests {
         for text in
             ["", "Logged in", "{}", "[]", "error: Not logged into", "\u{1b}[31mLogged in using ChatGPT"]
         {
-            check("codex", text, "", unclear());
-            check("claude", text, "", unclear());
+            check("codex", text, "", &unclear());
+            check("claude", text, "", &unclear());
         }
-        check("claude", r#"{"loggedIn": true, "email": "me@x.test"}"#, "", unclear());
-        check("claude", r#"{"authMethod": "claude.ai"} trailing"#, "", unclear());
+        check("claude", r#"{"loggedIn": true, "email": "me@x.test"}"#, "", &unclear());
+        check("claude", r#"{"authMethod": "claude.ai"} trailing"#, "", &unclear());
     }
 
     #[tokio::test]

@@ -316,7 +316,8 @@ fn converse(command: Command, config: &Config, environment: &Environment, ui: &U
         let opener = || Opener::of(environment, ui.seat);
         if let Command::Login(args) = command {
             let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
-            return login::run(args, &Connection::open(config).await?, environment, person).await;
+            let surroundings = login::own::Surroundings { environment, data: &config.data_dir };
+            return login::run(args, &Connection::open(config).await?, surroundings, person).await;
         }
         if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
             let person = Person { ui, opener: opener(), interrupt: &mut interrupt };

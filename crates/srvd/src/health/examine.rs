@@ -130,10 +130,8 @@ impl Examiner {
         let (Some(dir), Some(provider), Some(bundle)) = (dir, provider, account.bound_to.first()) else {
             return Ok(());
         };
-        let found = match self.0.identities.read(provider, &dir).await {
-            Ok(DirReading::Read { proof: Proof::LoggedIn(found), .. }) => found,
-            _ => return Ok(()),
-        };
+        let read = self.0.identities.read(provider, &dir).await;
+        let Ok(DirReading::Read { proof: Proof::LoggedIn(found), .. }) = read else { return Ok(()) };
         if Person::of(&account).compare(Person::in_files(&found)) != Sameness::Another {
             return Ok(());
         }

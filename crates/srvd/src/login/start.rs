@@ -224,13 +224,18 @@ impl Logins {
         let set = cli.config_dir.variables_for(reach, &dir.path, Path::new(""));
         let args = cli.recipes.first().map(|recipe| recipe.args.clone()).unwrap_or_default();
         let command: Vec<String> = cli.binaries.iter().take(1).cloned().chain(args).collect();
-        let assignments = set.iter().map(|(name, value)| format!("{name}={value}"));
-        let line = shell_words::join(assignments.chain(command.iter().cloned()));
+        // A variable that leads elsewhere must not be set, as in a launch of another identity.
+        let unset: Vec<&String> =
+            Some(&cli.config_dir.var).filter(|var| !set.contains_key(*var)).into_iter().collect();
+        let assigned = set.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value)));
+        let line: Vec<String> = assigned.chain([shell_words::join(&command)]).collect();
+        let line = line.join(" ");
         ApiError::new(Kind::AmbientDirectory, "this account is the login of your own CLI")
             .with("accountId", account.id.as_str())
             .with("dir", dir.path.display().to_string())
             .with("command", command)
             .with("set", serde_json::json!(set))
+            .with("unset", serde_json::json!(unset))
             .hint(format!("log in there with: {line}"))
     }
 

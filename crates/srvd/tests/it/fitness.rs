@@ -33,6 +33,9 @@ path = ".fake/settings.json"
 keys = ["/helper"]
 "#;
 
+/// A step that makes a file.
+type Make<'a> = Box<dyn Fn() + 'a>;
+
 /// A login in a bundle of the name `Work`.
 struct World {
     daemon: Daemon,
@@ -151,7 +154,7 @@ async fn settings_file_that_cannot_be_read_makes_the_status_unknown_and_hangs_no
     let world = World::new().await;
     let settings = world.dir().join("settings.json");
     let other = world.home().dir("elsewhere");
-    let make: [(&str, Box<dyn Fn()>); 4] = [
+    let make: [(&str, Make<'_>); 4] = [
         ("not JSON with comments at line 1", Box::new(|| std::fs::write(&settings, "{ not json").unwrap())),
         (
             "it is not a regular file",
@@ -186,6 +189,17 @@ async fn settings_file_that_cannot_be_read_makes_the_status_unknown_and_hangs_no
         let (kind, _) = world.refusal().await;
         assert_eq!(kind, "secret_unavailable");
         assert_eq!(found(&world.doctor(), "login.settings").map(|(severity, _)| severity), Some("error"));
+        std::fs::remove_file(&settings).unwrap();
+    }
+    if rustix::process::geteuid().is_root() {
+        std::fs::write(&settings, "{}").unwrap();
+        std::os::unix::fs::chown(&settings, Some(12_345), None).unwrap();
+        let account = world.status().await;
+        let reason = account["statusReason"].as_str().unwrap();
+        assert!(
+            account["status"] == "unknown" && reason.contains("belongs to another user (uid 12345)"),
+            "{reason}"
+        );
         std::fs::remove_file(&settings).unwrap();
     }
     // A link to nothing sets nothing, as for the CLI.

@@ -160,13 +160,53 @@ async fn directory_outside_the_root_is_replaced_by_the_bundles_own_at_the_next_l
     assert_eq!(launched(&daemon, "work").await, json!(daemon.home.dir("data/identities/work/fake")));
 }
 
+/// A CLI that puts a link to another login in the place of its directory.
+const REPLACING: &str = r#"#!/bin/sh
+case "$1" in --version) echo "fakecli 1.2.3"; exit 0;; esac
+echo "Open https://login.fake.test/authorize?state=st4te&redirect_uri=https%3A%2F%2Flogin.fake.test%2Fcallback"
+printf 'Paste code here > '
+read -r answer
+rm -rf "$FAKE_HOME"
+ln -s "$HOME/stranger" "$FAKE_HOME"
+echo "Logged in."
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn login_fails_when_its_cli_puts_a_link_in_the_place_of_its_directory() {
+    let daemon = fake::home(HAPPY).start();
+    let stranger = daemon.home.dir("home/stranger");
+    put_login(&stranger);
+    let done = log_in(&daemon, json!({})).await;
+    let bundle = done["bundleId"].as_str().unwrap().to_owned();
+    let program = daemon.home.dir("bin/fakecli");
+    std::fs::remove_file(&program).unwrap();
+    std::fs::write(&program, REPLACING).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    // A login in a new bundle, and one that renews the login of an existing one.
+    for params in [json!({}), json!({"intoBundleId": bundle, "force": true})] {
+        let failed = log_in(&daemon, params).await;
+        assert_eq!(
+            (&failed["status"], &failed["errorKind"]),
+            (&json!("failed"), &json!("ambient_directory")),
+            "{failed}"
+        );
+        let found = account(&daemon).await;
+        assert_eq!((&found["id"], &found["status"]), (&done["accountId"], &json!("valid")), "{found}");
+        assert_eq!(std::fs::read_to_string(stranger.join("credentials.json")).unwrap(), LOGIN);
+    }
+    let dir = daemon.home.dir("data/identities").join(&bundle).join("fake");
+    assert_eq!(launched(&daemon, &bundle).await, json!(dir));
+    assert!(!dir.is_symlink() && dir.join("credentials.json").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn own_login_that_ended_is_renewed_in_the_users_own_directory() {
     let home = fake::home(HAPPY);
-    let own = home.dir("home/.fake");
+    let own = home.dir("home/own fake");
     put_login(&own);
-    let daemon = home.start();
+    let daemon = home.start_with(|command| command.env("FAKE_HOME", &own));
     let before = account(&daemon).await;
+    assert_eq!(before["secretRef"]["adopted"], true);
     std::fs::remove_file(own.join("credentials.json")).unwrap();
     let ended = account(&daemon).await;
     assert_eq!(ended["nextStep"], "srvd login fake --bundle default", "{ended}");
@@ -175,14 +215,13 @@ async fn own_login_that_ended_is_renewed_in_the_users_own_directory() {
     let again = json!({"providerId": "fake", "intoBundleId": "default"});
     let error = daemon.error("auth.start", again).await;
     let data = error.data.unwrap();
-    assert_eq!(
-        (&data["kind"], &data["hint"]),
-        (&json!("ambient_directory"), &json!("log in there with: fakecli login"))
-    );
+    let hint = format!("log in there with: FAKE_HOME='{}' fakecli login", own.display());
+    assert_eq!((&data["kind"], &data["hint"]), (&json!("ambient_directory"), &json!(hint)));
 
-    // The fake CLI needs its script, and always the name of its directory.
+    // The fake CLI needs its script. The variable of a launch does not lead it elsewhere.
     let mut command = daemon.home.command(&["login", "fake", "--bundle", "default"]);
-    command.env("FAKE_SCRIPT", daemon.home.dir("script")).env("FAKE_HOME", &own);
+    command.env("FAKE_SCRIPT", daemon.home.dir("script"));
+    command.env("FAKE_HOME", daemon.home.dir("data/identities/other/fake"));
     let mut program = Program::start(command);
     program.notes("This account is the login of your own CLI, in ").await;
     program.says("Paste code here >").await;

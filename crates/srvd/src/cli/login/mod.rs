@@ -3,7 +3,7 @@
 
 pub(super) mod browser;
 mod choice;
-mod own;
+pub(super) mod own;
 mod progress;
 pub(super) mod show;
 
@@ -17,7 +17,6 @@ use super::list::who;
 use super::prompt::{Answer, Prompt};
 use super::resolve::{self, BundleDestination};
 use super::ui::{Seat, Ui, plain_line};
-use crate::base::environment::Environment;
 use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
 use crate::wire::error::ErrorKind;
 use crate::wire::{SecretInput, account, bundle, provider};
@@ -63,7 +62,7 @@ pub(super) struct Person<'a> {
 pub(super) async fn run(
     args: LoginArgs,
     daemon: &Connection,
-    environment: &Environment,
+    surroundings: own::Surroundings<'_>,
     person: Person<'_>,
 ) -> Result<(), Failure> {
     let Person { ui, opener, interrupt } = person;
@@ -74,7 +73,7 @@ pub(super) async fn run(
         Ok(started) => started.session_id,
         Err(error) => match own::Login::of(&error) {
             // The account is the login of the user's own CLI.
-            Some(own) => return own.run(args.force, daemon, environment, ui, interrupt).await,
+            Some(login) => return own::run(login, args.force, daemon, surroundings, ui, interrupt).await,
             None => return Err(refusal(&error, &args)),
         },
     };

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::path::Path;
 use std::time::Duration;
 
 use rpc_engine::{CallError, RpcError};
@@ -15,6 +16,7 @@ use super::provider_name;
 use crate::base::environment::Environment;
 use crate::cli::client::Connection;
 use crate::cli::failure::{Failure, code};
+use crate::cli::here::BUNDLE_VAR;
 use crate::cli::interrupt::Interrupt;
 use crate::cli::launch::{find, search_path};
 use crate::cli::list::who;
@@ -38,6 +40,8 @@ pub(super) struct Login {
     command: Vec<String>,
     /// The variables by which the CLI finds the directory, if it is not in the usual place.
     set: BTreeMap<String, String>,
+    /// The variables by which the CLI would find another directory.
+    unset: Vec<String>,
 }
 
 impl Login {
@@ -51,56 +55,6 @@ impl Login {
         let data = error.data.clone().filter(|_| error.kind() == Some("ambient_directory"))?;
         let login: Self = serde_json::from_value(data).ok()?;
         (!login.command.is_empty()).then_some(login)
-    }
-
-    /// Runs the CLI's own login after saying so, and waits until the account is logged in. With `force`, the login of
-    /// another person is accepted, and one that is there already ends the command.
-    pub(super) async fn run(
-        self,
-        force: bool,
-        daemon: &Connection,
-        environment: &Environment,
-        ui: &Ui,
-        interrupt: &mut Interrupt,
-    ) -> Result<(), Failure> {
-        let done = |account: &Account| {
-            let provider = provider_name(&account.provider_id);
-            ui.result(&plain_line(&format!("Logged in to {provider} as {}", who(account))))
-        };
-        if force && self.status(daemon, false).await?.status == Status::Invalid {
-            let account = self.status(daemon, true).await?;
-            if account.status == Status::Valid {
-                return done(&account);
-            }
-        }
-        let line = shell_words::join(&self.command);
-        ui.note(&plain_line(&format!(
-            "This account is the login of your own CLI, in {}. srvd runs there: {line}",
-            self.dir
-        )));
-        let (program, args) = self.command.split_first().ok_or_else(|| Failure::silent(code::BUG))?;
-        let program = find(OsStr::new(program), search_path(environment))?;
-        let mut command = tokio::process::Command::new(&program);
-        command.args(args).envs(&self.set);
-        let mut child = command
-            .spawn()
-            .map_err(|error| Failure::new(code::IO, format!("cannot run {}: {error}", program.display())))?;
-        let ended = tokio::select! {
-            ended = child.wait() => ended.map_err(Failure::io)?,
-            // The terminal sends its signals to the CLI as well.
-            code = interrupt.next() => return Err(Failure::silent(code)),
-        };
-        let account = self.account(daemon, force).await?;
-        if account.status == Status::Valid {
-            return done(&account);
-        }
-        let why = match (&account.status_reason, ended.code()) {
-            (Some(reason), _) => reason.clone(),
-            (None, code) => {
-                code.map_or_else(|| "it was ended by a signal".to_owned(), |code| format!("exit code {code}"))
-            }
-        };
-        Err(Failure::new(code::FAILED, format!("{line} has ended without a login that srvd can use: {why}")))
     }
 
     async fn status(&self, daemon: &Connection, accept: bool) -> Result<Account, Failure> {
@@ -121,6 +75,75 @@ impl Login {
     }
 }
 
+/// The surroundings of this process.
+#[derive(Clone, Copy)]
+pub(in crate::cli) struct Surroundings<'a> {
+    pub(in crate::cli) environment: &'a Environment,
+    /// The daemon's data directory.
+    pub(in crate::cli) data: &'a Path,
+}
+
+/// Returns the variables with which a launch points programs at the directories of an identity.
+fn left_by_a_launch<'a>(environment: &'a Environment, data: &'a Path) -> impl Iterator<Item = &'a str> {
+    let below = move |value: &str| Path::new(value).starts_with(data);
+    let named = environment.texts().filter(move |(name, value)| *name == BUNDLE_VAR || below(value));
+    named.map(|(name, _)| name).filter(|name| !name.starts_with("SRVD_") || *name == BUNDLE_VAR)
+}
+
+/// Runs the CLI's own login after saying so, and waits until the account is logged in. With `force`, the login of
+/// another person is accepted, and one that is there already ends the command.
+pub(super) async fn run(
+    login: Login,
+    force: bool,
+    daemon: &Connection,
+    Surroundings { environment, data }: Surroundings<'_>,
+    ui: &Ui,
+    interrupt: &mut Interrupt,
+) -> Result<(), Failure> {
+    let done = |account: &Account| {
+        let provider = provider_name(&account.provider_id);
+        ui.result(&plain_line(&format!("Logged in to {provider} as {}", who(account))))
+    };
+    if force && login.status(daemon, false).await?.status == Status::Invalid {
+        let account = login.status(daemon, true).await?;
+        if account.status == Status::Valid {
+            return done(&account);
+        }
+    }
+    let line = shell_words::join(&login.command);
+    ui.note(&plain_line(&format!(
+        "This account is the login of your own CLI, in {}. srvd runs there: {line}",
+        login.dir
+    )));
+    let (program, args) = login.command.split_first().ok_or_else(|| Failure::silent(code::BUG))?;
+    let program = find(OsStr::new(program), search_path(environment))?;
+    let mut command = tokio::process::Command::new(&program);
+    command.args(args);
+    for name in left_by_a_launch(environment, data).chain(login.unset.iter().map(String::as_str)) {
+        command.env_remove(name);
+    }
+    command.envs(&login.set);
+    let mut child = command
+        .spawn()
+        .map_err(|error| Failure::new(code::IO, format!("cannot run {}: {error}", program.display())))?;
+    let ended = tokio::select! {
+        ended = child.wait() => ended.map_err(Failure::io)?,
+        // The terminal sends its signals to the CLI as well.
+        code = interrupt.next() => return Err(Failure::silent(code)),
+    };
+    let account = login.account(daemon, force).await?;
+    if account.status == Status::Valid {
+        return done(&account);
+    }
+    let why = match (&account.status_reason, ended.code()) {
+        (Some(reason), _) => reason.clone(),
+        (None, code) => {
+            code.map_or_else(|| "it was ended by a signal".to_owned(), |code| format!("exit code {code}"))
+        }
+    };
+    Err(Failure::new(code::FAILED, format!("{line} has ended without a login that srvd can use: {why}")))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -128,10 +151,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn variables_of_a_launch_do_not_reach_the_users_own_cli() {
+        let environment = Environment::of([
+            ("CODEX_HOME", "/d/srvd/identities/b/codex".to_owned()),
+            ("OTHER", "/d/srvd-other".to_owned()),
+            ("SRVD_BUNDLE", "b".to_owned()),
+            ("SRVD_RUNTIME_DIR", "/d/srvd/run".to_owned()),
+        ]);
+        let left: Vec<&str> = left_by_a_launch(&environment, Path::new("/d/srvd")).collect();
+        assert_eq!(left, ["CODEX_HOME", "SRVD_BUNDLE"]);
+    }
+
+    #[test]
     fn command_is_read_from_the_refusal_of_an_own_login_only() {
         let error = |data: serde_json::Value| RpcError::new(1016, "no").with_data(data);
         let data = json!({
-            "kind": "ambient_directory", "accountId": "a", "dir": "/h/.codex", "command": ["codex", "login"], "set": {}
+            "kind": "ambient_directory", "accountId": "a", "dir": "/h/.codex", "command": ["codex", "login"], "set": {},
+            "unset": ["CODEX_HOME"]
         });
         let login = Login::named(&error(data.clone())).unwrap();
         assert_eq!((login.account_id.as_str(), login.command.join(" ").as_str()), ("a", "codex login"));

@@ -156,6 +156,19 @@ impl IdentityDirs {
         self.run(read).await
     }
 
+    /// Returns whether a directory below the root, and the CLI's own directory in it, are reached without a link.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub(crate) async fn is_real(&self, provider: &Arc<Provider>, dir: &Path) -> Result<bool, BrokenOff> {
+        let (provider, dir) = (Arc::clone(provider), dir.to_owned());
+        self.run(move |places| {
+            let inside = provider.cli.as_ref().map(|cli| cli.config_dir.inside(&dir));
+            places.leads_to(inside.as_deref().unwrap_or(&dir))
+        })
+        .await
+    }
+
     /// Returns a setting that takes the place of a login in a bundle's directory.
     ///
     /// # Errors

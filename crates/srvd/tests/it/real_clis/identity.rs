@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::process::Output;
 
-use auth_spawner::Registry;
 use identity_store::{BundleId, LoginCredential, SaveLogin};
 use serde_json::json;
 
@@ -92,12 +91,11 @@ async fn claude_confirms_its_account_unless_a_setting_takes_its_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn codex_says_whether_it_is_logged_in_also_for_settings_that_no_list_knows() {
     let home = home();
-    let registry = Registry::builtin().unwrap();
-    let cli = registry.provider("codex").unwrap().cli.clone().unwrap();
     let bundle: BundleId = "work".parse().unwrap();
     let dir = home.dir("data/identities/work/codex");
-    private_directory(&dir);
-    assert!(planted::login(&cli, &dir, "ann@example.test"));
+    let token = planted::token("ann@example.test");
+    let tokens = json!({"id_token": token, "access_token": token, "refresh_token": "planted"});
+    put(&dir.join("auth.json"), &json!({ "tokens": tokens }).to_string());
     bind(&home, "codex", "ann@example.test", &bundle).await;
     let daemon = home.start();
     let ask = || told(&verified(&daemon, Path::new("/"), "work", &["codex", "login", "status"]));
