@@ -155,7 +155,8 @@ enum Command {
     /// Check for problems that keep srvd from working, and suggest how to fix them
     ///
     /// It checks the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
-    /// nothing unless --fix is given. It needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
+    /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; a CLI
+    /// may update its own files when it is started. Doctor needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
     Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///

@@ -7,7 +7,7 @@ use identity_store::{BundleId, LoginCredential, SaveLogin};
 use serde_json::json;
 
 use super::home;
-use crate::support::{Daemon, Home, planted, private_directory, store};
+use crate::support::{Daemon, Home, is_late, patiently, planted, private_directory, store};
 
 /// Variables that direct every request to a vendor to a proxy that does not exist.
 const NOWHERE: [(&str, &str); 3] = [
@@ -44,7 +44,8 @@ async fn bind(home: &Home, provider: &str, email: &str, bundle: &BundleId) {
 
 fn verified(daemon: &Daemon, dir: &Path, bundle: &str, command: &[&str]) -> Output {
     let args = [&["exec", "--bundle", bundle, "--verify", "--"], command].concat();
-    daemon.home.command(&args).envs(NOWHERE).current_dir(dir).output().unwrap()
+    let run = || daemon.home.command(&args).envs(NOWHERE).current_dir(dir).output().unwrap();
+    patiently(run, |output| is_late(&told(output).1))
 }
 
 fn told(output: &Output) -> (Option<i32>, String) {

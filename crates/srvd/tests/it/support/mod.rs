@@ -32,6 +32,22 @@ pub(crate) fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
     begun.elapsed()
 }
 
+/// Repeats a step while its result is that the machine was too busy, and returns the first other result.
+pub(crate) fn patiently<T>(step: impl Fn() -> T, was_late: impl Fn(&T) -> bool) -> T {
+    let begun = Instant::now();
+    loop {
+        let done = step();
+        if !was_late(&done) || begun.elapsed() > PATIENCE {
+            return done;
+        }
+    }
+}
+
+/// Returns whether a message says that a CLI had too little time to answer.
+pub(crate) fn is_late(message: &str) -> bool {
+    message.contains("did not answer within") || message.contains("no time left to ask")
+}
+
 /// Returns every regular file below a directory.
 pub(crate) fn files_below(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
