@@ -55,15 +55,16 @@ mod secret_command;
 mod terminal;
 pub mod testing;
 mod transfer;
+mod who_am_i;
 
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
     Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
     InvalidHost, KeyFile, KeyHome, KeyService, KeyringMark, MergeFormat, Mode, OtherHosts, Overlay, Pair,
     Paste, PasteForm, PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry,
-    RegistryError, ScreenToken, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal,
-    TextLocation, TokenBody, TokenEndpoint, Variable, VariableClass, VariableRules, VariableScope,
-    VersionRange, base_url, key_tail, marked,
+    RegistryError, ScreenToken, SettingsFile, SettingsFormat, SettingsScope, Slot, SlotFallback, SqliteValue,
+    Step, System, Template, Terminal, TextLocation, TokenBody, TokenEndpoint, Variable, VariableClass,
+    VariableRules, VariableScope, VersionRange, WhoAmI, base_url, key_tail, marked,
 };
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
@@ -72,7 +73,7 @@ pub use process::{
     start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
-pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
+pub use proof::{Credential, Fingerprint, Proof, Shadow, ShadowCause, fingerprint, prove, prove_own};
 // Logins, their pasted answers and their sink.
 pub use answer::SubmitError;
 pub use findings::Token;
@@ -84,3 +85,4 @@ pub use login::{
 pub use logout::{Logout, LogoutError};
 pub use secret_command::{SecretCommand, SecretError};
 pub use transfer::{Transfer, TransferError};
+pub use who_am_i::{Identity, WhoAmICommand};

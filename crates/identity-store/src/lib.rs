@@ -115,6 +115,7 @@ mod compat {
     pub use crate::maintenance::{
         Contents, Counts, Inspection, KeyFit, Rotation, StoredKey, fold_log, inspect,
     };
+    pub use crate::model::roots::Roots;
     pub use crate::operator::{ActiveForge, CommitOperator, OperatorToken};
     pub use crate::profile::{
         CommitProfile, Credential, DeletedProfiles, Profile, ProfileCredential, ProfileFilter, ProfileList,

@@ -73,7 +73,46 @@ pub(super) fn read_member(root: &Root<'_>, below: &str, pointer: &str) -> Option
     Some(Value::Object(Map::from_iter([(name, value)])))
 }
 
-/// A visitor that reads one member of an object and skips the others.
+/// Returns an object with the members of these names, if the bytes are JSON without comments. The other members are
+/// skipped. A document that is no object has no members.
+pub(super) fn members(bytes: &[u8], names: &[String]) -> Option<Value> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let value = Members(names).deserialize(&mut reader).ok()?;
+    reader.end().ok().map(|()| Value::Object(value))
+}
+
+/// A visitor that takes some members of an object and skips the others.
+struct Members<'a>(&'a [String]);
+
+impl<'de> DeserializeSeed<'de> for Members<'_> {
+    type Value = Map<String, Value>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Members<'_> {
+    type Value = Map<String, Value>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut found = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if self.0.contains(&name) {
+                found.insert(name, members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// A visitor that takes one member of an object and skips the others.
 struct Member<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Member<'_> {

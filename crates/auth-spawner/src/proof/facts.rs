@@ -57,6 +57,9 @@ impl Source<'_> {
         let place = mode.file.as_deref().unwrap_or(name);
         let pointer = &mode.pointer;
         match document_of_mode.and_then(|found| found.pointer(pointer)) {
+            None | Some(Value::Null) if mode.required => {
+                Err(format!("{place} selects no login ({pointer}), so the CLI would not use this login"))
+            }
             None | Some(Value::Null) => {
                 let held = |key: &&String| document.pointer(key).is_some_and(|value| !value.is_null());
                 mode.keys.iter().find(held).map_or(Ok(()), |key| {

@@ -61,11 +61,8 @@ impl<'a> Root<'a> {
     /// Returns the root for a CLI whose variable is not set. The home directory is the part of `dir` before the CLI's
     /// own path.
     fn unnamed(config: &'a ConfigDir, dir: &Path) -> Self {
-        let dir = config.inside(dir);
-        let below = config.ambient_below();
-        let home = dir.ancestors().nth(below.components().count()).filter(|_| dir.ends_with(below));
-        let own = home.map(|home| (home.to_owned(), &config.ambient_files));
-        Self { dir, own, trust: Trust::Own }
+        let own = config.home_above(dir).map(|home| (home, &config.ambient_files));
+        Self { dir: config.inside(dir), own, trust: Trust::Own }
     }
 
     /// Returns the file that the registry calls `below`, with its links resolved; `Ok(None)` if it does not exist.

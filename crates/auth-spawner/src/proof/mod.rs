@@ -16,11 +16,13 @@ mod files;
 mod jsonc;
 mod keyring;
 mod prove;
+mod shadow;
 mod sqlite;
 mod time;
 mod wal;
 
 pub use prove::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
+pub use shadow::{Shadow, ShadowCause};
 
 pub(crate) use document::parse;
 pub(crate) use files::{find, read};

@@ -14,6 +14,7 @@ use super::reserved;
 use super::token_endpoint::TokenEndpoint;
 use super::validate::{Violation, validate};
 use super::variables::VariableRules;
+use super::who_am_i::WhoAmI;
 
 /// The shipped entries, as pairs of file name and text.
 const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
@@ -155,6 +156,9 @@ fn compile(provider: &Provider) -> Result<(), Violation> {
     let refused = |field: String, error: regex::Error| Violation { field, reason: error.to_string() };
     if let Some(pattern) = &cli.version_pattern {
         pattern.check().map_err(|error| refused("cli.version-pattern".to_owned(), error))?;
+    }
+    for pattern in cli.who_am_i.iter().flat_map(WhoAmI::patterns) {
+        pattern.check().map_err(|error| refused("cli.who-am-i".to_owned(), error))?;
     }
     for (position, recipe) in cli.recipes.iter().enumerate() {
         for pattern in recipe.expressions() {

@@ -17,10 +17,12 @@ mod reach;
 mod recipe;
 mod reserved;
 mod selection;
+mod settings_file;
 mod token_endpoint;
 mod validate;
 mod variables;
 mod versions;
+mod who_am_i;
 
 pub use address::base_url;
 pub use credential_file::{CredentialFile, Expiry, ExpiryUnit, Format, SqliteValue, TextLocation};
@@ -34,9 +36,11 @@ pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenT
 pub use reach::Reach;
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use selection::{Mode, Slot, SlotFallback, Template};
+pub use settings_file::{SettingsFile, SettingsFormat, SettingsScope};
 pub use token_endpoint::{TokenBody, TokenEndpoint};
 pub use variables::{Variable, VariableClass, VariableRules, VariableScope, marked};
 pub use versions::VersionRange;
+pub use who_am_i::WhoAmI;
 
 pub(crate) use address::is_loopback;
 pub(crate) use key_home::{KEY_BASE, KEY_TAIL};

@@ -12,9 +12,11 @@ use super::key_home::KeyHome;
 use super::key_service::KeyService;
 use super::keyring_mark::KeyringMark;
 use super::recipe::{Pattern, Recipe};
+use super::settings_file::SettingsFile;
 use super::token_endpoint::TokenEndpoint;
 use super::variables::Variable;
 use super::versions::VersionRange;
+use super::who_am_i::WhoAmI;
 
 /// A provider: a CLI with its own login, a service that takes an API key, or both.
 #[derive(Debug, Clone)]
@@ -105,6 +107,12 @@ pub struct Cli {
     /// Command that checks whether a login is usable, if that adds to the file's own proof.
     #[serde(default)]
     pub check: Option<Check>,
+    /// Command that names the credential that the CLI would use.
+    #[serde(default)]
+    pub who_am_i: Option<WhoAmI>,
+    /// Settings that make the CLI use another credential than its login.
+    #[serde(default)]
+    pub shadows: Vec<SettingsFile>,
     /// Arguments that log out. Most CLIs also revoke the token at the provider.
     #[serde(default)]
     pub logout: Option<Vec<String>>,
@@ -227,7 +235,7 @@ impl System {
         }
     }
 
-    fn is_this(self) -> bool {
+    pub(super) fn is_this(self) -> bool {
         match self {
             Self::Linux => cfg!(target_os = "linux"),
             Self::Macos => cfg!(target_os = "macos"),
@@ -281,6 +289,13 @@ impl ConfigDir {
             dir.pop();
         }
         dir
+    }
+
+    /// Returns the user's home, where `dir` is the usual directory of the CLI in it; `None` for another directory.
+    pub(crate) fn home_above(&self, dir: &Path) -> Option<PathBuf> {
+        let (inside, below) = (self.inside(dir), self.ambient_below());
+        let home = inside.ancestors().nth(below.components().count()).filter(|_| inside.ends_with(below));
+        home.map(Path::to_owned)
     }
 
     /// Returns the user's own directory, relative to the user's home.

@@ -225,7 +225,9 @@ impl Patterns {
 }
 
 /// Reads a list of patterns, or one pattern as a list of one.
-fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<Pattern>, D::Error> {
+pub(super) fn one_or_many<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<Pattern>, D::Error> {
     // An untagged enum would lose the error in a pattern.
     let read = |value: toml::Value| value.try_into().map_err(serde::de::Error::custom);
     match toml::Value::deserialize(deserializer)? {

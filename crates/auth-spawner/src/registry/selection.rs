@@ -35,6 +35,9 @@ pub struct Mode {
     pub pointer: String,
     /// Values of the setting with which the CLI uses the login.
     pub accepts: Vec<String>,
+    /// True if the CLI uses the login only if the setting is present.
+    #[serde(default)]
+    pub required: bool,
     /// JSON pointers into the credential file. If the setting is absent or null, the CLI uses one of these values that
     /// is not null. If there is none, it uses the login.
     #[serde(default)]

@@ -9,7 +9,9 @@ use super::load::fold;
 use super::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
 use super::recipe::Paste;
 use super::selection::{Mode, Slot, Template};
+use super::settings_file::{SettingsFile, SettingsScope};
 use super::token_endpoint::TokenEndpoint;
+use super::who_am_i::WhoAmI;
 
 /// A broken rule.
 #[derive(Debug, PartialEq, Eq)]
@@ -121,6 +123,10 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
     let named = cli.variables.keys().chain(cli.logged_out.keys());
     ensure(named.into_iter().all(|name| is_var(name)), "cli.variables", VARS)?;
     cli.keys.iter().try_for_each(|(provider, home)| key_home_holds(provider, home))?;
+    for (position, file) in cli.shadows.iter().enumerate() {
+        settings_hold(file, &format!("cli.shadows.{position}"))?;
+    }
+    cli.who_am_i.iter().try_for_each(question_holds)?;
     ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
@@ -252,6 +258,46 @@ fn elsewhere_holds(mark: &KeyringMark, place: &str) -> Result<(), Violation> {
     ensure(plain, place, "`when` must hold JSON pointers without `*`")?;
     let told = !mark.reason.trim().is_empty() && !mark.hint.trim().is_empty();
     ensure(told, place, "`reason` and `hint` must not be empty")
+}
+
+fn settings_hold(file: &SettingsFile, place: &str) -> Result<(), Violation> {
+    let (sound, wanted) = match file.scope {
+        SettingsScope::Home => {
+            let below = file.path.strip_prefix(DIR).and_then(|rest| rest.strip_prefix('/'));
+            (is_relative(below.unwrap_or(&file.path)), RELATIVE)
+        }
+        SettingsScope::System => {
+            let below = file.path.strip_prefix('/');
+            (below.is_some_and(is_relative), "a file of the system must have an absolute path without `..`")
+        }
+        SettingsScope::Project => (is_relative(&file.path), "must be a path below the project without `..`"),
+    };
+    ensure(sound, place, wanted)?;
+    let (folders, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+    let stars = name.matches('*').count();
+    let starred = !folders.contains('*') && stars <= usize::from(file.scope != SettingsScope::Project);
+    ensure(starred, place, "may have one `*`, in the last segment of a path outside a project")?;
+    let upward = !file.upward || file.scope == SettingsScope::Project;
+    ensure(upward, place, "`upward` is for files of a project only")?;
+    let own = file.own.as_ref().is_none_or(|own| own.strip_prefix("~/").is_some_and(is_relative));
+    ensure(own, place, "`own` must begin with ~/, without `..`")?;
+    let named = file.values.keys().chain(file.other_than.keys());
+    ensure(named.into_iter().all(|pointer| is_plain(pointer)), place, "must be JSON pointers without `*`")?;
+    ensure(file.keys.iter().all(|pointer| is_pointer(pointer)), place, POINTER)?;
+    let variables = file.variables.as_deref().is_none_or(|pointer| pointer.is_empty() || is_plain(pointer));
+    ensure(variables, place, "`variables` must be empty or a JSON pointer without `*`")?;
+    let says = !file.keys.is_empty()
+        || file.variables.is_some()
+        || !(file.values.is_empty() && file.other_than.is_empty());
+    ensure(says, place, "needs `keys`, `values`, `other-than` or `variables`")
+}
+
+fn question_holds(who: &WhoAmI) -> Result<(), Violation> {
+    let place = "cli.who-am-i";
+    ensure(who.pointers().all(|pointer| is_plain(pointer)), place, "must be JSON pointers without `*`")?;
+    ensure(!who.logged_out.is_empty(), place, "needs `logged-out`")?;
+    let says = who.prints_json() || !who.logged_in.is_empty();
+    ensure(says, place, "needs `logged-in`, `email`, `subject` or `expects`")
 }
 
 fn recipes_hold(cli: &Cli) -> Result<(), Violation> {

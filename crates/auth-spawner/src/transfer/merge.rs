@@ -62,17 +62,31 @@ pub(super) fn contents(cli: &Cli, from: &Path, to: &Path) -> Result<Vec<(String,
 fn chosen(file: &CredentialFile, to: &Path) -> Option<(String, Vec<u8>)> {
     let mode = file.mode.as_ref()?;
     let path = mode.file.as_ref()?;
-    let bytes = read_at(&to.join(path)).ok()??;
-    let mut settings = proof::parse(Format::Jsonc, &bytes).ok()?;
-    let value = settings.pointer_mut(&mode.pointer).filter(|value| !value.is_null())?;
-    if value.as_str().is_some_and(|value| mode.accepts.iter().any(|accepted| accepted == value)) {
-        return None;
+    let mut settings = match read_at(&to.join(path)).ok()? {
+        Some(bytes) => proof::parse(Format::Jsonc, &bytes).ok()?,
+        None => Value::Object(Map::new()),
+    };
+    match settings.pointer(&mode.pointer).filter(|value| !value.is_null()) {
+        None if !mode.required => return None,
+        Some(Value::String(value)) if mode.accepts.contains(value) => return None,
+        _ => {}
     }
-    *value = Value::String(mode.accepts.first()?.clone());
+    set(&mut settings, &mode.pointer, mode.accepts.first()?)?;
     Some((path.clone(), format!("{settings:#}\n").into_bytes()))
 }
 
-/// Returns what remains of a file that the new login does not have; `None` if nothing in it belongs to the old login.
+/// Sets a text at a pointer, and makes the objects on the way to it. `None` if something else is in the way.
+fn set(document: &mut Value, pointer: &str, text: &str) -> Option<()> {
+    let mut place = document;
+    for segment in pointer.split('/').skip(1) {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        place = place.as_object_mut()?.entry(name).or_insert_with(|| Value::Object(Map::new()));
+    }
+    *place = Value::String(text.to_owned());
+    Some(())
+}
+
+/// Returns the rest of a file that the new login does not have; `None` if nothing in it belongs to the old login.
 fn without(file: &LoginFile, to: &Path) -> Result<Option<Vec<u8>>, TransferError> {
     if file.path.contains('*') {
         return Ok(None);

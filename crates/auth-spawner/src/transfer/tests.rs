@@ -170,10 +170,12 @@ fn transfer_replaces_the_login_and_keeps_other_members() {
         made: &[
             ("oauth_creds.json", r#"{"access_token":"a","refresh_token":"r"}"#),
             ("google_accounts.json", r#"{"active":"a@x","old":[]}"#),
+            ("settings.json", r#"{"security":{"auth":{"selectedType":"oauth-personal"}}}"#),
         ],
         shall: &[
             ("oauth_creds.json", json!({"access_token": "a", "refresh_token": "r"})),
             ("google_accounts.json", json!({"active": "a@x", "old": []})),
+            ("settings.json", json!({"security": {"auth": {"selectedType": "oauth-personal"}}})),
         ],
     });
     check(&Case {
@@ -295,10 +297,19 @@ fn settings_are_changed_to_select_the_new_login() {
         made: &[("oauth_creds.json", creds), ("settings.json", &settings("oauth-personal").to_string())],
         shall: &[("settings.json", settings("oauth-personal"))],
     });
+    // Without the setting, the CLI would not use the login.
+    let selected = json!({"security": {"auth": {"selectedType": "oauth-personal"}}});
+    check(&Case {
+        provider: "gemini",
+        old: &[("settings.json", r#"{"ui":1}"#)],
+        made: &[("oauth_creds.json", creds), ("settings.json", &selected.to_string())],
+        shall: &[("settings.json", json!({"ui": 1, "security": selected["security"]}))],
+    });
     let chosen = settings("oauth-personal").to_string();
     let two = Two::new("gemini");
     two.write("to", "settings.json", &format!("// mine\n{chosen}"));
     two.write("from", "oauth_creds.json", creds);
+    two.write("from", "settings.json", &chosen);
     two.place(&two.prepare().unwrap()).unwrap();
     assert_eq!(
         two.text("settings.json").unwrap(),

@@ -79,7 +79,7 @@ fn registry_file_of_a_later_format_is_rejected() {
     check("schema = \"2\"", "own.toml: schema: ");
     for (text, place) in [
         ("[providers.codex.share]", "providers.codex.share"),
-        ("[providers.codex.cli]\nshadows = []", "providers.codex.cli.shadows"),
+        ("[providers.codex.cli]\nlocks = []", "providers.codex.cli.locks"),
         ("[providers.openai.key]\nhome = 'x'", "providers.openai.key.home"),
         ("[providers.openai.oauth]\nscopes = []", "providers.openai.oauth.scopes"),
         ("[[providers.codex.cli.recipes]]\nargs-aliases = []", "providers.codex.cli.recipes.0.args-aliases"),

@@ -155,19 +155,24 @@ fn gemini_login_counts_only_when_its_settings_select_it() {
             "settings.json selects {kind} (/security/auth/selectedType), so the CLI would not use this login"
         ))
     };
+    let none = || {
+        no_login(
+            "settings.json selects no login (/security/auth/selectedType), so the CLI would not use this login",
+        )
+    };
     let selected = |kind: &str| json!({"security": {"auth": {"selectedType": kind}}}).to_string();
     for (settings, expected) in [
         (selected("oauth-personal"), used()),
         (format!("// mine\n{}", selected("gemini-api-key")), selects("gemini-api-key")),
         (selected("vertex-ai"), selects("vertex-ai")),
-        ("{}".to_owned(), used()),
-        // A truncated file selects no method.
-        (selected("gemini-api-key")[..20].to_owned(), used()),
+        ("{}".to_owned(), none()),
+        // Half a file selects no method.
+        (selected("oauth-personal")[..20].to_owned(), none()),
     ] {
         let files = [(".gemini/oauth_creds.json", creds.clone()), (".gemini/settings.json", settings)];
         assert_eq!(look("gemini", &files), expected, "{files:?}");
     }
-    assert_eq!(look("gemini", &[(".gemini/oauth_creds.json", creds)]), used());
+    assert_eq!(look("gemini", &[(".gemini/oauth_creds.json", creds)]), none());
 }
 
 #[test]

@@ -176,6 +176,7 @@ impl Store {
             let bound_to = bindings.into_iter().filter_map(Result::ok).collect();
             match own_fault.map_or_else(|| row.account.parse(self.keyring(), bound_to), Err) {
                 Ok(account) => {
+                    let account = self.located(account);
                     let secret = self.sealed_in(&account, row.sealed_secret.as_deref(), row.generation);
                     found.held.push(BoundCredential { account: Arc::new(account), secret });
                 }

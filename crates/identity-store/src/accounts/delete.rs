@@ -66,6 +66,8 @@ impl Store {
             work.changed(Change::Bindings(bundle.clone()));
         }
         work.commit().await?;
+        let account = account.map(|account| self.located(account));
+        let leftover = leftover.map(|leftover| self.located_leftover(leftover));
         Ok(DeletedAccount { id: id.clone(), account, unbound_from, instances, leftover })
     }
 }

@@ -125,7 +125,7 @@ impl Store {
                 row.parse(self.keyring(), bound_to).map_err(|reason| CorruptRow { id, reason })
             });
             match parsed {
-                Ok(account) => list.accounts.push(account),
+                Ok(account) => list.accounts.push(self.located(account)),
                 Err(corrupt) => list.corrupt.push(corrupt),
             }
         }
@@ -141,7 +141,7 @@ impl Store {
         let mut tx = self.snapshot().await?;
         let account = account_in(&mut tx, id).await?;
         tx.commit().await?;
-        Ok(account)
+        Ok(self.located(account))
     }
 
     /// Returns the account that a bundle binds for a provider; `None` if the bundle does not exist or binds none.
@@ -170,7 +170,7 @@ impl Store {
             provider.as_str(),
         )?;
         let account = match row {
-            Some(row) => Some(complete(&mut tx, row).await?),
+            Some(row) => Some(self.located(complete(&mut tx, row).await?)),
             None => None,
         };
         tx.commit().await?;
@@ -216,7 +216,7 @@ impl Store {
         work.audit("account.update", id.as_str());
         work.changed(Change::Account(id.clone()));
         work.commit().await?;
-        Ok(account)
+        Ok(self.located(account))
     }
 
     /// Returns the accounts whose status can change without a write: those with a directory of files, and those that

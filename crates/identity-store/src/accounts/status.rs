@@ -28,7 +28,7 @@ impl Store {
             Ok(before) => write_report(&mut work, before, &report).await,
             Err(error) => Err(error),
         };
-        work.end(done).await
+        work.end(done).await.map(|account| self.located(account))
     }
 
     /// Records the result only if the account still equals `seen`, its state when the check began. Returns `None` if
@@ -46,11 +46,13 @@ impl Store {
     ) -> Result<Option<Account>, StoreError> {
         let mut work = self.join(now).await?;
         let done = match account_in(&mut work.tx, &seen.id).await {
-            Ok(before) if before == *seen => write_report(&mut work, before, &report).await.map(Some),
+            Ok(before) if self.located(before.clone()) == *seen => {
+                write_report(&mut work, before, &report).await.map(Some)
+            }
             Ok(_) => Ok(None),
             Err(error) => Err(error),
         };
-        work.end(done).await
+        Ok(work.end(done).await?.map(|account| self.located(account)))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Evidence};
+use crate::model::roots::Roots;
 use crate::model::save::{
     AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveLogin, SavedCredential,
 };
@@ -63,7 +64,7 @@ impl Store {
         let created = make_default(&mut work).await?;
         let mut outcomes = Vec::with_capacity(logins.len());
         for login in logins {
-            match adopt(&mut work, login.saved(now), created).await {
+            match adopt(&mut work, login.saved(now), created, self.roots()).await {
                 Err(error) if !left_out(&error) => return Err(error),
                 outcome => outcomes.push(outcome),
             }
@@ -100,8 +101,13 @@ async fn make_default(work: &mut Work) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-async fn adopt(work: &mut Work, login: SaveLogin, created: bool) -> Result<AdoptedLogin, StoreError> {
-    let texts = LoginTexts::check(&login, true)?;
+async fn adopt(
+    work: &mut Work,
+    login: SaveLogin,
+    created: bool,
+    roots: Option<&Roots>,
+) -> Result<AdoptedLogin, StoreError> {
+    let texts = LoginTexts::check(&login, true, roots)?;
     let binding = sql!(
         optional,
         (String,),

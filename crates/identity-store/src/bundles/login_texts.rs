@@ -1,8 +1,11 @@
 //! The texts of a login, checked before they are stored.
 
+use std::path::PathBuf;
+
 use crate::accounts::rows::reference;
 use crate::error::StoreError;
 use crate::model::account::{SecretRef, Status};
+use crate::model::roots::Roots;
 use crate::model::save::{LoginCredential, SaveLogin};
 use crate::names;
 
@@ -13,6 +16,8 @@ pub(crate) struct LoginTexts {
     pub(crate) subject: Option<String>,
     pub(crate) base_url: Option<String>,
     pub(crate) secret_ref: String,
+    /// The directory in the form in which it is stored if it is the user's own.
+    pub(crate) own: Option<PathBuf>,
     pub(crate) status: Status,
 }
 
@@ -23,12 +28,14 @@ impl LoginTexts {
     }
 
     /// Checks the texts of a login. `adopted` is true for a login in the user's own directory.
-    pub(crate) fn check(login: &SaveLogin, adopted: bool) -> Result<Self, StoreError> {
+    pub(crate) fn check(login: &SaveLogin, adopted: bool, roots: Option<&Roots>) -> Result<Self, StoreError> {
+        let stored =
+            |dir: &PathBuf, adopted| roots.map_or_else(|| dir.clone(), |roots| roots.stored(dir, adopted));
         let secret_ref = match &login.credential {
             LoginCredential::Directory(dir) if !dir.is_absolute() => {
                 return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
             }
-            LoginCredential::Directory(dir) => SecretRef::ConfigDir { dir: dir.clone(), adopted },
+            LoginCredential::Directory(dir) => SecretRef::ConfigDir { dir: stored(dir, adopted), adopted },
             LoginCredential::Token(token) => {
                 names::secret("token", token)?;
                 SecretRef::Sealed
@@ -40,6 +47,7 @@ impl LoginTexts {
             subject: names::optional("subject", login.subject.as_deref())?,
             base_url: names::optional("base_url", login.base_url.as_deref())?,
             secret_ref: reference(&secret_ref)?,
+            own: login.directory().map(|dir| stored(dir, true)),
             // A login that was just made is valid. One that was found may have expired, and then its CLI renews it.
             status: match login.expires_at {
                 Some(end) if adopted && end <= login.now => Status::Expired,

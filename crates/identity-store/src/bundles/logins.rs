@@ -84,7 +84,7 @@ impl Store {
     /// [`StoreError::Secret`] if the secret cannot be sealed; [`StoreError::Busy`], [`StoreError::Full`] or another
     /// error of the database.
     pub async fn begin_login(&self, login: SaveLogin) -> Result<UncommittedLogin, StoreError> {
-        let texts = LoginTexts::check(&login, false)?;
+        let texts = LoginTexts::check(&login, false, self.roots())?;
         let mut work = self.write(login.now).await?;
         if let Some(session) = &login.session {
             sessions::expect_live(&mut work, session).await?;
@@ -286,7 +286,7 @@ pub(crate) async fn renew_login(
             texts.subject.as_deref().or(bound.subject.as_deref()),
         ),
     };
-    let secret_ref = bound.keep_adopted(login, &texts.secret_ref)?;
+    let secret_ref = bound.keep_adopted(texts)?;
     let code = fields_in(&mut work.tx, ACCOUNTS, [id.as_str(), ""])
         .await?
         .with("email", email)
@@ -409,12 +409,12 @@ impl BoundAccount {
 
     /// Returns the secret reference to store. A directory that was adopted stays adopted when a login renews it in
     /// place.
-    fn keep_adopted(&self, login: &SaveLogin, secret_ref: &str) -> Result<String, StoreError> {
+    fn keep_adopted(&self, texts: &LoginTexts) -> Result<String, StoreError> {
         match self.secret_ref.parse() {
-            Ok(SecretRef::ConfigDir { dir, adopted: true }) if login.directory() == Some(&dir) => {
+            Ok(SecretRef::ConfigDir { dir, adopted: true }) if texts.own.as_ref() == Some(&dir) => {
                 reference(&SecretRef::ConfigDir { dir, adopted: true })
             }
-            _ => Ok(secret_ref.to_owned()),
+            _ => Ok(texts.secret_ref.clone()),
         }
     }
 

@@ -261,7 +261,9 @@ impl Store {
         sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
         work.audit("bundle.delete", id.as_str());
         work.commit().await?;
-        Ok(DeletedBundle { bundle, accounts, instances, leftovers: left })
+        let accounts = accounts.into_iter().map(|account| self.located(account)).collect();
+        let leftovers = left.into_iter().map(|leftover| self.located_leftover(leftover)).collect();
+        Ok(DeletedBundle { bundle, accounts, instances, leftovers })
     }
 
     /// Binds an account for its provider in a bundle, in place of the account bound before.

@@ -11,6 +11,7 @@ pub(crate) mod credential;
 pub mod instance;
 pub mod operator;
 pub mod profile;
+pub(crate) mod roots;
 pub(crate) mod save;
 pub mod session;
 pub mod token;

@@ -24,7 +24,9 @@ use self::work::Work;
 use self::write_lock::WriteLock;
 use crate::db::{Pools, Tx, uncancelled};
 use crate::error::{OpenError, StoreError};
+use crate::model::account::Account;
 use crate::model::changes::Announce;
+use crate::model::roots::Roots;
 use crate::secret::Keyring;
 use crate::url::{DatabaseKind, DatabaseUrl, Location};
 
@@ -42,6 +44,9 @@ pub struct StoreOptions {
     /// The caller's knowledge of the database from an earlier start. A database that does not agree with it is not
     /// opened, and none is created in its place.
     pub known: Option<KnownDatabase>,
+    /// The directories that references to logins are stored relative to. Without them, absolute paths are stored and
+    /// returned as they are.
+    pub roots: Option<Roots>,
 }
 
 /// The identity of a database, and whether its rows are authenticated. The caller keeps it outside of the database.
@@ -56,7 +61,13 @@ pub struct KnownDatabase {
 impl StoreOptions {
     /// Creates options with the default busy timeout of 5 seconds.
     pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
-        Self { url, announce, now, busy_timeout: Duration::from_secs(5), known: None }
+        Self { url, announce, now, busy_timeout: Duration::from_secs(5), known: None, roots: None }
+    }
+
+    /// Sets the directories that references to logins are stored relative to.
+    #[must_use]
+    pub fn rooted(self, roots: Roots) -> Self {
+        Self { roots: Some(roots), ..self }
     }
 }
 
@@ -79,6 +90,7 @@ struct Inner {
     credentials: CredentialQueue,
     /// The longest time that a writer waits for the lock, and that closing waits for a writer.
     patience: Duration,
+    roots: Option<Roots>,
 }
 
 impl Store {
@@ -129,6 +141,7 @@ impl Store {
             lock,
             credentials: CredentialQueue::default(),
             patience,
+            roots: options.roots,
         };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
@@ -196,6 +209,19 @@ impl Store {
     /// Returns the key of the audit log's chain.
     pub(crate) fn chain(&self) -> &ChainKey {
         &self.inner.chain
+    }
+
+    /// Returns the directories that references to logins are stored relative to.
+    pub(crate) fn roots(&self) -> Option<&Roots> {
+        self.inner.roots.as_ref()
+    }
+
+    /// Returns an account with the present path of its directory. Inside the store, an account has the stored form.
+    pub(crate) fn located(&self, account: Account) -> Account {
+        match self.roots() {
+            Some(roots) => Account { secret_ref: roots.located(account.secret_ref), ..account },
+            None => account,
+        }
     }
 
     /// Returns the keys that seal and open secrets.

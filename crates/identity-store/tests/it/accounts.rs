@@ -83,19 +83,14 @@ async fn directory_owner_is_its_account_until_the_account_is_deleted(f: Fixture)
         .unwrap();
     let adopted = vec![own("claude", "/home/u/.claude", "c@x")];
     let adopted = f.store.adopt_logins(adopted, NOW).await.unwrap().outcomes.remove(0).unwrap().account;
-    let owner =
-        async |of: &str, dir: &str| f.store.directory_owner(&provider(of), dir.as_ref()).await.unwrap();
-    assert_eq!(owner("codex", "/data/identities/x/codex").await, Some(account.id.clone()));
-    assert_eq!(owner("claude", "/home/u/.claude").await, Some(adopted));
-    for (of, dir) in [
-        ("claude", "/data/identities/x/codex"),
-        ("codex", "/data/identities/x"),
-        ("openai", "/home/u/.claude"),
-    ] {
-        assert_eq!(owner(of, dir).await, None);
+    let owner = async |dir: &str| f.store.directory_owner(dir.as_ref()).await.unwrap();
+    assert_eq!(owner("/data/identities/x/codex").await, Some(account.id.clone()));
+    assert_eq!(owner("/home/u/.claude").await, Some(adopted));
+    for dir in ["/data/identities/x", "/home/u/.claude/more", "/home/u"] {
+        assert_eq!(owner(dir).await, None);
     }
     f.store.delete_account(&account.id, NOW).await.unwrap();
-    assert_eq!(owner("codex", "/data/identities/x/codex").await, None);
+    assert_eq!(owner("/data/identities/x/codex").await, None);
     assert_eq!(f.store.account(&key.account).await.unwrap().provider, provider("openai"));
 }
 

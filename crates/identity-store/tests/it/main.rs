@@ -21,6 +21,7 @@ mod operators;
 mod parked;
 mod profiles;
 mod refresh;
+mod roots;
 mod rotation;
 mod secrets;
 mod service;

@@ -131,6 +131,9 @@ impl StatusChecker {
         params: RefreshStatus,
     ) -> Result<Account, ApiError> {
         let id = account_id(&params.account_id)?;
+        if params.accept_person.unwrap_or(false) {
+            self.health.accept_person(store, &id).await?;
+        }
         let known = store.account(&id).await?;
         let account = match self.probed(store, &known).await {
             Some(report) => store.set_status(&id, report, now()).await?,

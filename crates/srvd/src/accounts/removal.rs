@@ -7,7 +7,6 @@ use crate::disk::identity_dir::IdentityDirs;
 use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::leftovers::LeftoverCleaner;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
-use crate::wire::convert;
 use crate::wire::error::ApiError;
 
 /// Ends logins and removes directories. A clone is a handle to the same one.
@@ -55,7 +54,6 @@ impl Remover {
         let mut failed = Vec::new();
         for provider in self.registry.iter() {
             let Some(cli) = &provider.cli else { continue };
-            let Ok(id) = convert::stored_id(provider) else { continue };
             let keep = match history {
                 History::Keep => cli.history_paths(),
                 History::Remove => Vec::new(),
@@ -64,7 +62,7 @@ impl Remover {
                 identities.launch_homes(&owner, cli).into_iter().chain([identities.home(&owner, cli)]);
             for dir in homes {
                 // The account of another bundle may have its directory here.
-                if !matches!(store.directory_owner(&id, &dir).await, Ok(None)) {
+                if !matches!(store.directory_owner(&dir).await, Ok(None)) {
                     continue;
                 }
                 match identities.clean(&dir, keep.clone()).await {

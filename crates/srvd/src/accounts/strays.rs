@@ -35,7 +35,7 @@ pub(crate) async fn list(store: &Store, remover: &Remover) -> Result<Strays, Api
     let mut strays = Vec::new();
     for login in remover.identities().unbound_logins(bundles.collect()).await? {
         // The account of a login that was unbound still has its directory.
-        if store.directory_owner(&convert::stored_id(&login.provider)?, &login.dir).await?.is_some() {
+        if store.directory_owner(&login.dir).await?.is_some() {
             continue;
         }
         strays.push(Stray {
@@ -117,7 +117,7 @@ async fn stray(
     }
     find(store, remover.identities(), bundle, provider).await?.ok_or_else(|| {
         let text = format!("there is no login of {id} in this bundle that belongs to no account");
-        ApiError::from(StoreError::not_found("login", &text))
+        ApiError::from(StoreError::NotFound { what: "login", id: text })
     })
 }
 
@@ -131,11 +131,12 @@ async fn find(
     let id = convert::stored_id(provider)?;
     let path = identities.home(&HomeOwner::Bundle(bundle.clone()), cli);
     let dir = AccountDir { path, adopted: false };
-    let DirReading::Read(_, Proof::LoggedIn(credential)) = identities.read(provider, &dir).await? else {
+    let DirReading::Read { proof: Proof::LoggedIn(credential), .. } = identities.read(provider, &dir).await?
+    else {
         return Ok(None);
     };
     // The account of a login that was unbound still has its directory.
-    if store.directory_owner(&id, &dir.path).await?.is_some() {
+    if store.directory_owner(&dir.path).await?.is_some() {
         return Ok(None);
     }
     Ok(Some(Found { id, dir, credential }))

@@ -352,6 +352,7 @@ async fn several_logins_make_one_bundle_and_one_announcement() {
     world.write(".claude.json", &person.to_string());
     let gemini = json!({"access_token": "a", "refresh_token": "r", "expiry_date": NOW - 1});
     world.write(".gemini/oauth_creds.json", &gemini.to_string());
+    world.write(".gemini/settings.json", r#"{"security": {"auth": {"selectedType": "oauth-personal"}}}"#);
     world.write(".gemini/google_accounts.json", r#"{"active": "gemini@x"}"#);
     world.write(".config/gh/hosts.yml", "github.com:\n  oauth_token: gho_planted\n  user: octo\n");
     let opencode =

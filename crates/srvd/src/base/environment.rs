@@ -47,6 +47,11 @@ impl Environment {
         self.vars.get(std::ffi::OsStr::new(name)).map(|value| value.as_bytes())
     }
 
+    /// All variables whose names and values are text, in order of name.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.vars.iter().filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)))
+    }
+
     /// The names of all variables that start with `prefix`.
     pub(crate) fn names_with(&self, prefix: &str) -> Vec<String> {
         self.vars

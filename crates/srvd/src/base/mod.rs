@@ -1,7 +1,7 @@
 //! Base: the machine as seen by the daemon, without any decisions.
 //!
 //! The room contains the clock, the environment, files with private permissions, the guard's command, the HTTPS client,
-//! the redaction of secrets in the log, and the address at which the daemon is served. It uses no other room. It must
+//! the redaction of secrets in the log, the comparison of persons, and the address at which the daemon is served. It uses no other room. It must
 //! not know about configuration, the wire or identities.
 
 pub(crate) mod blocking;
@@ -11,6 +11,7 @@ pub(crate) mod environment;
 pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod https;
+pub(crate) mod person;
 pub(crate) mod private;
 pub(crate) mod redact;
 pub(crate) mod scratch;

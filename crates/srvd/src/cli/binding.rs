@@ -1,9 +1,13 @@
 //! The file `.srvd`, which binds a directory and all directories below it to a bundle.
 //!
-//! The file holds one line: the name or the id of a bundle. It is searched for from the current directory upward. It
-//! decides whose credentials a program gets, so other users must not be able to place one in the way. The search only
-//! reads directories of this user and of root that not everybody can write to, and it ends at the first other
-//! directory.
+//! The file holds one line: the name or the id of a bundle. It is searched for from the current directory upward, in a
+//! linked worktree of git also in its repository. It decides whose credentials a program gets, so it is obeyed only if
+//! this user bound or allowed exactly this content at this place ([`Allowed`]). A file that came with a checkout or an
+//! archive is named and passed over. Other users must not be able to place one in the way: the search only reads
+//! directories of this user and of root that not everybody can write to, and it ends at the first other directory.
+
+mod allowed;
+mod worktree;
 
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
@@ -11,10 +15,21 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+pub(super) use allowed::Allowed;
+use allowed::Standing;
+
 /// The name of the file.
 pub(super) const FILE: &str = ".srvd";
 /// The longest file, in bytes. A name of 100 characters takes at most 400 bytes, plus a line feed.
 const LONGEST: u64 = 512;
+
+/// The result of a search, and the files that it passed over.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Searched {
+    pub(super) result: Search,
+    /// The files that are not obeyed, the nearest first.
+    pub(super) ignored: Vec<Ignored>,
+}
 
 /// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +49,25 @@ pub(super) struct Bound {
     pub(super) file: PathBuf,
 }
 
+/// A binding file that is not obeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ignored {
+    /// The path of the file.
+    pub(super) file: PathBuf,
+    /// The reason why the file is not obeyed.
+    pub(super) reason: String,
+    /// The content, if the user can allow it.
+    pub(super) content: Option<Content>,
+}
+
+/// The content of a binding file that could be obeyed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    bytes: Vec<u8>,
+    /// The name or the id of a bundle.
+    pub(super) bundle: String,
+}
+
 /// The place at which a search ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -43,8 +77,7 @@ pub(super) enum End {
     Before(PathBuf, &'static str),
 }
 
-/// A file named `.srvd` that cannot be used. The search does not go on above it, because the user who made the file
-/// wanted it to apply.
+/// A file named `.srvd` that cannot be used.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path} cannot be used: {reason}")]
 pub(super) struct Unusable {
@@ -53,19 +86,44 @@ pub(super) struct Unusable {
 }
 
 /// Searches from an absolute directory upward, on behalf of the user with the id `me`.
-pub(super) fn search(from: &Path, me: u32) -> Result<Search, Unusable> {
+pub(super) fn search(from: &Path, me: u32, allowed: &Allowed) -> Searched {
+    let mut ignored = Vec::new();
     for dir in from.ancestors() {
         if let Err(reason) = trusted(dir, me) {
-            return Ok(Search::Unbound(End::Before(dir.to_owned(), reason)));
+            return Searched { result: Search::Unbound(End::Before(dir.to_owned(), reason)), ignored };
         }
-        let file = dir.join(FILE);
-        match read(&file, me) {
-            Ok(bundle) => return Ok(Search::Bound(Bound { bundle, file })),
-            Err(None) => {}
-            Err(Some(reason)) => return Err(Unusable { path: file, reason }),
+        if let Some(bound) = look(dir, me, allowed, &mut ignored) {
+            return Searched { result: Search::Bound(bound), ignored };
+        }
+        // The directories of the repository count for its worktrees, wherever they are.
+        let repository = worktree::repository(dir, me);
+        let above = repository.iter().flat_map(|main| main.ancestors());
+        for dir in above.take_while(|dir| trusted(dir, me).is_ok()) {
+            if let Some(bound) = look(dir, me, allowed, &mut ignored) {
+                return Searched { result: Search::Bound(bound), ignored };
+            }
         }
     }
-    Ok(Search::Unbound(End::Root))
+    Searched { result: Search::Unbound(End::Root), ignored }
+}
+
+/// Returns the binding of one directory, or adds a file that is not obeyed to the list.
+fn look(dir: &Path, me: u32, allowed: &Allowed, ignored: &mut Vec<Ignored>) -> Option<Bound> {
+    let file = dir.join(FILE);
+    let (reason, content) = match read(&file, me) {
+        Err(None) => return None,
+        Err(Some(reason)) => (reason, None),
+        Ok(content) => match allowed.standing(&file, &content.bytes) {
+            Standing::Allowed => return Some(Bound { bundle: content.bundle, file }),
+            Standing::Changed => ("it has changed since you bound the directory".to_owned(), Some(content)),
+            Standing::Unknown => ("you have not bound the directory with it".to_owned(), Some(content)),
+        },
+    };
+    // The directories of a repository and those above its worktree may be the same.
+    if ignored.iter().all(|one| one.file != file) {
+        ignored.push(Ignored { file, reason, content });
+    }
+    None
 }
 
 /// Checks that only this user, root and the users that they allow can write to a directory.
@@ -79,18 +137,21 @@ pub(super) fn trusted(dir: &Path, me: u32) -> Result<(), &'static str> {
     }
 }
 
+/// The reason for a directory that every user can write to.
+pub(super) const WORLD_WRITABLE: &str = "it is world-writable";
+
 fn directory_holds(owner: u32, mode: u32, me: u32) -> Result<(), &'static str> {
     if owner != me && owner != 0 {
         Err("it belongs to another user")
     } else if mode & 0o002 != 0 {
-        Err("it is world-writable")
+        Err(WORLD_WRITABLE)
     } else {
         Ok(())
     }
 }
 
 /// Reads a binding file. Returns `Err(None)` if there is none, and `Err(Some(reason))` if it cannot be used.
-pub(super) fn read(path: &Path, me: u32) -> Result<String, Option<String>> {
+pub(super) fn read(path: &Path, me: u32) -> Result<Content, Option<String>> {
     // Opening a FIFO would block, and a link could lead to a file that was made for another purpose.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = match std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
@@ -109,11 +170,12 @@ pub(super) fn read(path: &Path, me: u32) -> Result<String, Option<String>> {
     file_holds(found.uid(), found.permissions().mode(), found.len(), me).map_err(Some)?;
     let mut bytes = Vec::new();
     file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(why)?;
-    parse(&bytes).map_err(|reason| Some(reason.to_owned()))
+    let bundle = parse(&bytes).map_err(|reason| Some(reason.to_owned()))?;
+    Ok(Content { bytes, bundle })
 }
 
 fn file_holds(owner: u32, mode: u32, length: u64, me: u32) -> Result<(), String> {
-    if owner != me && owner != 0 {
+    if owner != me {
         Err(format!("it belongs to uid {owner}"))
     } else if mode & 0o002 != 0 {
         Err("it is world-writable; run chmod o-w".to_owned())
@@ -146,9 +208,16 @@ fn parse(bytes: &[u8]) -> Result<String, &'static str> {
     Ok(line.to_owned())
 }
 
-/// Returns the content of a file that binds to the bundle of this name.
-pub(super) fn text(name: &str) -> String {
-    format!("{name}\n")
+impl Content {
+    /// Returns the content of a file that binds to the bundle of this name.
+    pub(super) fn naming(bundle: &str) -> Self {
+        Self { bytes: format!("{bundle}\n").into_bytes(), bundle: bundle.to_owned() }
+    }
+
+    /// The bytes of the file.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 #[cfg(test)]

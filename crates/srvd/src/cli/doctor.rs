@@ -1,5 +1,7 @@
 //! `srvd doctor`: prints the findings of a checkup, for people or as JSON.
 
+mod identities;
+
 use std::time::Duration;
 
 use serde::Serialize;
@@ -75,9 +77,10 @@ async fn look(
     if ui.stderr.is_some() && !args.json {
         ui.note("checking; this takes a few seconds ...");
     }
-    let mut findings = doctor::examine(&config, environment, ask(&config).await).await;
+    let asked = identities::ask(&config, environment).await;
+    let mut findings = doctor::examine(&config, environment, ask(&config).await, asked.clone()).await;
     if args.fix && doctor::repair(&mut findings) {
-        let again = doctor::examine(&config, environment, ask(&config).await).await;
+        let again = doctor::examine(&config, environment, ask(&config).await, asked).await;
         return doctor::after_repair(findings, again);
     }
     findings

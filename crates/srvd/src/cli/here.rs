@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::binding::{self, Bound, End, FILE, Search};
+use super::binding::{self, Allowed, Bound, Content, End, FILE, Ignored, Search};
 use super::client::Connection;
 use super::failure::{Failure, code};
 use super::launch::policy;
@@ -15,6 +15,7 @@ use super::vocabulary::Symbol;
 use super::{resolve, table};
 use crate::base::environment::Environment;
 use crate::base::private;
+use crate::config::Config;
 use crate::wire::bundle::{Bundle, UnboundPolicy};
 use crate::wire::launch::ProviderReadiness;
 
@@ -30,6 +31,12 @@ pub(super) struct UseArgs {
     /// Remove the binding of this directory
     #[arg(long)]
     pub(super) remove: bool,
+    /// Obey the .srvd file that applies here, which you did not make with this command
+    ///
+    /// A file that came with a checkout or an archive, that was edited, or that an earlier version of srvd made, is named
+    /// and has no effect until you allow it. It is allowed with its present content.
+    #[arg(long, conflicts_with_all = ["bundle", "remove"])]
+    pub(super) allow: bool,
 }
 
 /// Arguments of `srvd which`.
@@ -62,19 +69,50 @@ pub(super) enum Source {
 }
 
 /// Returns the bundle to use: the one on the command line, else the one that this program was launched under, else the
-/// one of the directory.
-pub(super) fn choose(flag: Option<&str>, environment: &Environment) -> Result<Choice, Failure> {
-    let named = |wanted: &str, source| Ok(Choice { wanted: wanted.to_owned(), source });
-    if let Some(wanted) = flag {
-        return named(wanted, Source::Flag);
-    }
-    if let Some(wanted) = environment.text(BUNDLE_VAR) {
-        return named(wanted, Source::Variable);
+/// one of the directory. Files that are not obeyed are named on standard error.
+pub(super) fn choose(
+    flag: Option<&str>,
+    environment: &Environment,
+    config: &Config,
+    ui: &Ui,
+) -> Result<Choice, Failure> {
+    if let Some(choice) = named(flag, environment) {
+        return Ok(choice);
     }
     let here = here()?;
-    match binding::search(&here, me())? {
+    let searched = binding::search(&here, me(), &records(config));
+    name(&searched.ignored, ui);
+    match searched.result {
         Search::Bound(Bound { bundle, file }) => Ok(Choice { wanted: bundle, source: Source::File(file) }),
-        Search::Unbound(end) => Err(unbound(&here, &end)),
+        Search::Unbound(end) => Err(unbound(&here, &end, &searched.ignored)),
+    }
+}
+
+/// Returns the bundle that is named for this command, by an option or by the variable.
+fn named(flag: Option<&str>, environment: &Environment) -> Option<Choice> {
+    let choice = |wanted: &str, source| Choice { wanted: wanted.to_owned(), source };
+    let variable = || environment.text(BUNDLE_VAR).map(|wanted| choice(wanted, Source::Variable));
+    flag.map(|wanted| choice(wanted, Source::Flag)).or_else(variable)
+}
+
+/// The binding files that this user made or allowed.
+fn records(config: &Config) -> Allowed {
+    Allowed::new(&config.data_dir, &config.home)
+}
+
+/// Names the files that are not obeyed.
+fn name(ignored: &[Ignored], ui: &Ui) {
+    for one in ignored {
+        let file = plain_line(&one.file.display().to_string());
+        let dir = one.file.parent().unwrap_or(&one.file);
+        let step = one.content.as_ref().map(|content| {
+            let dir = plain_line(&dir.display().to_string());
+            format!(
+                "; to use the bundle \"{}\" there, run in {dir}: srvd use --allow",
+                plain_line(&content.bundle)
+            )
+        });
+        ui.note(&format!("srvd: {file} has no effect: {}{}", one.reason, step.unwrap_or_default()));
     }
 }
 
@@ -101,14 +139,34 @@ fn me() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
-fn unbound(here: &Path, end: &End) -> Failure {
+fn unbound(here: &Path, end: &End, ignored: &[Ignored]) -> Failure {
     let looked = match end {
         End::Root => "nor is any directory above it".to_owned(),
         End::Before(dir, reason) => format!("{} is not searched, because {reason}", dir.display()),
     };
-    Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()))
-        .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
-        .hint("or name a bundle for this command only: --bundle BUNDLE")
+    let failure =
+        Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()));
+    let step = match end {
+        // Such a directory cannot be bound either.
+        End::Before(dir, reason) if dir == here => cannot_be_bound(dir, reason),
+        _ if ignored.iter().any(|one| one.content.is_some()) => {
+            "obey the file that is named above with: srvd use --allow".to_owned()
+        }
+        _ => "bind it with: srvd use BUNDLE   (see: srvd bundles)".to_owned(),
+    };
+    failure.hint(step).hint("or name a bundle for this command only: --bundle BUNDLE")
+}
+
+/// Returns the next step for a directory that others can change.
+fn cannot_be_bound(dir: &Path, reason: &str) -> String {
+    if reason == binding::WORLD_WRITABLE {
+        format!(
+            "run: chmod o-w {}   (WSL: mount with metadata,umask=022 in /etc/wsl.conf), or set {BUNDLE_VAR}",
+            dir.display()
+        )
+    } else {
+        "change to a directory that belongs to you".to_owned()
+    }
 }
 
 impl From<binding::Unusable> for Failure {
@@ -120,7 +178,7 @@ impl From<binding::Unusable> for Failure {
 }
 
 /// Removes the binding of the current directory. It needs no daemon.
-pub(super) fn remove(ui: &Ui) -> Result<(), Failure> {
+pub(super) fn remove(config: &Config, ui: &Ui) -> Result<(), Failure> {
     let here = here()?;
     let file = here.join(FILE);
     match binding::read(&file, me()) {
@@ -129,11 +187,14 @@ pub(super) fn remove(ui: &Ui) -> Result<(), Failure> {
             return Err(Failure::new(code::FAILED, format!("{} does not exist", file.display()))
                 .hint("show the bundle that applies here with: srvd which"));
         }
+        Err(Some(_)) if is_own_file(&file) => {}
         Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
     }
     std::fs::remove_file(&file).map_err(Failure::io)?;
+    let records = records(config);
+    records.forget(&file).map_err(Failure::io)?;
     ui.result(&format!("{} is no longer bound", plain_line(&here.display().to_string())))?;
-    match binding::search(&here, me())? {
+    match binding::search(&here, me(), &records).result {
         Search::Bound(bound) => ui.note(&format!(
             "The bundle \"{}\" now applies here, because of {}",
             plain_line(&bound.bundle),
@@ -144,13 +205,38 @@ pub(super) fn remove(ui: &Ui) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Allows the nearest binding file that has no effect here. It needs no daemon.
+pub(super) fn allow(config: &Config, ui: &Ui) -> Result<(), Failure> {
+    let here = here()?;
+    let records = records(config);
+    let searched = binding::search(&here, me(), &records);
+    let (file, bundle) = match (searched.ignored.into_iter().next(), searched.result) {
+        (Some(Ignored { file, content: Some(content), .. }), _) => {
+            records.record(&file, &content).map_err(Failure::io)?;
+            (file, content.bundle)
+        }
+        (Some(Ignored { file, reason, .. }), _) => {
+            return Err(binding::Unusable { path: file, reason }.into());
+        }
+        (None, Search::Bound(Bound { file, bundle })) => (file, bundle),
+        (None, Search::Unbound(end)) => return Err(unbound(&here, &end, &[])),
+    };
+    let dir = file.parent().unwrap_or(&file);
+    ui.result(&format!(
+        "{} and the directories below it use the bundle \"{}\" ({})",
+        plain_line(&dir.display().to_string()),
+        plain_line(&bundle),
+        plain_line(&file.display().to_string())
+    ))
+}
+
 /// Binds the current directory to a bundle that exists.
-pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+pub(super) async fn bind(wanted: &str, daemon: &Connection, config: &Config, ui: &Ui) -> Result<(), Failure> {
     let here = here()?;
     let file = here.join(FILE);
     if let Err(reason) = binding::trusted(&here, me()) {
         let message = format!("{} cannot be bound, because {reason}", here.display());
-        return Err(Failure::new(code::PERMISSION, message).hint("change to a directory that belongs to you"));
+        return Err(Failure::new(code::PERMISSION, message).hint(cannot_be_bound(&here, reason)));
     }
     match binding::read(&file, me()) {
         Ok(_) | Err(None) => {}
@@ -159,8 +245,10 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(
         Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
     }
     let bundle = resolve::bundle(daemon, wanted).await?;
-    private::replace_file(&file, binding::text(&bundle.name).as_bytes())
+    let content = Content::naming(&bundle.name);
+    private::replace_file(&file, content.bytes())
         .map_err(|error| Failure::new(code::CANNOT_CREATE, format!("{}: {error}", file.display())))?;
+    records(config).record(&file, &content).map_err(Failure::io)?;
     ui.result(&format!(
         "{} and the directories below it use the bundle \"{}\" ({})",
         plain_line(&here.display().to_string()),
@@ -206,9 +294,10 @@ pub(super) async fn which(
     args: &WhichArgs,
     daemon: &Connection,
     environment: &Environment,
+    config: &Config,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let subject = args.subject.find(daemon, environment).await?;
+    let subject = args.subject.find(daemon, environment, config, ui).await?;
     let ready = daemon.call(&subject.ready()).await?;
     let answer = Answer { ready: ready.ready, providers: ready.providers, ..Answer::of(subject) };
     if args.format.json {
@@ -254,8 +343,11 @@ impl Answer {
             return format!("{head}\n{what} has no account.{rule}");
         }
         let row = |one: &ProviderReadiness| {
-            let (symbol, word) =
-                if one.ready { (Symbol::Good, "ready") } else { (Symbol::Attention, "not ready") };
+            let (symbol, word) = match (one.ready, one.unproven) {
+                (true, Some(true)) => (Symbol::Good, "ready, person unproven"),
+                (true, _) => (Symbol::Good, "ready"),
+                (false, _) => (Symbol::Attention, "not ready"),
+            };
             let reason = one.reason.clone().unwrap_or_default();
             let mark = format!("{} {word}", symbol.text(ui));
             vec![one.provider_id.clone(), mark, reason, one.next_step.clone().unwrap_or_default()]
@@ -283,7 +375,7 @@ mod tests {
         let launched = Environment::of([(BUNDLE_VAR, "b-1".to_owned())]);
         let check = |flag: Option<&str>, wanted: &str, source: Source| {
             let expected = Choice { wanted: wanted.to_owned(), source };
-            assert_eq!(choose(flag, &launched), Ok(expected));
+            assert_eq!(named(flag, &launched), Some(expected));
         };
         check(Some("home"), "home", Source::Flag);
         check(None, "b-1", Source::Variable);
@@ -292,7 +384,7 @@ mod tests {
     #[test]
     fn unbound_directory_error_says_where_the_search_ended() {
         let check = |end: End, expected: &str| {
-            let said = unbound(Path::new("/tmp/x"), &end).render();
+            let said = unbound(Path::new("/tmp/x"), &end, &[]).render();
             assert_eq!(said.lines().next(), Some(expected), "{said}");
         };
         check(End::Root, "srvd: /tmp/x is not bound to a bundle (nor is any directory above it)");
@@ -307,6 +399,7 @@ mod tests {
         let one = |id: &str, reason: Option<&str>| ProviderReadiness {
             provider_id: id.to_owned(),
             ready: reason.is_none(),
+            unproven: None,
             reason: reason.map(str::to_owned),
             next_step: reason.map(|_| format!("srvd login {id}")),
         };

@@ -6,6 +6,7 @@ mod gather;
 mod program;
 mod render;
 mod shim;
+pub(super) mod verify;
 
 use std::ffi::{OsStr, OsString};
 
@@ -51,6 +52,12 @@ pub(super) struct ExecArgs {
     /// Show accounts, homes and variables, and start nothing
     #[arg(long)]
     explain: bool,
+    /// Ask the CLI first whose login it would use, and start nothing unless it confirms the account
+    ///
+    /// The question is asked in the environment and in the directory of the launch. It finds settings that srvd does not
+    /// know. Another program than a CLI is started if every CLI of the bundle that can be asked confirms its account.
+    #[arg(long)]
+    verify: bool,
     /// Set by the shims
     #[arg(long, hide = true)]
     shim: bool,
@@ -113,7 +120,7 @@ async fn launched(
     }
     let Identity { subject, provider, quiet } = args.identity;
     let daemon = Connection::open(config).await?;
-    let subject = subject.find(&daemon, environment).await?;
+    let subject = subject.find(&daemon, environment, config, ui).await?;
     let name = args.command.first().map(OsString::as_os_str);
     let wanted = Wanted {
         program: name,
@@ -129,11 +136,16 @@ async fn launched(
         ui.result(&explain::draw(&launch, &subject, &registry, ui))?;
         return Ok(None);
     }
-    let note = detached::note(&args.command, environment, &subject.label());
+    let mut notes = gather::project_warnings(&registry, name.unwrap_or_default(), &launch);
+    if args.verify {
+        let asked = verify::verify(&daemon, &registry, &launch, name.unwrap_or_default(), environment);
+        notes.extend(Box::pin(asked).await?);
+    }
+    notes.extend(detached::note(&args.command, environment, &subject.label()));
     let program = Program::find(args.command, environment)?;
     if !quiet {
         report(&launch, &subject, environment, ui);
-        note.iter().for_each(|note| ui.note(&format!("srvd: {}", plain_line(note))));
+        notes.iter().for_each(|note| ui.note(&format!("srvd: {}", plain_line(note))));
     }
     Ok(Some(Prepared { program, launch: Some(launch) }))
 }
@@ -178,7 +190,7 @@ pub(super) async fn env(
     ui: &Ui,
 ) -> Result<(), Failure> {
     let Identity { subject, provider, quiet } = args.identity;
-    let subject = subject.find(daemon, environment).await?;
+    let subject = subject.find(daemon, environment, config, ui).await?;
     // A shell is no provider's CLI, so the variables of the person's tools stay.
     let wanted = Wanted { program: Some(OsStr::new("sh")), provider, exact: true, ..Wanted::default() };
     let launch = gather::gather(daemon, &subject, wanted, environment, config).await?;
@@ -210,6 +222,7 @@ pub(super) mod tests {
                 status: Status::Valid,
                 person: None,
                 generation: None,
+                unproven: None,
                 reason: reason.map(str::to_owned),
                 degraded_from: None,
             }],

@@ -121,6 +121,7 @@ pub(super) fn report_corrupt(corrupt: &[account::Corrupt], ui: &Ui) {
 pub(super) mod tests {
     use super::super::table::tests::ui;
     use super::*;
+    use crate::wire::bundle::UnboundPolicy;
     use crate::wire::{Evidence, Status};
 
     /// Returns an account with an address and a status.
@@ -167,7 +168,7 @@ pub(super) mod tests {
             created_at: 0,
             updated_at: 0,
             bindings: vec![binding],
-            unbound: crate::wire::bundle::UnboundPolicy::default(),
+            unbound: UnboundPolicy::default(),
         }
     }
 

@@ -125,9 +125,11 @@ enum Command {
     Env(launch::EnvArgs),
     /// Bind this directory, and all directories below it, to a bundle
     ///
-    /// srvd writes the file .srvd in this directory. It holds only the bundle's name, so it can be shared. srvd
-    /// searches for it from the current directory upward, in directories that belong to you or root and are not
-    /// world-writable. Programs that srvd exec or a shim starts there use that bundle.
+    /// srvd writes the file .srvd in this directory, and records that you did so. The file holds only the bundle's name,
+    /// so it can be shared; on another machine it has no effect until it is allowed there (--allow). srvd searches for
+    /// it from the current directory upward, in directories that belong to you or root and are not world-writable, and
+    /// for a linked worktree of git also from its repository upward. Programs that srvd exec or a shim starts there use
+    /// that bundle.
     Use(here::UseArgs),
     /// Show the bundle that applies here, and whether it is ready for a launch
     Which(here::WhichArgs),
@@ -154,7 +156,8 @@ enum Command {
     /// Check for problems that keep srvd from working, and suggest how to fix them
     ///
     /// It checks the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
-    /// nothing unless --fix is given. It needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
+    /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; a CLI
+    /// may update its own files when it is started. Doctor needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
     Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///
@@ -301,7 +304,8 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
                 None => Ok(()),
             }
         }
-        Some(Command::Use(here::UseArgs { remove: true, .. })) => here::remove(ui),
+        Some(Command::Use(here::UseArgs { remove: true, .. })) => here::remove(&config()?, ui),
+        Some(Command::Use(here::UseArgs { allow: true, .. })) => here::allow(&config()?, ui),
         Some(Command::Shims(command)) => shims::run(&command, &config()?, environment, ui),
         Some(Command::Providers(ProvidersArgs { action: Some(Action::Check(args)), .. })) => {
             providers::check(&args, &config()?, environment, ui)
@@ -323,7 +327,8 @@ fn converse(command: Command, config: &Config, environment: &Environment, ui: &U
         let opener = || Opener::of(environment, ui.seat);
         if let Command::Login(args) = command {
             let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
-            return login::run(args, &Connection::open(config).await?, person).await;
+            let surroundings = login::own::Surroundings { environment, data: &config.data_dir };
+            return login::run(args, &Connection::open(config).await?, surroundings, person).await;
         }
         if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
             let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
@@ -356,10 +361,10 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
         Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
         Command::Env(args) => launch::env(args, &daemon, config, environment, ui).await,
         Command::Use(args) => match args.bundle {
-            Some(bundle) => here::bind(&bundle, &daemon, ui).await,
-            None => here::which(&here::WhichArgs::default(), &daemon, environment, ui).await,
+            Some(bundle) => here::bind(&bundle, &daemon, config, ui).await,
+            None => here::which(&here::WhichArgs::default(), &daemon, environment, config, ui).await,
         },
-        Command::Which(args) => here::which(&args, &daemon, environment, ui).await,
+        Command::Which(args) => here::which(&args, &daemon, environment, config, ui).await,
         Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
         Command::Account(command) => account::run(command, &daemon, ui).await,
         Command::Operator(command) => operator::run(command, &daemon, ui).await,

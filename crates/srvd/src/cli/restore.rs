@@ -9,7 +9,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use identity_store::{AuditEntry, Change, DatabaseUrl, Keyring, Store, StoreOptions};
+use identity_store::{
+    Account, AccountFilter, AuditEntry, BundleId, Change, DatabaseUrl, Keyring, SecretRef, Store, StoreError,
+    StoreOptions,
+};
 
 use super::backup::{Manifest, digest, local_only, manifest_of};
 use super::failure::{Failure, code};
@@ -21,6 +24,7 @@ use crate::base::private;
 use crate::config::{Config, key};
 use crate::daemon::{BootError, Offline};
 use crate::wire::error::with_causes;
+use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 
 /// The suffixes of the files that `SQLite` and the store keep beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
@@ -44,13 +48,31 @@ pub(super) fn run(
     ui: &Ui,
 ) -> Result<(), Failure> {
     local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
-    let (manifest, aside) = serve::in_its_place(config, async || in_place(args, config, environment).await)??;
+    let Restored { manifest, aside, logins } =
+        serve::in_its_place(config, async || in_place(args, config, environment).await)??;
     ui.result(&format!("restored {} bytes, schema {}", manifest.bytes, manifest.schema))?;
     if let Some(aside) = aside {
         ui.note(&format!("The previous database is kept in {}", aside.display()));
     }
-    ui.note("Logins in the CLIs' own directories are not part of a backup: srvd status shows which accounts need a new login.");
+    if !logins.is_empty() {
+        ui.note(
+            "Logins in the CLIs' own directories are not part of a backup. These directories are missing:",
+        );
+        for step in &logins {
+            ui.note(&format!("  {step}"));
+        }
+        ui.note("Each command logs in again in place; the account stays the same.");
+    }
     Ok(())
+}
+
+/// The result of a restore.
+struct Restored {
+    manifest: Manifest,
+    /// The path of the previous database, if there was one.
+    aside: Option<PathBuf>,
+    /// The command for each login whose directory is not on this machine.
+    logins: Vec<String>,
 }
 
 /// Checks everything that can be checked before a file is made, and then restores.
@@ -58,7 +80,7 @@ async fn in_place(
     args: &RestoreArgs,
     config: &Config,
     environment: &Environment,
-) -> Result<(Manifest, Option<PathBuf>), Failure> {
+) -> Result<Restored, Failure> {
     let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
     let _offline = Offline::enter(config)?;
     let Some(database) = config.database.path() else {
@@ -71,7 +93,7 @@ async fn in_place(
         )
         .hint("to replace it and keep the old one beside the new one: srvd restore --force FILE"));
     }
-    restore(&args.file, database, keyring).await
+    restore(&args.file, database, keyring, config).await
 }
 
 /// Restores a backup through a copy, which is removed if it has not become the database.
@@ -79,13 +101,14 @@ async fn restore(
     file: &Path,
     database: &Path,
     keyring: Keyring,
-) -> Result<(Manifest, Option<PathBuf>), Failure> {
+    config: &Config,
+) -> Result<Restored, Failure> {
     remove_leftovers(database);
     let staged = with_suffix(database, &format!(".restore-{}", uuid::Uuid::new_v4().simple()));
     let attempt = async {
         let manifest = stage(file, &staged)?;
-        check(&staged, keyring).await?;
-        Ok((manifest, replace(database, &staged).await?))
+        let logins = check(&staged, keyring, config).await?;
+        Ok(Restored { manifest, logins, aside: replace(database, &staged).await? })
     };
     let result = attempt.await;
     remove(&staged);
@@ -117,10 +140,10 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
 }
 
 /// Opens the copy as a start of the daemon would: checks its schema, keys and pages, and updates it to the newest
-/// schema.
-async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
+/// schema. Returns the command for each login whose directory is not on this machine.
+async fn check(staged: &Path, keyring: Keyring, config: &Config) -> Result<Vec<String>, Failure> {
     let announce = Arc::new(|_: &[Change]| {});
-    let options = StoreOptions::new(DatabaseUrl::sqlite(staged), announce, now());
+    let options = StoreOptions::new(DatabaseUrl::sqlite(staged), announce, now()).rooted(config.roots());
     let store = Store::open(options, keyring).await.map_err(BootError::from)?;
     let checked = async {
         store.check_integrity().await?;
@@ -132,11 +155,30 @@ async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
             outcome: AuditEntry::OK.into(),
             detail: None,
         };
-        store.audit(told).await
+        store.audit(told).await?;
+        missing(&store).await
     };
     let checked = checked.await;
     store.close().await;
     Ok(checked.map_err(BootError::from)?)
+}
+
+/// Returns the command for each bound login whose directory does not exist.
+async fn missing(store: &Store) -> Result<Vec<String>, StoreError> {
+    let bundles = store.bundles().await?;
+    let name = |id: &BundleId| {
+        let name = bundles.iter().find(|bundle| bundle.id == *id).map_or(id.as_str(), |bundle| &bundle.name);
+        shell_words::quote(name).into_owned()
+    };
+    let accounts = store.accounts(AccountFilter::default()).await?.accounts;
+    let step = |account: &Account| {
+        let SecretRef::ConfigDir { dir, .. } = &account.secret_ref else { return None };
+        let bundle = name(account.bound_to.first()?);
+        let provider = account.provider.to_string();
+        let login = Suggestion { command: SuggestedCommand::Login, provider, bundle };
+        (!dir.exists()).then(|| login.to_string())
+    };
+    Ok(accounts.iter().filter_map(step).collect())
 }
 
 /// Gives the copy the database's name, and the old database another one.

@@ -5,7 +5,9 @@ use secrecy::SecretString;
 use super::client::Connection;
 use super::failure::{Failure, shell_word};
 use super::here::{self, BUNDLE_VAR, Choice};
+use super::ui::Ui;
 use crate::base::environment::Environment;
+use crate::config::Config;
 use crate::wire::SecretOutput;
 use crate::wire::bundle::Bundle;
 use crate::wire::launch::{Ready, Resolve};
@@ -52,11 +54,13 @@ impl SubjectArgs {
         &self,
         daemon: &Connection,
         environment: &Environment,
+        config: &Config,
+        ui: &Ui,
     ) -> Result<Subject, Failure> {
         if let Some(subject) = self.without_bundle(environment) {
             return Ok(subject);
         }
-        let choice: Choice = here::choose(self.bundle.as_deref(), environment)?;
+        let choice: Choice = here::choose(self.bundle.as_deref(), environment, config, ui)?;
         let bundle = choice.find(daemon).await?;
         Ok(Subject::Bundle(Box::new(bundle), choice.source))
     }

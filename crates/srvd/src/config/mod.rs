@@ -8,6 +8,7 @@ mod file;
 pub(crate) mod forges;
 pub(crate) mod key;
 pub(crate) mod keychain;
+mod roots;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -186,7 +187,7 @@ impl Config {
             flag.clone().or(default).ok_or(ConfigError::NoHome)
         };
         let config_dir = dir(&flags.config_dir, dirs.as_ref().map(|dirs| dirs.config.clone()))?;
-        let data_dir = dir(&flags.data_dir, dirs.as_ref().map(|dirs| dirs.data.clone()))?;
+        let data_dir = roots::behind_link(dir(&flags.data_dir, dirs.as_ref().map(|dirs| dirs.data.clone()))?);
         let default_runtime = match (&flags.data_dir, dirs) {
             (Some(data), Some(dirs)) if dirs.runtime.starts_with(&dirs.data) => Some(data.join("run")),
             (_, dirs) => dirs.map(|dirs| dirs.runtime),

@@ -9,6 +9,7 @@ mod core;
 mod error;
 mod lock;
 pub(crate) mod logging;
+mod moved;
 mod offline;
 mod recover;
 mod registry;
@@ -27,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use error::BootError;
 pub(crate) use lock::Lock;
+use moved::MovedHome;
 pub(crate) use offline::{Offline, beside};
 pub(crate) use registry::registry;
 
@@ -164,6 +166,15 @@ fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring)
 }
 
 async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<Store, BootError> {
-    let options = StoreOptions::new(config.database.clone(), announce, now());
-    Ok(Store::open(options, keyring).await?)
+    let options = StoreOptions::new(config.database.clone(), announce, now()).rooted(config.roots());
+    let store = Store::open(options, keyring).await?;
+    let moved = MovedHome::new(config);
+    let changed = store.anchor_directories(&|provider, dir| moved.now(provider, dir), now()).await?;
+    if changed > 0 {
+        tracing::info!(
+            changed,
+            "references to directories were stored relative to the data directory or the home"
+        );
+    }
+    Ok(store)
 }

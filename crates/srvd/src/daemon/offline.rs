@@ -35,6 +35,7 @@ impl<'a> Offline<'a> {
 pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result<Store, BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
     let options = StoreOptions::new(config.database.clone(), Arc::new(|_: &[Change]| {}), now());
+    let options = options.rooted(config.roots());
     Ok(Store::attach(options, keyring).await?)
 }
 

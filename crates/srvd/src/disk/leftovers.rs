@@ -33,7 +33,7 @@ impl LeftoverCleaner {
     /// removal.
     pub(crate) async fn clear(&self, store: &Store, leftover: &Leftover) -> Cleanup {
         let unchanged = |outcome| Cleanup { path: leftover.dir.display().to_string(), outcome };
-        let done = match store.directory_owner(&leftover.provider, &leftover.dir).await {
+        let done = match store.directory_owner(&leftover.dir).await {
             Ok(None) => self.remove(leftover).await,
             Ok(Some(_)) => unchanged(CleanupOutcome::NotOurs),
             Err(error) => {

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
-use auth_spawner::{Cli, Proof, Reach, Registry};
+use auth_spawner::{Cli, Proof, Reach, Registry, Shadow};
 
 use crate::base::blocking::{BlockingTasks, BrokenOff};
 use crate::base::environment::Environment;
@@ -76,7 +76,7 @@ impl OwnDirs {
 impl OwnDir {
     /// Reads the login from the directory's files. Expiry times are not checked. Blocking.
     pub(crate) fn prove(&self, cli: &Cli) -> Proof {
-        let reach = if self.variable.is_some() { Reach::Variable } else { Reach::Usual };
+        let reach = self.reach();
         if reach == Reach::Variable
             && let Err(reason) = usable(&self.dir, &self.data)
         {
@@ -93,6 +93,15 @@ impl OwnDir {
             }
             proof => proof,
         }
+    }
+
+    /// Returns a setting that takes the place of the login in the directory. Blocking.
+    pub(crate) fn shadow(&self, cli: &Cli) -> Option<Shadow> {
+        cli.shadow(&self.dir, self.reach())
+    }
+
+    fn reach(&self) -> Reach {
+        if self.variable.is_some() { Reach::Variable } else { Reach::Usual }
     }
 
     /// The name of the directory, for people.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use auth_spawner::{HeldPort, Version};
+use auth_spawner::{HeldPort, Shadow, Version};
 use identity_store::Inspection;
 
 /// All facts of a checkup.
@@ -27,6 +27,10 @@ pub(super) struct Facts {
     pub(super) variables: Vec<Variable>,
     pub(super) own_logins: Vec<OwnLogin>,
     pub(super) service: Service,
+    /// The settings that take the place of a login, each with the name of its CLI.
+    pub(super) shadows: Vec<(String, Shadow)>,
+    /// The answers of the CLIs to the question whose logins they would use.
+    pub(super) asked: Vec<AskedIdentity>,
     /// The names of the examinations that took too long.
     pub(super) unseen: Vec<&'static str>,
 }
@@ -139,6 +143,8 @@ pub(super) struct Identities {
     pub(super) foreign: Vec<(PathBuf, u32)>,
     /// The paths that cannot be read, with the reasons.
     pub(super) hidden: Vec<(PathBuf, String)>,
+    /// The settings in these directories or of the system that take the place of a login, each with the name of its CLI.
+    pub(super) shadows: Vec<(String, Shadow)>,
     /// The directories of bundles that the database does not know.
     pub(super) unowned: Vec<Unowned>,
     /// True if there were more entries than are examined.
@@ -207,6 +213,30 @@ pub(crate) enum DaemonAnswer {
     },
 }
 
+/// The answer of a CLI to the question whose login it would use for an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AskedIdentity {
+    /// The account for people: its CLI, its person and its bundle.
+    pub account: String,
+    /// The answer, compared with the account.
+    pub answer: IdentityAnswer,
+}
+
+/// The answer of a CLI, compared with an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum IdentityAnswer {
+    /// The CLI would use the login of the account's person.
+    Confirmed,
+    /// The CLI would use its login, and one of the two persons has no name to compare.
+    Unproven,
+    /// The CLI would use another credential or none. The text says which.
+    Wrong(String),
+    /// The answer is not understood, or there is none. The text is the reason.
+    Unclear(String),
+    /// The CLI was not asked, because the others took too long.
+    Late,
+}
+
 /// The fixed loopback ports that CLIs need.
 #[derive(Debug)]
 pub(super) struct Ports {
@@ -256,6 +286,8 @@ pub(super) struct OwnLogin {
     /// The variable of this environment that names the directory.
     pub(super) variable: Option<String>,
     pub(super) state: LoginState,
+    /// A setting that takes the place of the login.
+    pub(super) shadow: Option<Shadow>,
     pub(super) fate: AdoptionState,
 }
 

@@ -12,7 +12,7 @@ mod gather;
 mod judge;
 mod repair;
 
-pub(crate) use facts::DaemonAnswer;
+pub(crate) use facts::{AskedIdentity, DaemonAnswer, IdentityAnswer};
 pub(crate) use finding::{Finding, Severity};
 
 use auth_spawner::Registry;
@@ -22,11 +22,13 @@ use crate::config::{Config, ConfigError};
 use crate::daemon;
 use gather::UsableRegistry;
 
-/// Runs the whole checkup once. `answer` is the daemon's answer to the caller. Ends within half a minute.
+/// Runs the whole checkup once. `answer` is the daemon's answer to the caller, and `asked` are the answers of the CLIs.
+/// Ends within half a minute.
 pub(crate) async fn examine(
     config: &Config,
     environment: &Environment,
     answer: DaemonAnswer,
+    asked: Vec<AskedIdentity>,
 ) -> Vec<Finding> {
     let registry = match daemon::registry(config) {
         Ok(registry) => UsableRegistry { registry, problem: None },
@@ -35,7 +37,8 @@ pub(crate) async fn examine(
             Err(builtin) => return vec![judge::unusable_configuration(&builtin.to_string())],
         },
     };
-    judge::judge(&gather::gather(config, environment, registry, answer).await)
+    let facts = gather::gather(config, environment, registry, answer).await;
+    judge::judge(&facts::Facts { asked, ..facts })
 }
 
 /// Returns the findings for a configuration that cannot be used. Nothing else is examined, because its location is not

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use auth_spawner::{Cli, Proof, Provider, Registry};
-use identity_store::{Account, AccountId, Status, Store, StoreError};
+use auth_spawner::{Cli, Proof, Provider, Registry, Shadow};
+use identity_store::{
+    Account, AccountId, DestinationBundle, Evidence, LoginCredential, SaveLogin, Status, Store, StoreError,
+};
 use tokio::sync::Semaphore;
 
 use super::judge::{self, CredentialReading};
@@ -13,7 +15,8 @@ use super::reports::HealthReports;
 use super::watch::{self, Watches};
 use crate::base::clock::now;
 use crate::base::host;
-use crate::disk::identity_dir::{AccountDir, IdentityDirs};
+use crate::base::person::{Person, Sameness};
+use crate::disk::identity_dir::{AccountDir, DirReading, IdentityDirs};
 
 /// Maximum number of files that are read at once. The runtime has few threads for blocking work, and others need them
 /// too.
@@ -64,6 +67,15 @@ pub(crate) struct Examined {
     pub heard: bool,
 }
 
+/// The result of reading the files of an account.
+struct FilesRead {
+    proof: Proof,
+    /// A setting that takes the place of the login.
+    shadow: Option<Shadow>,
+    /// True if changes of the files will be reported.
+    heard: bool,
+}
+
 impl Examiner {
     /// Creates an examiner. File system events about the accounts that it has checked are reported to this reports.
     pub(crate) fn new(
@@ -106,6 +118,41 @@ impl Examiner {
         }
     }
 
+    /// Gives an adopted account the person whose login the user's own directory holds now. Any other account, and one
+    /// whose directory holds no login, stays as it is.
+    ///
+    /// # Errors
+    /// The errors of the store.
+    pub(crate) async fn accept_person(&self, store: &Store, id: &AccountId) -> Result<(), StoreError> {
+        let account = store.account(id).await?;
+        let dir = AccountDir::of(&account).filter(|dir| dir.adopted);
+        let provider = self.0.registry.provider(account.provider.as_str());
+        let (Some(dir), Some(provider), Some(bundle)) = (dir, provider, account.bound_to.first()) else {
+            return Ok(());
+        };
+        let read = self.0.identities.read(provider, &dir).await;
+        let Ok(DirReading::Read { proof: Proof::LoggedIn(found), .. }) = read else { return Ok(()) };
+        if Person::of(&account).compare(Person::in_files(&found)) != Sameness::Another {
+            return Ok(());
+        }
+        let login = SaveLogin {
+            session: None,
+            target: DestinationBundle::Existing(bundle.clone()),
+            provider: account.provider.clone(),
+            provider_name: provider.display_name.clone(),
+            credential: LoginCredential::Directory(dir.path),
+            email: found.email,
+            subject: found.subject,
+            base_url: account.base_url.clone(),
+            expires_at: found.expires_at,
+            login_deadline_at: found.login_deadline_at,
+            evidence: Evidence::File,
+            replace_identity: true,
+            now: now(),
+        };
+        store.save_login(login).await.map(|_| ())
+    }
+
     /// Stores an unknown status for an account whose check failed because of a bug in the daemon.
     ///
     /// # Errors
@@ -134,9 +181,10 @@ impl Examiner {
         let provider = host::provider_of(provider, account);
         let mut attempt = 0;
         loop {
-            let (proof, heard) = self.prove(&account.id, &provider, &dir).await;
+            let FilesRead { proof, shadow, heard } = self.prove(&account.id, &provider, &dir).await;
             let Some(pause) = pauses(account.status, &proof).get(attempt) else {
-                return (CredentialReading::Directory { proof, keychain: has_keychain(&provider) }, heard);
+                let keychain = has_keychain(&provider);
+                return (CredentialReading::Directory { proof, shadow, keychain }, heard);
             };
             attempt += 1;
             tokio::time::sleep(*pause).await;
@@ -144,15 +192,24 @@ impl Examiner {
     }
 
     /// Reads the files of an account. They are watched before they are read, so that no change in between is missed.
-    async fn prove(&self, id: &AccountId, provider: &Arc<Provider>, dir: &AccountDir) -> (Proof, bool) {
+    async fn prove(&self, id: &AccountId, provider: &Arc<Provider>, dir: &AccountDir) -> FilesRead {
         // The semaphore is never closed.
         let _reader = self.0.readers.acquire().await;
         let (state, id) = (self.0.clone(), id.clone());
         let read = move |cli: &Cli, dir: &Path, reach| {
-            let heard = watch::arm(&state.watches, &id, || cli.login_files(dir, reach));
-            (cli.prove(dir, reach), heard)
+            let files = || {
+                let mut files = cli.login_files(dir, reach);
+                files.extend(cli.settings_files(dir, reach));
+                files
+            };
+            let heard = watch::arm(&state.watches, &id, files);
+            FilesRead { proof: cli.prove(dir, reach), shadow: cli.shadow(dir, reach), heard }
         };
-        let unread = || (Proof::Unreadable { reason: "its files could not be read".to_owned() }, false);
+        let unread = || FilesRead {
+            proof: Proof::Unreadable { reason: "its files could not be read".to_owned() },
+            shadow: None,
+            heard: false,
+        };
         self.0.identities.visit(provider, dir, read).await.ok().flatten().unwrap_or_else(unread)
     }
 }

@@ -1,9 +1,11 @@
 //! Judgement of an account's status from the facts that were read. Pure: equal facts give equal results.
 
-use auth_spawner::{Credential, Proof};
+use auth_spawner::{Credential, Proof, Shadow, ShadowCause};
 use identity_store::{Account, Evidence, SecretRef, Status, StatusReport};
 
+use crate::base::person::{Person, Sameness};
 use crate::keys::probe::ProbeAnswer;
+use crate::wire::unfit;
 
 /// The facts that were read about an account's credential.
 #[derive(Debug, Clone)]
@@ -12,6 +14,8 @@ pub(crate) enum CredentialReading {
     Directory {
         /// The proof as it was read, regardless of the time.
         proof: Proof,
+        /// A setting that takes the place of the login.
+        shadow: Option<Shadow>,
         /// True if the CLI may keep its login in this system's keychain, which only the CLI itself may query.
         keychain: bool,
     },
@@ -41,8 +45,8 @@ pub(crate) fn judge(account: &Account, found: CredentialReading, now: i64) -> Ju
             let report = StatusReport { evidence: Evidence::None, ..last_known(account, now) };
             lasting(unknown(&report, "the registry has no CLI that can use its directory"))
         }
-        CredentialReading::Directory { proof, keychain } => {
-            let judged = by_files(account, proof, keychain, now);
+        CredentialReading::Directory { proof, shadow, keychain } => {
+            let judged = by_settings(by_files(account, proof, keychain, now), shadow.as_ref());
             // A result that only confirms the stored status keeps its stronger evidence.
             let evidence =
                 if same_answer(account, &judged.report) { account.evidence } else { Evidence::File };
@@ -134,13 +138,14 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
     match proof {
         Proof::LoggedIn(found) if is_another(account, &found) => lasting(StatusReport {
             status: Status::Invalid,
-            reason: Some("its directory holds another person's login".to_owned()),
+            reason: Some(unfit::ANOTHER_PERSON.to_owned()),
             ..forgotten
         }),
         Proof::LoggedIn(found) => by_login(&found, &report, now),
         Proof::Absent if keychain => lasting(unknown(
             &report,
-            "its CLI may keep the login in this system's keychain, which only the CLI can read",
+            "its CLI may keep the login in this system's keychain, which only the CLI can read; if the directory was \
+             moved, log in again",
         )),
         Proof::Absent => lasting(needs_reauth(&forgotten, "its directory no longer holds a login")),
         Proof::Incomplete { reason } => lasting(needs_reauth(&forgotten, &reason)),
@@ -148,6 +153,18 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
         // The known facts may still be true.
         Proof::Unreadable { reason } => lasting(unknown(&report, &reason)),
     }
+}
+
+/// Applies a setting that takes the place of a login that could be used otherwise.
+fn by_settings(judged: Judgement, shadow: Option<&Shadow>) -> Judgement {
+    let usable = matches!(judged.report.status, Status::Valid | Status::Expired);
+    let Some(shadow) = shadow.filter(|_| usable) else { return judged };
+    let status = match shadow.cause {
+        ShadowCause::Set(_) => Status::Invalid,
+        ShadowCause::Unreadable(_) => Status::Unknown,
+    };
+    let report = StatusReport { status, reason: Some(unfit::reason(shadow)), ..judged.report };
+    Judgement { report, ..judged }
 }
 
 /// Applies the rule of [`Proof::at`] and gives a reason for each result.
@@ -176,8 +193,7 @@ fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
 }
 
 fn is_another(account: &Account, found: &Credential) -> bool {
-    let differs = |ours: &Option<String>, theirs: &Option<String>| matches!((ours, theirs), (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase());
-    differs(&account.email, &found.email) || differs(&account.subject, &found.subject)
+    Person::of(account).compare(Person::in_files(found)) == Sameness::Another
 }
 
 /// Returns the stored status as a report with the current time.

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use crate::agents::model::Model;
 use crate::keys::external::Unavailable;
 use crate::refresh::Grant;
-use crate::wire::{Source, Status};
+use crate::wire::{Source, Status, unfit};
 
 /// A credential that an agent may run with.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub(crate) struct Candidate {
     pub login: bool,
     /// The models that the credential is for.
     pub model: Model,
+    /// True if it is not known whether the login is that of the account's person.
+    pub unproven: bool,
     /// The position among the provider's credentials of the same source. The lowest is the primary.
     pub position: i64,
     /// The result of looking for the credential.
@@ -120,6 +122,26 @@ pub(crate) enum State {
     Ambient,
     /// The provider's programs cannot be given this credential, for this reason.
     NotTaken(&'static str),
+    /// The CLI would use another credential than the account's.
+    Unfit(Unfit),
+}
+
+/// The reason why the CLI would use another credential than the account's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// The directory holds a login of another person.
+    Another,
+    /// A setting takes the place of the login. The text names the file and the key.
+    Shadowed(String),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Another => unfit::ANOTHER_PERSON,
+            Self::Shadowed(reason) => reason,
+        })
+    }
 }
 
 /// The possibility of renewing a credential without a person.

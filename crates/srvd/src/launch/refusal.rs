@@ -3,7 +3,7 @@
 use identity_store::BundleId;
 use serde_json::{Value, json};
 
-use super::candidate::Candidate;
+use super::candidate::{Candidate, Unfit};
 use super::decide::{Decision, Outcome, Verdict};
 use super::plan::Part;
 use super::report;
@@ -80,6 +80,13 @@ impl Refusal {
             },
             Outcome::NeedsReauth(at) => because(at, Kind::NeedsReauth),
             Outcome::Ambient(at) => because(at, Kind::AmbientDirectory),
+            Outcome::Unfit(at) => because(
+                at,
+                match &trace[at] {
+                    Verdict::Unfit(Unfit::Another) => Kind::IdentityMismatch,
+                    _ => Kind::Shadowed,
+                },
+            ),
             Outcome::SecretUnavailable(at) => because(at, Kind::SecretUnavailable),
             Outcome::NoProfileForModel => Self {
                 word: Some("no_profile_for_model"),

@@ -31,7 +31,7 @@ impl Part {
             | Verdict::RefreshFailed { .. } => Status::Expired,
             Verdict::Refused if candidate.status == Status::Invalid => Status::Invalid,
             Verdict::NeedsReauth(_) | Verdict::Refused => Status::NeedsReauth,
-            Verdict::Ambient | Verdict::NotTaken(_) => Status::Invalid,
+            Verdict::Ambient | Verdict::NotTaken(_) | Verdict::Unfit(_) => Status::Invalid,
             Verdict::Unavailable(_) => Status::Unknown,
             Verdict::Chosen | Verdict::Outranked | Verdict::OtherModel | Verdict::TooShort => {
                 candidate.status.clone()
@@ -57,6 +57,7 @@ impl Part {
             status: self.status(at),
             person: candidate.person.clone(),
             generation: candidate.generation,
+            unproven: candidate.unproven.then_some(true),
             reason: self.outcome.as_ref().err().map(|refusal| refusal.reason.clone()),
             degraded_from: self.degraded(),
         })
@@ -79,7 +80,9 @@ impl Part {
     pub(super) fn readiness(&self) -> ProviderReadiness {
         let degraded = || self.degraded().map(|from| format!("{}: {}", from.profile_id, from.reason));
         let refusal = self.outcome.as_ref().err();
+        let unproven = self.reported().is_some_and(|at| self.candidates[at].unproven);
         ProviderReadiness {
+            unproven: (unproven && refusal.is_none()).then_some(true),
             provider_id: self.provider.id.clone(),
             ready: refusal.is_none(),
             reason: refusal.map(|refusal| refusal.reason.clone()).or_else(degraded),

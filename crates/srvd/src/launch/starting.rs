@@ -14,7 +14,6 @@ use super::report;
 use super::subject::Subject;
 use crate::disk::identity_dir::homes::{Home, HomeOwner};
 use crate::wire::Names;
-use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::launch::{HomeState, Launch, LaunchHome, Removed, Resolve};
 
@@ -134,7 +133,7 @@ impl Launcher {
         for home in homes {
             let Some(dir) = &home.stray else { continue };
             // The account of a login that was unbound still has its directory.
-            if store.directory_owner(&convert::stored_id(&home.provider)?, dir).await?.is_some() {
+            if store.directory_owner(dir).await?.is_some() {
                 continue;
             }
             let id = &home.provider.id;

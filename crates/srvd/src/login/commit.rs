@@ -21,6 +21,9 @@ impl LoginSink {
             self.resources().redactor.hide(token.secret());
         }
         let expected = self.expected_login(&session).ok_or_else(|| storage("the login has no target"))?;
+        if login.token.is_none() {
+            self.refuse_replaced(&session, &expected).await?;
+        }
         let renewal = if expected.renews { Some(self.prepare(&session, &expected).await?) } else { None };
         let save = save_login(session.clone(), provider, login, expected);
         let saved = match renewal {
@@ -31,6 +34,19 @@ impl LoginSink {
             Some(renewal) => self.save_renewed(session, save, renewal).await?,
         };
         Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+    }
+
+    /// Refuses a login whose CLI put a link in the place of its directory. The files that prove it are not the identity's.
+    async fn refuse_replaced(&self, session: &SessionId, expected: &ExpectedLogin) -> Result<(), SaveError> {
+        let LoginResources { identities, renewals, .. } = self.resources();
+        let dir = if expected.renews { renewals.home(session) } else { expected.dir.clone() };
+        let real = identities.is_real(&expected.provider, &dir).await;
+        if real.unwrap_or(false) {
+            return Ok(());
+        }
+        tracing::error!(%session, dir = %dir.display(), "the directory of a login was replaced");
+        let message = "the CLI replaced its directory by a link; nothing was stored".to_owned();
+        Err(SaveError { kind: FailureKind::AmbientDirectory, message })
     }
 
     async fn prepare(&self, session: &SessionId, expected: &ExpectedLogin) -> Result<Renewal, SaveError> {

@@ -163,7 +163,7 @@ impl Logins {
             SecretRef::ConfigDir { dir, adopted } => {
                 let dir = AccountDir { path: dir.clone(), adopted: *adopted };
                 match self.resources.identities.read(provider, &dir).await? {
-                    DirReading::Read(_, proof) => matches!(proof.at(now), Proof::LoggedIn(_)),
+                    DirReading::Read { proof, .. } => matches!(proof.at(now), Proof::LoggedIn(_)),
                     // A launch would not use the login either.
                     DirReading::NoCli | DirReading::Forbidden(_) => false,
                 }
@@ -193,12 +193,14 @@ impl Logins {
         let identities = &self.resources.identities;
         let cli = login_cli(provider)?;
         let place = identities.place(bundle, &cli.config_dir.name);
-        let former = match bound.map(|account| &account.secret_ref) {
-            Some(SecretRef::ConfigDir { dir, .. }) => Some(dir.clone()),
-            _ => None,
-        };
+        let former = bound.and_then(AccountDir::of);
+        if let Some((account, own)) = bound.zip(former.as_ref()).filter(|(_, dir)| dir.adopted) {
+            return Err(self.own_login(account, cli, own));
+        }
+        // A directory outside the root is not used any more. The login gets the usual one, and the account stays.
+        let former = former.map(|dir| dir.path).filter(|dir| identities.owns(dir));
         if former.is_none()
-            && let Some(other) = store.directory_owner(&stored_id(provider)?, &place).await?
+            && let Some(other) = store.directory_owner(&place).await?
         {
             return Err(ApiError::new(
                 Kind::Conflict,
@@ -210,21 +212,36 @@ impl Logins {
         }
         let renews = cli.can_move() && former.is_some();
         let dir = former.unwrap_or(place);
-        if !identities.owns(&dir) {
-            return Err(ApiError::new(
-                Kind::AmbientDirectory,
-                "this account uses the user's own CLI directory",
-            )
-            .hint("log in to another bundle"));
-        }
         if renews {
             self.settle_earlier(store, &cli.config_dir.inside(&dir)).await?;
         }
         Ok(LoginDir { dir, renews })
     }
 
-    /// Cleans up what an earlier renewal of the same directory left behind. Undoing it later would damage the new
-    /// login.
+    /// Returns the refusal for an account that uses the user's own directory. It names the command by which the user's own
+    /// CLI logs in there; the account then follows the files.
+    fn own_login(&self, account: &Account, cli: &Cli, dir: &AccountDir) -> ApiError {
+        let reach = self.resources.identities.reach(cli, dir);
+        let set = cli.config_dir.variables_for(reach, &dir.path, Path::new(""));
+        let args = cli.recipes.first().map(|recipe| recipe.args.clone()).unwrap_or_default();
+        let command: Vec<String> = cli.binaries.iter().take(1).cloned().chain(args).collect();
+        // A variable that leads elsewhere must not be set, as in a launch of another identity.
+        let unset: Vec<&String> =
+            Some(&cli.config_dir.var).filter(|var| !set.contains_key(*var)).into_iter().collect();
+        let assigned = set.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value)));
+        let line: Vec<String> = assigned.chain([shell_words::join(&command)]).collect();
+        let line = line.join(" ");
+        ApiError::new(Kind::AmbientDirectory, "this account is the login of your own CLI")
+            .with("accountId", account.id.as_str())
+            .with("dir", dir.path.display().to_string())
+            .with("command", command)
+            .with("set", serde_json::json!(set))
+            .with("unset", serde_json::json!(unset))
+            .hint(format!("log in there with: {line}"))
+    }
+
+    /// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the
+    /// new login.
     async fn settle_earlier(&self, store: &Store, inside: &Path) -> Result<(), ApiError> {
         let live = |session: &SessionId| self.sink.is_live(session);
         let unsettled = self.resources.renewals.settle_all(store, live).await;

@@ -200,6 +200,10 @@ pub(crate) struct Deleted {
 pub(crate) struct RefreshStatus {
     /// The account's id.
     pub account_id: String,
+    /// True to accept the person whose login the user's own directory holds now, in place of the account's person. Only
+    /// for an account that was adopted; a login with `force` does the same for the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_person: Option<bool>,
 }
 method!(
     RefreshStatus,

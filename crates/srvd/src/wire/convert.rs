@@ -11,6 +11,7 @@ use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::operator::TokenState;
 use crate::wire::profile::Tokens;
 use crate::wire::suggestion::{SuggestedCommand, Suggestion};
+use crate::wire::unfit;
 use crate::wire::{CredentialKind, Evidence, SecretInput, Status};
 
 /// Converts a status.
@@ -162,6 +163,9 @@ pub(crate) fn account(account: store::Account) -> Account {
 /// unknown, in which case `status_reason` says why.
 fn next_step(account: &store::Account) -> Option<String> {
     let bundle = account.bound_to.first()?;
+    if let Some(step) = account.status_reason.as_deref().and_then(unfit::next_step) {
+        return Some(step);
+    }
     let command = match (account.status, account.kind) {
         (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => return None,
         (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {

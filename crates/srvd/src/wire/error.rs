@@ -154,6 +154,7 @@ kinds! {
         Unsupported = 1021, "unsupported", "this kind of database does not support the operation (`data.operation`, `data.databaseKind`)";
         UnknownRecipe = 1022, "unknown_recipe", "the provider has no such login recipe for the installed version of its CLI; `data.known` lists the ids";
         Capacity = 1023, "capacity", "too many logins are running or queued; retry after one has ended";
+        Shadowed = 1031, "shadowed", "launch: a setting of the CLI takes the place of the login, so the CLI would use another credential (`data.reason` names the file and the key)";
         ShuttingDown = -32003, "shutting_down", "the daemon is shutting down and starts no more logins; retry once it is running again";
     }
     login {

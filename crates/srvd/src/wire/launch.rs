@@ -172,6 +172,9 @@ pub(crate) struct Used {
     /// The generation of the account's tokens, for `account.refused`; absent for a credential that is no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub generation: Option<u64>,
+    /// True if it is not known whether the login is that of the account's person, because one of the two has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<bool>,
     /// The reason why a key was left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -246,7 +249,10 @@ pub(crate) struct ProviderReadiness {
     pub provider_id: String,
     /// True if its account can be used.
     pub ready: bool,
-    /// The reason why the account cannot be used, or why a different one is used.
+    /// True if it is not known whether the login is that of the account's person, because one of the two has no name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<bool>,
+    /// The reason why the account cannot be used, or why another one is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The next step for the user, such as a command to run.

@@ -27,6 +27,7 @@ pub(crate) mod provider;
 mod secret;
 mod store_error;
 pub(crate) mod suggestion;
+pub(crate) mod unfit;
 mod words;
 
 pub(crate) use names::Names;

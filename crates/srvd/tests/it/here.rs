@@ -143,6 +143,7 @@ async fn directory_is_bound_shown_used_and_unbound() {
 
     // The error for an unknown bundle says where the bundle was named.
     std::fs::write(place.dir.join(".srvd"), "gone").unwrap();
+    assert_eq!(told(&place.run(&["use", "--allow"], &[])).0, 0);
     let (code, _, errors) = told(&place.run(&["exec", "--", "env"], &[]));
     assert!(code == 1 && errors.contains("deep/.srvd; bind another one with"), "{errors}");
     let (code, out, errors) = told(&place.run(&["use", "--remove"], &[]));
@@ -150,11 +151,121 @@ async fn directory_is_bound_shown_used_and_unbound() {
     assert!(errors.starts_with("The bundle \"Work\" now applies here, because of "), "{errors}");
     assert_eq!(told(&place.run(&["use", "--remove"], &[])).0, 1);
 
-    // A file with more than a name is refused.
+    // A file with more than a name has no effect, and cannot be allowed.
     std::fs::write(&file, "Work\nexec = rm\n").unwrap();
     let (code, out, errors) = told(&place.run(&["exec", "--", "env"], &[]));
-    assert_eq!((code, out.as_str()), (78, ""));
-    assert!(errors.contains("it has more than one line"), "{errors}");
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(errors.contains("project/.srvd has no effect: it has more than one line"), "{errors}");
+    let (code, _, errors) = told(&place.run(&["use", "--allow"], &[]));
+    assert!(code == 78 && errors.contains("it has more than one line"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binding_file_of_another_origin_has_no_effect_until_it_is_allowed() {
+    let place = Place::new().await;
+    place.daemon.call("bundle.create", json!({"name": "Other"})).await;
+    place.bind("Work");
+    // A checkout or an archive brings a file with it.
+    let file = place.dir.join(".srvd");
+    std::fs::write(&file, "Other\n").unwrap();
+    let bundle = |place: &Place| {
+        let (code, out, errors) = told(&place.run(&["which", "--json"], &[]));
+        assert_eq!(code, 0, "{errors}");
+        let answer: Value = serde_json::from_str(&out).unwrap();
+        (answer["bundleName"].as_str().unwrap().to_owned(), errors)
+    };
+    let (name, errors) = bundle(&place);
+    assert_eq!(name, "Work");
+    let dir = place.dir.canonicalize().unwrap();
+    let expected = format!(
+        "srvd: {0}/.srvd has no effect: you have not bound the directory with it; to use the bundle \"Other\" there, \
+         run in {0}: srvd use --allow\n",
+        dir.display()
+    );
+    assert_eq!(errors, expected);
+    let (code, out, _) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert!(code == 0 && out.contains(&format!("SRVD_BUNDLE={}", place.bundle)), "{out}");
+
+    let (code, out, _) = told(&place.run(&["use", "--allow"], &[]));
+    assert!(code == 0 && out.contains("use the bundle \"Other\""), "{out}");
+    assert_eq!(bundle(&place), ("Other".to_owned(), String::new()));
+    // A second time changes nothing.
+    assert_eq!(told(&place.run(&["use", "--allow"], &[])).0, 0);
+    std::fs::write(&file, "Work").unwrap();
+    let (name, errors) = bundle(&place);
+    assert!(name == "Work" && errors.contains("it has changed since you bound the directory"), "{errors}");
+    let records = place.home().dir("data/bound");
+    for record in std::fs::read_dir(&records).unwrap() {
+        let mode = record.unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+    assert_eq!(std::fs::metadata(&records).unwrap().permissions().mode() & 0o777, 0o700);
+
+    // The file and its record go together.
+    assert_eq!(told(&place.run(&["use", "--remove"], &[])).0, 0);
+    std::fs::write(&file, "Other\n").unwrap();
+    assert!(bundle(&place).1.contains("you have not bound the directory with it"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binding_file_of_another_user_is_never_obeyed() {
+    if !rustix::process::geteuid().is_root() {
+        // Only root can give a file to another user.
+        return;
+    }
+    let place = Place::new().await;
+    std::fs::write(place.dir.join(".srvd"), "Work\n").unwrap();
+    assert_eq!(told(&place.run(&["use", "--allow"], &[])).0, 0);
+    assert_eq!(told(&place.run(&["which"], &[])).0, 0);
+    std::os::unix::fs::chown(place.dir.join(".srvd"), Some(12_345), None).unwrap();
+    let (code, _, errors) = told(&place.run(&["which"], &[]));
+    assert!(code == 1 && errors.contains(".srvd has no effect: it belongs to uid 12345"), "{errors}");
+    let (code, _, errors) = told(&place.run(&["use", "--allow"], &[]));
+    assert!(code == 78 && errors.contains("it belongs to uid 12345"), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unbound_directory_names_the_command_that_works_there() {
+    let place = Place::new().await;
+    std::fs::write(place.dir.join(".srvd"), "Work\n").unwrap();
+    let (code, _, errors) = told(&place.run(&["exec", "--", "env"], &[]));
+    assert!(
+        code == 1 && errors.contains("hint: obey the file that is named above with: srvd use --allow"),
+        "{errors}"
+    );
+    std::fs::set_permissions(&place.dir, Permissions::from_mode(0o777)).unwrap();
+    let (code, _, errors) = told(&place.run(&["which"], &[]));
+    let hint = format!("hint: run: chmod o-w {}   (WSL: ", place.dir.canonicalize().unwrap().display());
+    assert!(code == 1 && errors.contains(&hint), "{errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn worktree_of_git_uses_the_bundle_of_its_repository() {
+    let place = Place::new().await;
+    let git = |dir: &Path, args: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.args(["-c", "user.name=t", "-c", "user.email=t@x.test"]).args(args).current_dir(dir);
+        let output = command.env("HOME", place.home().dir("home")).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let main = place.home().dir("home/main");
+    std::fs::create_dir(&main).unwrap();
+    assert!(git(&main, &["init", "-q"]), "this test needs git");
+    assert!(git(&main, &["commit", "-q", "--allow-empty", "-m", "first"]));
+    let tree = place.home().dir("home/trees/one");
+    assert!(git(&main, &["worktree", "add", "-q", tree.to_str().unwrap()]));
+    let which = |dir: &Path| told(&place.home().command(&["which"]).current_dir(dir).output().unwrap());
+    assert_eq!(which(&tree).0, 1);
+    let bound = place.home().command(&["use", "Work"]).current_dir(&main).output().unwrap();
+    assert!(bound.status.success(), "{bound:?}");
+    let (code, out, errors) = which(&tree);
+    let expected = format!("Work (by {}/.srvd)", main.canonicalize().unwrap().display());
+    assert!(code == 0 && out.starts_with(&expected), "{out} {errors}");
+    // A directory that only claims to be a worktree is none.
+    let fake = place.home().dir("home/fake");
+    std::fs::create_dir(&fake).unwrap();
+    std::fs::copy(tree.join(".git"), fake.join(".git")).unwrap();
+    assert_eq!(which(&fake).0, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,6 +130,23 @@ pub(super) fn named<'a>(
     clis.filter(move |(_, cli)| cli.binaries.contains(&name))
 }
 
+/// Returns a warning for each setting of the current project that takes the place of the login of the started CLI. The
+/// project's author decides about them, so they do not keep the CLI from being started.
+pub(super) fn project_warnings(registry: &Registry, program: &OsStr, launch: &Launch) -> Vec<String> {
+    let Ok(dir) = std::env::current_dir() else { return Vec::new() };
+    let used = |id: &str| {
+        launch.accounts.iter().any(|account| account.provider_id == id && account.reason.is_none())
+    };
+    let launched = named(registry, program).filter(|(provider, _)| used(&provider.id));
+    let warning = |(provider, cli): (&Arc<Provider>, &Cli)| {
+        let name = provider.display_name.clone();
+        cli.project_shadows(&dir).into_iter().map(move |shadow| {
+            format!("warning: in this project, {name} may use another credential: {shadow}")
+        })
+    };
+    launched.flat_map(warning).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::tests::launch;

@@ -3,6 +3,7 @@
 
 pub(super) mod browser;
 mod choice;
+pub(super) mod own;
 mod progress;
 pub(super) mod show;
 
@@ -58,12 +59,24 @@ pub(super) struct Person<'a> {
 }
 
 /// Starts a login and follows it to its end.
-pub(super) async fn run(args: LoginArgs, daemon: &Connection, person: Person<'_>) -> Result<(), Failure> {
+pub(super) async fn run(
+    args: LoginArgs,
+    daemon: &Connection,
+    surroundings: own::Surroundings<'_>,
+    person: Person<'_>,
+) -> Result<(), Failure> {
     let Person { ui, opener, interrupt } = person;
     let target = resolve::target(daemon, args.bundle.as_deref()).await?;
     let recipe = recipe(&args, daemon, ui).await?;
     let started = daemon.client.call(&start(&args, recipe, target)).await;
-    let session_id = started.map_err(|error| refusal(&error, &args))?.session_id;
+    let session_id = match started {
+        Ok(started) => started.session_id,
+        Err(error) => match own::Login::of(&error) {
+            // The account is the login of the user's own CLI.
+            Some(login) => return own::run(login, args.force, daemon, surroundings, ui, interrupt).await,
+            None => return Err(refusal(&error, &args)),
+        },
+    };
     let mut follower = Follower {
         session_id,
         opener: (!args.no_browser && ui.stderr.is_some()).then_some(opener),

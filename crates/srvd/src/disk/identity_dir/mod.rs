@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
-use auth_spawner::{Cli, Proof, Provider, Reach, Registry};
+use auth_spawner::{Cli, Proof, Provider, Reach, Registry, Shadow};
 use clean::Cleaned;
 pub(crate) use error::DirError;
 use identity_store::{Account, BundleId, SecretRef};
@@ -47,8 +47,15 @@ pub(crate) enum DirReading {
     NoCli,
     /// An account may not use the directory, so it was not read.
     Forbidden(Reach),
-    /// The login that the files prove. Expiry times are not checked.
-    Read(Reach, Proof),
+    /// The login that the files prove.
+    Read {
+        /// The way in which the CLI finds the directory.
+        reach: Reach,
+        /// The proof. Expiry times are not checked.
+        proof: Proof,
+        /// A setting that takes the place of the login.
+        shadow: Option<Shadow>,
+    },
 }
 
 impl AccountDir {
@@ -116,27 +123,6 @@ impl IdentityDirs {
         Ok(self.run(move |places| places.make_dir(&dir)).await??)
     }
 
-    /// Creates the directory of a provider inside a bundle with the files that its CLI expects. Returns `None` for a
-    /// provider without a CLI.
-    ///
-    /// # Errors
-    /// [`DirError`].
-    pub(crate) async fn prepare(
-        &self,
-        bundle: &BundleId,
-        provider: &Arc<Provider>,
-    ) -> Result<Option<PathBuf>, DirError> {
-        let (bundle, provider) = (bundle.clone(), Arc::clone(provider));
-        let prepare = move |places: &Places| {
-            let Some(cli) = &provider.cli else { return Ok(None) };
-            let dir = places.place(&bundle, &cli.config_dir.name);
-            places.make_dir(&dir)?;
-            auth_spawner::prepare(cli, &dir)?;
-            Ok(Some(dir))
-        };
-        self.run(prepare).await?
-    }
-
     /// Reads the login in an account's directory, unless the account may not use the directory.
     ///
     /// # Errors
@@ -151,12 +137,40 @@ impl IdentityDirs {
             let Some(cli) = &provider.cli else { return DirReading::NoCli };
             let reach = places.reach(cli, &dir);
             if places.allows(cli, &dir) {
-                DirReading::Read(reach, cli.prove(&dir.path, reach))
+                let proof = cli.prove(&dir.path, reach);
+                let shadow = cli.shadow(&dir.path, reach);
+                DirReading::Read { reach, proof, shadow }
             } else {
                 DirReading::Forbidden(reach)
             }
         };
         self.run(read).await
+    }
+
+    /// Returns whether a directory below the root, and the CLI's own directory in it, are reached without a link.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub(crate) async fn is_real(&self, provider: &Arc<Provider>, dir: &Path) -> Result<bool, BrokenOff> {
+        let (provider, dir) = (Arc::clone(provider), dir.to_owned());
+        self.run(move |places| {
+            let inside = provider.cli.as_ref().map(|cli| cli.config_dir.inside(&dir));
+            places.leads_to(inside.as_deref().unwrap_or(&dir))
+        })
+        .await
+    }
+
+    /// Returns a setting that takes the place of a login in a bundle's directory.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub(crate) async fn shadow(
+        &self,
+        provider: &Arc<Provider>,
+        dir: &Path,
+    ) -> Result<Option<Shadow>, BrokenOff> {
+        let (provider, dir) = (Arc::clone(provider), dir.to_owned());
+        self.run(move |_| provider.cli.as_ref().and_then(|cli| cli.shadow(&dir, Reach::Bundle))).await
     }
 
     /// Runs blocking work on an account's directory, with the CLI of the provider. Returns `None` for a provider without

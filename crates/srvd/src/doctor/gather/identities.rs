@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use auth_spawner::{Proof, Registry};
+use auth_spawner::{Proof, Reach, Registry, Shadow};
 use identity_store::Contents;
 
 use super::knows;
@@ -33,7 +33,10 @@ pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>
                     found.unowned.push(Unowned { path: path.clone(), logins: logins(path, registry) });
                 }
             }
-            2 => found.credentials.extend(credentials(path, registry)),
+            2 => {
+                found.credentials.extend(credentials(path, registry));
+                found.shadows.extend(shadows(path, registry));
+            }
             _ => {}
         }
     }
@@ -88,6 +91,17 @@ fn credentials(dir: &Path, registry: &Registry) -> Vec<(PathBuf, crate::doctor::
         .flat_map(|cli| cli.credential.iter().map(|file| cli.config_dir.inside(dir).join(&file.path)))
         .filter_map(|path| std::fs::symlink_metadata(&path).ok().map(|found| (path, node(&found))))
         .collect()
+}
+
+/// Returns the settings that take the place of a login in this directory, with the names of the CLIs.
+fn shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
+    let name = dir.file_name().unwrap_or_default();
+    let shadow = |provider: &std::sync::Arc<auth_spawner::Provider>| {
+        let cli = provider.cli.as_ref().filter(|cli| name == cli.config_dir.name.as_str())?;
+        matches!(auth_spawner::prove(cli, dir), Proof::LoggedIn(_)).then_some(())?;
+        Some((provider.display_name.clone(), cli.shadow(dir, Reach::Bundle)?))
+    };
+    registry.iter().filter_map(shadow).collect()
 }
 
 /// Returns the providers whose logins are below a bundle's directory.

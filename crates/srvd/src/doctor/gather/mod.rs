@@ -66,7 +66,7 @@ pub(super) async fn gather(
     let (key, keyring) = key(config, environment, &mut unseen).await;
     let database = database(config, keyring.as_ref()).await;
     let contents = match &database {
-        Database::Is(_, inspection) => inspection.contents.clone(),
+        Database::Is(_, inspection) => inspection.contents.clone().map(|contents| located(contents, config)),
         _ => None,
     };
 
@@ -108,6 +108,8 @@ pub(super) async fn gather(
         let fallback = surroundings::no_service();
         unseen.look("the service", fallback, move || surroundings::service(&home, &environment)).await
     };
+    let own_shadows = own_logins.iter().filter_map(|login| Some((login.name.clone(), login.shadow.clone()?)));
+    let shadows = identities.shadows.iter().cloned().chain(own_shadows).collect();
     Facts {
         system: if cfg!(target_os = "macos") { System::MacOs } else { System::Linux },
         uid: rustix::process::geteuid().as_raw(),
@@ -124,6 +126,8 @@ pub(super) async fn gather(
         variables: surroundings::variables(environment, &registry),
         own_logins,
         service,
+        shadows,
+        asked: Vec::new(),
         unseen: unseen.0,
     }
 }
@@ -169,6 +173,13 @@ async fn database(config: &Config, keyring: Option<&Keyring>) -> Database {
 fn free_bytes(path: &Path) -> Option<u64> {
     let found = path.ancestors().find_map(|dir| rustix::fs::statvfs(dir).ok())?;
     found.f_bavail.checked_mul(found.f_frsize)
+}
+
+/// Returns the contents with the present paths of the adopted directories.
+fn located(contents: Contents, config: &Config) -> Contents {
+    let roots = config.roots();
+    let adopted = contents.adopted.into_iter().map(|(provider, dir)| (provider, roots.locate(&dir, true)));
+    Contents { adopted: adopted.collect(), ..contents }
 }
 
 /// Returns whether the database has a bundle, or expects one from a login in progress.

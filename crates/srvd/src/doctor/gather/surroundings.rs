@@ -76,6 +76,7 @@ pub(super) fn own_logins(own: &OwnDirs, registry: &Registry, contents: Option<&C
                 None => cli.config_dir.ambient.clone(),
                 Some(_) => place.describe(),
             },
+            shadow: Some(&state).filter(|state| **state == LoginState::Good).and_then(|_| place.shadow(cli)),
             state,
             fate: contents
                 .map_or(AdoptionState::Unknown, |contents| fate(contents, &provider.id, &place.dir)),

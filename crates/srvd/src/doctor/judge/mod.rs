@@ -1,6 +1,7 @@
 //! Judges the facts. It has no side effects: the same facts give the same findings.
 
 mod daemon;
+mod fitness;
 mod identities;
 mod key;
 mod places;
@@ -19,6 +20,8 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(daemon::database(facts));
     findings.extend(daemon::space(facts.space));
     findings.extend(identities::judge(facts));
+    findings.extend(fitness::shadows(&facts.shadows));
+    findings.extend(fitness::asked(&facts.asked));
     findings.extend(daemon::daemon(&facts.daemon));
     findings.extend(daemon::service(&facts.service, facts.system));
     findings.extend(programs::ports(&facts.ports, live_sessions(&facts.daemon.answer)));

@@ -35,6 +35,8 @@ fn healthy() -> Facts {
         programs: Vec::new(),
         variables: Vec::new(),
         own_logins: Vec::new(),
+        shadows: Vec::new(),
+        asked: Vec::new(),
         service: Service { managed: true, unit: Some("/u".into()), system_wide: false, lingers: Some(true) },
         unseen: Vec::new(),
     }
@@ -284,6 +286,7 @@ fn doctor_reports_environment_variables_and_own_logins() {
             name: "Codex".to_owned(),
             directory: "~/.codex".to_owned(),
             variable: None,
+            shadow: None,
             state,
             fate,
         };

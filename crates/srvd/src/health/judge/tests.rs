@@ -38,7 +38,7 @@ fn valid_login() -> Account {
 }
 
 fn files(proof: Proof) -> CredentialReading {
-    CredentialReading::Directory { proof, keychain: false }
+    CredentialReading::Directory { proof, shadow: None, keychain: false }
 }
 
 fn logged_in(
@@ -94,9 +94,12 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         (as_person(Some("ann@a.test"), Some("person-2")), Invalid, Some(another), None),
         (files(Proof::Absent), NeedsReauth, Some(gone), None),
         (
-            CredentialReading::Directory { proof: Proof::Absent, keychain: true },
+            CredentialReading::Directory { proof: Proof::Absent, shadow: None, keychain: true },
             Unknown,
-            Some("its CLI may keep the login in this system's keychain, which only the CLI can read"),
+            Some(
+                "its CLI may keep the login in this system's keychain, which only the CLI can read; if the directory \
+                 was moved, log in again",
+            ),
             None,
         ),
         (
@@ -117,6 +120,36 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
             "{found:?}"
         );
     }
+}
+
+#[test]
+fn judge_names_the_setting_that_takes_the_place_of_a_login() {
+    let shadow = |cause| Shadow { file: "/h/settings.json".into(), cause };
+    let set = || shadow(ShadowCause::Set("apiKeyHelper".to_owned()));
+    let torn = shadow(ShadowCause::Unreadable("not JSON at line 1".to_owned()));
+    let read = |found: CredentialReading, shadow: Shadow| match found {
+        CredentialReading::Directory { proof, keychain, .. } => {
+            CredentialReading::Directory { proof, keychain, shadow: Some(shadow) }
+        }
+        other => other,
+    };
+    let check = |found: CredentialReading, status: Status, reason: &str| {
+        let judged = judge(&valid_login(), found, NOW);
+        let report = &judged.report;
+        assert_eq!((report.status, report.reason.as_deref()), (status, Some(reason)));
+        judged
+    };
+    let named = "/h/settings.json sets apiKeyHelper, which its CLI uses in place of this login";
+    let valid = || logged_in(Some(NOW + HOUR), true, None);
+    // The end of the login is kept, so that the status follows it when the setting has gone.
+    let judged = check(read(valid(), set()), Status::Invalid, named);
+    assert_eq!((judged.next, judged.report.expires_at), (Some(NOW + HOUR), Some(NOW + HOUR)));
+    check(read(logged_in(Some(NOW - HOUR), true, None), set()), Status::Invalid, named);
+    let unread = "/h/settings.json cannot be read: not JSON at line 1, so it is not known which credential its CLI uses";
+    check(read(valid(), torn), Status::Unknown, unread);
+    check(read(files(Proof::Absent), set()), Status::NeedsReauth, "its directory no longer holds a login");
+    let another = "its directory holds another person's login";
+    check(read(as_person(Some("bob@a.test"), None), set()), Status::Invalid, another);
 }
 
 /// The clock is set forward by a year and back. The same files give the right status at each moment, and nothing is

@@ -7,7 +7,7 @@ mod refuse;
 
 use std::fmt;
 
-use super::candidate::{Candidate, Renewability, State};
+use super::candidate::{Candidate, Renewability, State, Unfit};
 use crate::agents::model::Model;
 use crate::keys::external::Unavailable;
 
@@ -74,6 +74,8 @@ pub(crate) enum Outcome {
     NeedsReauth(usize),
     /// The directory of this credential may not be used, and no other credential can be used.
     Ambient(usize),
+    /// The CLI would use another credential than this one, and no other credential can be used.
+    Unfit(usize),
     /// The secret of this credential is not available, and no other credential can be used.
     SecretUnavailable(usize),
     /// The provider has credentials, but each is for another model.
@@ -125,6 +127,8 @@ pub(crate) enum Verdict {
     NeedsReauth(String),
     /// The directory does not belong to the daemon.
     Ambient,
+    /// The CLI would use another credential.
+    Unfit(Unfit),
     /// The secret of the credential is not available.
     Unavailable(Unavailable),
     /// The provider's programs cannot be given this credential.
@@ -152,6 +156,7 @@ impl fmt::Display for Verdict {
             Self::Refused => f.write_str("its provider refused it"),
             Self::NeedsReauth(reason) => f.write_str(reason),
             Self::Ambient => f.write_str("its directory does not belong to the daemon"),
+            Self::Unfit(unfit) => unfit.fmt(f),
             Self::Unavailable(unavailable) => f.write_str(&unavailable.text),
             Self::NotTaken(reason) => f.write_str(reason),
         }
@@ -212,6 +217,7 @@ fn fitness(candidate: &Candidate, request: &Request) -> Result<Fit, Verdict> {
         State::Unavailable(unavailable) => return Err(Verdict::Unavailable(unavailable.clone())),
         State::Ambient => return Err(Verdict::Ambient),
         State::NotTaken(reason) => return Err(Verdict::NotTaken(reason)),
+        State::Unfit(unfit) => return Err(Verdict::Unfit(unfit.clone())),
     }
     let Some(ends) = candidate.expires_at else { return Ok(Fit::Alive) };
     if ends > request.now.saturating_add(request.min_ttl.max(0)) {

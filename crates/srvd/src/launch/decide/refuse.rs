@@ -29,6 +29,7 @@ pub(super) fn outcome(order: &[(u8, usize)], candidates: &[Candidate], trace: &[
     }
     match order.first() {
         Some(&(_, at)) if trace[at] == Verdict::Ambient => Outcome::Ambient(at),
+        Some(&(_, at)) if matches!(trace[at], Verdict::Unfit(_)) => Outcome::Unfit(at),
         Some(&(_, at)) => Outcome::SecretUnavailable(at),
         None => Outcome::NoCredential,
     }

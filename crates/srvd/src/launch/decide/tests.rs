@@ -29,6 +29,7 @@ fn live(source: Source, id: &str) -> Candidate {
         source,
         account: None,
         provider: claude().clone(),
+        unproven: false,
         login: false,
         model: Model::Any,
         position: 0,
@@ -141,6 +142,9 @@ fn resolution_ranks_candidates_by_source_and_validity() {
     check("a dead refresh token and a living access token", &[alive, declared()], used(0));
     let ambient = Candidate { state: State::Ambient, ..live(Source::Bundle, "acc") };
     check("a directory that is not the daemon's", &[ambient], Outcome::Ambient(0));
+    let shadowed = State::Unfit(Unfit::Shadowed("/s sets k".to_owned()));
+    let shadowed = Candidate { state: shadowed, ..live(Source::Bundle, "acc") };
+    check("a login whose place a setting takes", &[shadowed], Outcome::Unfit(0));
     let absent = Candidate { state: State::NeedsReauth("no login".into()), ..live(Source::Bundle, "acc") };
     check("a directory without a login", &[absent], Outcome::NeedsReauth(0));
 }
@@ -265,6 +269,7 @@ fn candidate() -> impl Strategy<Value = Candidate> {
         1 => Just(State::NeedsReauth("gone".into())),
         1 => Just(unavailable("gone")),
         1 => Just(State::Ambient),
+        1 => Just(State::Unfit(Unfit::Another)),
     ];
     let ends = prop_oneof![Just(None), (NOW - 3..NOW + 20).prop_map(Some), any::<i64>().prop_map(Some)];
     let renewal = prop_oneof![

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use auth_spawner::{Proof, Provider};
+use auth_spawner::{Proof, Provider, Shadow, ShadowCause};
 use identity_store::{Account, AccountKind, BoundCredential, BundleId, SecretRef, Store};
 
 use crate::agents::model::Model;
 use crate::base::host;
+use crate::base::person::{Person, Sameness};
+use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::identity_dir::{AccountDir, DirReading};
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::Launcher;
-use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewability, State};
+use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewability, State, Unfit};
 use crate::wire::error::{ApiError, Kind, with_causes};
-use crate::wire::{Source, Status, convert};
+use crate::wire::{Source, Status, convert, unfit};
 
 /// Collects the accounts of a bundle and reads their directories.
 pub(super) async fn gather(
@@ -44,12 +46,14 @@ pub(in crate::launch) struct FoundCredential {
     pub(in crate::launch) state: State,
     pub(in crate::launch) credential: Credential,
     pub(in crate::launch) home: Option<Home>,
+    /// True if it is not known whether the login is that of the account's person.
+    pub(in crate::launch) unproven: bool,
 }
 
 impl FoundCredential {
     fn unavailable(why: Why, text: &str) -> Self {
         let state = State::Unavailable(Unavailable::new(why, text));
-        Self { state, credential: Credential::Absent, home: None }
+        Self { state, credential: Credential::Absent, home: None, unproven: false }
     }
 }
 
@@ -64,13 +68,24 @@ async fn candidate(
     let found = match (&account.secret_ref, held.secret) {
         (SecretRef::ConfigDir { dir, adopted }, _) => {
             let dir = AccountDir { path: dir.clone(), adopted: *adopted };
-            directory(launcher, &provider, dir, now).await
+            directory(launcher, &account, &provider, dir, now).await
         }
         (SecretRef::Sealed, Some(Ok(secret))) if account.kind == AccountKind::OAuth => {
-            FoundCredential { state: State::Found, credential: Credential::LoginToken(secret), home: None }
+            let takes_token = provider.cli.as_ref().filter(|cli| cli.token.is_some());
+            let shadow = match takes_token {
+                Some(cli) => {
+                    let home = launcher.identities.home(&HomeOwner::Bundle(bundle.clone()), cli);
+                    launcher.identities.shadow(&provider, &home).await.unwrap_or_default()
+                }
+                None => None,
+            };
+            let state = shadow.as_ref().map_or(State::Found, shadowed);
+            let credential = Credential::LoginToken(secret);
+            FoundCredential { state, credential, home: None, unproven: false }
         }
         (SecretRef::Sealed, Some(Ok(secret))) => {
-            FoundCredential { state: State::Found, credential: Credential::Key(secret), home: None }
+            let credential = Credential::Key(secret);
+            FoundCredential { state: State::Found, credential, home: None, unproven: false }
         }
         (SecretRef::Sealed, failed) => {
             let error = failed.and_then(Result::err).map(|error| with_causes(&error));
@@ -79,7 +94,7 @@ async fn candidate(
         }
         (SecretRef::Env { .. } | SecretRef::Command { .. }, _) => {
             let credential = Credential::Command(KeyCommand::Configured(account.secret_ref.clone()));
-            FoundCredential { state: State::Found, credential, home: None }
+            FoundCredential { state: State::Found, credential, home: None, unproven: false }
         }
         (SecretRef::Tokens, _) => {
             FoundCredential::unavailable(Why::BackendFailed, "cannot launch with this credential type")
@@ -100,11 +115,13 @@ pub(in crate::launch) fn judged(
     let proven = matches!(found.credential, Credential::Directory);
     let refused = account.status == identity_store::Status::Invalid && !proven;
     let state = if refused && found.state == State::Found { State::Refused } else { found.state };
+    let next_step = next_step(account, &state, &provider, bundle);
     Candidate {
         id: account.id.to_string(),
         account: Some(account.id.to_string()),
         source: Source::Bundle,
         login,
+        unproven: found.unproven,
         model: Model::Any,
         position: 0,
         state,
@@ -118,13 +135,24 @@ pub(in crate::launch) fn judged(
         grant: None,
         credential: found.credential,
         person: account.email.clone().or_else(|| account.subject.clone()).filter(|_| login),
-        next_step: Some(next_step(account, &provider, bundle)),
+        next_step: Some(next_step),
         provider,
     }
 }
 
 /// Returns the action for a person when the account cannot be used.
-fn next_step(account: &Account, provider: &Provider, bundle: &BundleId) -> String {
+fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &BundleId) -> String {
+    let settings = match state {
+        State::Unfit(Unfit::Another) => {
+            return format!("srvd login {} --bundle {bundle} --force", provider.id);
+        }
+        State::Unfit(Unfit::Shadowed(reason)) => unfit::next_step(reason),
+        State::Unavailable(unavailable) => unfit::next_step(&unavailable.text),
+        _ => None,
+    };
+    if let Some(step) = settings {
+        return step;
+    }
     match (&account.secret_ref, account.kind) {
         (SecretRef::Env { var }, _) => {
             format!("set the variable {var} that srvd.toml names, and restart the daemon")
@@ -140,20 +168,47 @@ fn next_step(account: &Account, provider: &Provider, bundle: &BundleId) -> Strin
 /// Reads a CLI's directory. A directory that an account may not use is not read.
 async fn directory(
     launcher: &Launcher,
+    account: &Account,
     provider: &Arc<Provider>,
     dir: AccountDir,
     now: i64,
 ) -> FoundCredential {
-    let (reach, state) = match launcher.identities.read(provider, &dir).await {
-        Ok(DirReading::Read(reach, proof)) => (reach, state(proof.at(now))),
-        Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient),
+    let (reach, state, unproven) = match launcher.identities.read(provider, &dir).await {
+        Ok(DirReading::Read { reach, proof, shadow }) => {
+            let (state, unproven) = fit(account, proof.at(now), shadow.as_ref());
+            (reach, state, unproven)
+        }
+        Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient, false),
         Ok(DirReading::NoCli) => {
             let text = "the registry has no CLI that can use it";
             return FoundCredential::unavailable(Why::BackendFailed, text);
         }
         Err(_) => return FoundCredential::unavailable(Why::BackendFailed, "its directory could not be read"),
     };
-    FoundCredential { state, credential: Credential::Directory, home: Some(Home { dir: dir.path, reach }) }
+    let home = Some(Home { dir: dir.path, reach });
+    FoundCredential { state, credential: Credential::Directory, home, unproven }
+}
+
+/// Judges whether the CLI would use the login of the account's person. The second value is true if that is not known,
+/// because one of the two persons has no name.
+pub(in crate::launch) fn fit(account: &Account, proof: Proof, shadow: Option<&Shadow>) -> (State, bool) {
+    let Proof::LoggedIn(found) = &proof else { return (state(proof), false) };
+    let sameness = Person::of(account).compare(Person::in_files(found));
+    let unproven = sameness == Sameness::Unproven;
+    match (sameness, shadow) {
+        (Sameness::Another, _) => (State::Unfit(Unfit::Another), false),
+        (_, Some(shadow)) => (shadowed(shadow), unproven),
+        (_, None) => (state(proof), unproven),
+    }
+}
+
+/// Returns the state of a login whose place a setting takes, or may take.
+fn shadowed(shadow: &Shadow) -> State {
+    let reason = unfit::reason(shadow);
+    match shadow.cause {
+        ShadowCause::Set(_) => State::Unfit(Unfit::Shadowed(reason)),
+        ShadowCause::Unreadable(_) => State::Unavailable(Unavailable::new(Why::Undecryptable, reason)),
+    }
 }
 
 pub(in crate::launch) fn state(proof: Proof) -> State {

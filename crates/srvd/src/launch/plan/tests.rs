@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use auth_spawner::{Proof, Reach, Registry};
+use auth_spawner::{Proof, Reach, Registry, Shadow, ShadowCause};
 use identity_store::{
     Account, AccountKind, BundleId, Evidence, Owner, SecretRef, Status, UnboundPolicy, UnboundRule,
 };
@@ -12,7 +12,7 @@ use crate::keys::external::{Unavailable, Why};
 use crate::launch::candidate::{Credential, Home, State};
 use crate::launch::decide::{Request, decide};
 use crate::launch::environment::{RemovalRules, Value};
-use crate::launch::gather::bundle::{FoundCredential, judged, state};
+use crate::launch::gather::bundle::{FoundCredential, fit, judged, state};
 use crate::launch::placement::{self, Rules};
 use crate::wire::error::Kind;
 use crate::wire::launch::HomeState;
@@ -62,7 +62,7 @@ fn at_account(account: Account, found: FoundCredential) -> Candidate {
 /// A login in a CLI's directory that proves this.
 fn directory(dir: impl Into<PathBuf>, reach: Reach, proof: Proof) -> FoundCredential {
     let home = Some(Home { dir: dir.into(), reach });
-    FoundCredential { state: state(proof), credential: Credential::Directory, home }
+    FoundCredential { state: state(proof), credential: Credential::Directory, home, unproven: false }
 }
 
 fn login(provider: &str, proof: Proof) -> Candidate {
@@ -71,11 +71,17 @@ fn login(provider: &str, proof: Proof) -> Candidate {
 }
 
 fn key_of(secret: &str) -> FoundCredential {
-    FoundCredential { state: State::Found, credential: Credential::Key(secret.into()), home: None }
+    FoundCredential {
+        state: State::Found,
+        credential: Credential::Key(secret.into()),
+        home: None,
+        unproven: false,
+    }
 }
 
 fn token_of(secret: &str) -> FoundCredential {
-    FoundCredential { state: State::Found, credential: Credential::LoginToken(secret.into()), home: None }
+    let credential = Credential::LoginToken(secret.into());
+    FoundCredential { state: State::Found, credential, home: None, unproven: false }
 }
 
 fn key(provider: &str) -> Candidate {
@@ -84,7 +90,7 @@ fn key(provider: &str) -> Candidate {
 
 fn lost_secret(text: &str) -> FoundCredential {
     let state = State::Unavailable(Unavailable::new(Why::Undecryptable, text));
-    FoundCredential { state, credential: Credential::Absent, home: None }
+    FoundCredential { state, credential: Credential::Absent, home: None, unproven: false }
 }
 
 fn logged_in() -> Proof {
@@ -334,6 +340,29 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
         None,
         Err((Kind::AmbientDirectory, "codex: its directory does not belong to the daemon")),
     );
+    let unfit = |shadow: Option<&Shadow>| {
+        let ann = Account { email: Some("ann@x".into()), ..account("codex", AccountKind::OAuth) };
+        let proof = Proof::LoggedIn(auth_spawner::Credential {
+            email: Some(if shadow.is_none() { "bob@x" } else { "Ann@x" }.to_owned()),
+            ..auth_spawner::Credential::default()
+        });
+        let (state, unproven) = fit(&ann, proof, shadow);
+        let found = directory("/data/identities/work/codex", Reach::Bundle, logged_in());
+        at_account(ann, FoundCredential { state, unproven, ..found })
+    };
+    let another = "codex: its directory holds another person's login";
+    check(vec![unfit(None)], None, Err((Kind::IdentityMismatch, another)));
+    let shadow = |cause| Shadow { file: "/h/config.toml".into(), cause };
+    let set = shadow(ShadowCause::Set("model_provider".to_owned()));
+    let named = "codex: /h/config.toml sets model_provider, which its CLI uses in place of this login";
+    check(vec![unfit(Some(&set))], None, Err((Kind::Shadowed, named)));
+    check(vec![key("openai"), unfit(Some(&set))], None, Err((Kind::Shadowed, named)));
+    assert_eq!(unfit(Some(&set)).next_step.as_deref(), Some("remove model_provider from /h/config.toml"));
+    let torn = shadow(ShadowCause::Unreadable("not TOML".to_owned()));
+    let unread =
+        "codex: /h/config.toml cannot be read: not TOML, so it is not known which credential its CLI uses";
+    check(vec![unfit(Some(&torn))], None, Err((Kind::SecretUnavailable, unread)));
+    assert_eq!(unfit(Some(&torn)).next_step.as_deref(), Some("correct or remove /h/config.toml"));
     let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
     check(vec![lost(), key("groq")], None, Ok(1));
     check(vec![lost()], None, Err((Kind::SecretUnavailable, "openai: it does not open")));
@@ -344,6 +373,21 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
         Err((Kind::NoCredential, "the bundle does not bind an account of codex")),
     );
     check(Vec::new(), None, Err((Kind::NoCredential, "the bundle does not bind any account")));
+}
+
+#[test]
+fn login_is_unproven_when_one_of_the_persons_has_no_name() {
+    let check = |ours: Option<&str>, theirs: Option<&str>, expected: bool| {
+        let ann = Account { email: ours.map(str::to_owned), ..account("codex", AccountKind::OAuth) };
+        let email = theirs.map(str::to_owned);
+        let proof =
+            Proof::LoggedIn(auth_spawner::Credential { email, ..auth_spawner::Credential::default() });
+        assert_eq!(fit(&ann, proof, None), (State::Found, expected), "{ours:?} {theirs:?}");
+    };
+    check(Some("ann@x"), Some("ANN@x"), false);
+    check(Some("ann@x"), None, true);
+    check(None, Some("ann@x"), true);
+    check(None, None, true);
 }
 
 #[test]

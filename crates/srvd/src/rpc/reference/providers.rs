@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use auth_spawner::{
     Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, Mode, PasteShape, Provider,
-    Recipe, Registry, RegistryError, SlotFallback, Terminal, TokenBody, TokenEndpoint,
+    Recipe, Registry, RegistryError, SettingsFile, SettingsScope, SlotFallback, Terminal, TokenBody,
+    TokenEndpoint,
 };
 
 /// Returns the complete document. A test compares it with `docs/providers.md`.
@@ -108,6 +109,11 @@ fn facts(text: &mut String, cli: &Cli) {
         let when = when.collect::<Vec<_>>().join(", ");
         row(text, "in the keyring if", &format!("{} has {when} and no login is proven", code(&mark.path)));
     }
+    for file in &cli.shadows {
+        row(text, "login displaced by", &settings(file));
+    }
+    let asked = cli.who_am_i.as_ref().map(|who| code(&who.args.join(" ")));
+    row(text, "says whose login it uses", &asked.unwrap_or_default());
     let host = cli.host.as_ref().map(|choice| {
         let var = code(&choice.var);
         format!("{} by default; a launch sets another host with {var}", code(choice.default.as_str()))
@@ -138,6 +144,23 @@ fn facts(text: &mut String, cli: &Cli) {
     row(text, "may use the keychain of", &codes(keychain));
     row(text, "not tested", &cli.untested.iter().map(|words| escape(words)).collect::<Vec<_>>().join("; "));
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
+}
+
+fn settings(file: &SettingsFile) -> String {
+    let place = match file.scope {
+        SettingsScope::Home => "",
+        SettingsScope::System => " (of the system)",
+        SettingsScope::Project => " (of a project: a warning)",
+    };
+    let some = |texts: &[String]| codes(texts.iter().map(String::as_str));
+    let mut when: Vec<String> = file.keys.iter().map(|key| code(key)).collect();
+    when.extend(file.values.iter().map(|(key, texts)| format!("{} is {}", code(key), some(texts))));
+    when.extend(file.other_than.iter().map(|(key, texts)| format!("{} is not {}", code(key), some(texts))));
+    when.extend(file.variables.as_ref().map(|key| match key.as_str() {
+        "" => "a removed variable".to_owned(),
+        key => format!("a removed variable in {}", code(key)),
+    }));
+    format!("{}{place}: {}", code(&file.path), when.join("; "))
 }
 
 fn credential(file: &CredentialFile) -> String {

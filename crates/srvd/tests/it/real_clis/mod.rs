@@ -10,6 +10,7 @@ mod copilot;
 mod files;
 mod gemini;
 mod github;
+mod identity;
 mod kimi;
 mod launched;
 mod openclaw;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use identity_store::{Change, DatabaseUrl, Key, Keyring, Store, StoreOptions};
+use identity_store::{Change, DatabaseUrl, Key, Keyring, Roots, Store, StoreOptions};
 use rpc_engine::{CallError, Client, ClientEvent, ClientOptions, EventNames, RpcError, Subscription};
 use serde_json::{Value, json};
 use tokio::net::UnixStream;
@@ -285,9 +285,16 @@ pub(crate) async fn attached(home: &Home) -> Store {
     Store::attach(store_options(home), keyring()).await.unwrap()
 }
 
+/// Opens the store of a daemon that is not running as an earlier version did, which stored absolute paths.
+pub(crate) async fn unrooted_store(home: &Home) -> Store {
+    let options = StoreOptions { roots: None, ..store_options(home) };
+    Store::open(options, keyring()).await.unwrap()
+}
+
 fn store_options(home: &Home) -> StoreOptions {
     let url = DatabaseUrl::sqlite(home.dir("data/srvd.db"));
-    StoreOptions::new(url, std::sync::Arc::new(|_: &[Change]| {}), 1)
+    let (data, user) = (home.dir("data"), home.dir("home"));
+    StoreOptions::new(url, std::sync::Arc::new(|_: &[Change]| {}), 1).rooted(Roots::new(data, &user, &user))
 }
 
 fn keyring() -> Keyring {

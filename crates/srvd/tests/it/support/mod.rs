@@ -17,6 +17,7 @@ use serde_json::Value;
 pub(crate) use clis::{clis, optional};
 pub(crate) use daemon::{
     Daemon, Endpoint, Home, KEY, attached, event, is_over, now, private_directory, private_file, store,
+    unrooted_store,
 };
 pub(crate) use processes::{has_variable, left_over, processes, standing_in};
 
@@ -46,6 +47,22 @@ pub(crate) fn credentials(launch: &Value) -> Value {
         });
     }
     set.into()
+}
+
+/// Repeats a step while its result is that the machine was too busy, and returns the first other result.
+pub(crate) fn patiently<T>(step: impl Fn() -> T, was_late: impl Fn(&T) -> bool) -> T {
+    let begun = Instant::now();
+    loop {
+        let done = step();
+        if !was_late(&done) || begun.elapsed() > PATIENCE {
+            return done;
+        }
+    }
+}
+
+/// Returns whether a message says that a CLI had too little time to answer.
+pub(crate) fn is_late(message: &str) -> bool {
+    message.contains("did not answer within") || message.contains("no time left to ask")
 }
 
 /// Returns every regular file below a directory.

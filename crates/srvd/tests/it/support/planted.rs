@@ -21,18 +21,29 @@ pub(crate) fn login(cli: &Cli, dir: &Path, email: &str) -> bool {
     let Some(file) = cli.credential.iter().find(|file| file.format != Format::Sqlite) else { return false };
     let mut document = json!({});
     for pointer in &file.requires {
-        let mut place = &mut document;
-        for part in pointer.trim_start_matches('/').split('/') {
-            // A name for the wildcard segment.
-            place = &mut place[if part == "*" { "one" } else { part }];
-        }
-        *place = json!(token(email));
+        set(&mut document, pointer, &token(email));
     }
     // JSON is also valid YAML, and valid JSON with comments.
     let path = cli.config_dir.inside(dir).join(file.path.replace('*', ""));
     crate::support::private_directory(path.parent().unwrap());
     std::fs::write(path, document.to_string()).unwrap();
+    if let Some((mode, settings)) = file.mode.as_ref().and_then(|mode| Some((mode, mode.file.as_ref()?))) {
+        // The setting with which the CLI uses the login.
+        let mut document = json!({});
+        set(&mut document, &mode.pointer, &mode.accepts[0]);
+        std::fs::write(cli.config_dir.inside(dir).join(settings), document.to_string()).unwrap();
+    }
     true
+}
+
+/// Sets a text at a pointer of a document.
+fn set(document: &mut Value, pointer: &str, text: &str) {
+    let mut place = document;
+    for part in pointer.trim_start_matches('/').split('/') {
+        // A name for the wildcard segment.
+        place = &mut place[if part == "*" { "one" } else { part }];
+    }
+    *place = json!(text);
 }
 
 /// Returns a login to store in a new bundle.

@@ -1,0 +1,51 @@
+//! The reasons why a login is not the one that its CLI would use, in words, and the next steps.
+
+use auth_spawner::{Shadow, ShadowCause};
+
+/// The reason for a directory with a login of another person than the account's.
+pub(crate) const ANOTHER_PERSON: &str = "its directory holds another person's login";
+
+/// The end of the reason for a setting that takes the place of the login.
+const IN_PLACE: &str = ", which its CLI uses in place of this login";
+/// The words between the file and the key of a [`Shadow`].
+const SETS: &str = " sets ";
+/// The words between the file and the reason of a [`Shadow`].
+const UNREADABLE: &str = " cannot be read: ";
+/// The end of the reason for a settings file that cannot be read.
+const MAY_SET: &str = ", so it is not known which credential its CLI uses";
+
+/// Returns the reason for a status, and for the refusal of a launch. It names the file and the key.
+pub(crate) fn reason(shadow: &Shadow) -> String {
+    match shadow.cause {
+        ShadowCause::Set(_) => format!("{shadow}{IN_PLACE}"),
+        ShadowCause::Unreadable(_) => format!("{shadow}{MAY_SET}"),
+    }
+}
+
+/// Returns the next step for a reason that [`reason`] made; `None` for another reason.
+pub(crate) fn next_step(reason: &str) -> Option<String> {
+    if let Some((file, key)) = reason.strip_suffix(IN_PLACE).and_then(|text| text.rsplit_once(SETS)) {
+        return Some(format!("remove {key} from {file}"));
+    }
+    let (file, _) = reason.strip_suffix(MAY_SET).and_then(|text| text.rsplit_once(UNREADABLE))?;
+    Some(format!("correct or remove {file}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_step_names_the_setting_to_remove_or_the_file_to_correct() {
+        let check = |cause: ShadowCause, expected: &str| {
+            let reason = reason(&Shadow { file: "/h/a sets b/settings.json".into(), cause });
+            assert_eq!(next_step(&reason).as_deref(), Some(expected), "{reason}");
+        };
+        let key = ShadowCause::Set("env.ANTHROPIC_API_KEY".to_owned());
+        check(key, "remove env.ANTHROPIC_API_KEY from /h/a sets b/settings.json");
+        let torn = ShadowCause::Unreadable("not JSON at line 1".to_owned());
+        check(torn, "correct or remove /h/a sets b/settings.json");
+        assert_eq!(next_step(ANOTHER_PERSON), None);
+        assert_eq!(next_step("it has expired"), None);
+    }
+}
