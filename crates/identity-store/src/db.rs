@@ -1,18 +1,21 @@
 //! One interface to the two databases: the settings of their connections, and the macros that run one SQL text on both.
 
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
 use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Transaction};
 
 use crate::error::{StoreError, UNDECODABLE};
 use crate::model::account::CorruptRow;
+use crate::pinned::Pinned;
 use crate::secret::Keyring;
 use crate::url::DatabaseKind;
 
@@ -118,6 +121,8 @@ where
 pub(crate) struct Pools {
     backend: Backend,
     keyring: Keyring,
+    /// The files of a `SQLite` database, once it is open.
+    pinned: Arc<OnceLock<Pinned>>,
 }
 
 #[derive(Debug, Clone)]
@@ -218,7 +223,7 @@ impl Tx {
             Held::Sqlite(held) => held.commit().await,
             Held::Postgres(held) => held.commit().await,
         }
-        .map_err(StoreError::from)
+        .map_err(StoreError::of_commit)
     }
 }
 
@@ -230,7 +235,16 @@ impl Pools {
     /// Creates the pools of a `SQLite` file. Nothing is opened yet.
     pub(crate) fn sqlite(path: &Path, busy: Duration, keyring: &Keyring) -> Self {
         let options = sqlite_options(path).busy_timeout(busy);
+        let pinned: Arc<OnceLock<Pinned>> = Arc::default();
+        let files = Arc::clone(&pinned);
         let writer = SqlitePoolOptions::new()
+            .after_connect(move |connection, _| {
+                let files = Arc::clone(&files);
+                Box::pin(async move {
+                    let Some(files) = files.get() else { return Ok(()) };
+                    pin_beside(connection, files).await
+                })
+            })
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -244,7 +258,7 @@ impl Pools {
             .test_before_acquire(false)
             .acquire_timeout(busy * 2)
             .connect_lazy_with(options.pragma("query_only", "ON"));
-        Self { backend: Backend::Sqlite { writer, readers }, keyring: keyring.clone() }
+        Self { backend: Backend::Sqlite { writer, readers }, keyring: keyring.clone(), pinned }
     }
 
     /// Creates the pool of a `PostgreSQL` database. Nothing is connected yet.
@@ -269,7 +283,7 @@ impl Pools {
                 Box::pin(async move { Ok(meta.idle_for < PING_AFTER || connection.ping().await.is_ok()) })
             })
             .connect_lazy_with(options);
-        Self { backend: Backend::Postgres(pool), keyring: keyring.clone() }
+        Self { backend: Backend::Postgres(pool), keyring: keyring.clone(), pinned: Arc::default() }
     }
 
     /// Acquires a connection for reading.
@@ -305,8 +319,25 @@ impl Pools {
         }))
     }
 
-    /// Commits a transaction for writing.
+    /// Holds the files of a `SQLite` database, which exist from now on. Later commits compare them with their paths.
+    pub(crate) async fn pin(&self, path: &Path) -> Result<(), StoreError> {
+        let Backend::Sqlite { writer, .. } = &self.backend else { return Ok(()) };
+        let pinned = Pinned::new(path).map_err(|error| StoreError::Unavailable(error.into()))?;
+        let mut connection = writer.acquire().await?;
+        pin_beside(&mut connection, &pinned).await?;
+        // Only one caller opens the pools.
+        let _ = self.pinned.set(pinned);
+        Ok(())
+    }
+
+    /// Commits a transaction for writing, unless a file of the database was deleted or replaced.
     pub(crate) async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
+        if let Some(files) = self.pinned.get()
+            && let Err(error) = files.check()
+        {
+            tx.abandon().await;
+            return Err(error);
+        }
         let done = tx.commit().await;
         if done.is_err()
             && let Backend::Sqlite { writer, .. } = &self.backend
@@ -363,13 +394,27 @@ impl Pools {
     }
 }
 
-/// Returns the newest schema version that this build knows.
-pub(crate) fn newest_schema(kind: DatabaseKind) -> i64 {
-    let migrations = match kind {
+/// Holds the files beside a database, which a writing connection opens with its first read.
+async fn pin_beside(connection: &mut SqliteConnection, files: &Pinned) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT count(*) FROM sqlite_master").execute(connection).await?;
+    files.pin_beside().map_err(sqlx::Error::Io)
+}
+
+/// Returns the texts of the migrations.
+pub(crate) fn migration_texts(kind: DatabaseKind) -> impl Iterator<Item = &'static str> {
+    migrations(kind).iter().map(|migration| migration.sql.as_str())
+}
+
+fn migrations(kind: DatabaseKind) -> &'static Migrator {
+    match kind {
         DatabaseKind::Sqlite => &SQLITE_MIGRATIONS,
         DatabaseKind::Postgres => &POSTGRES_MIGRATIONS,
-    };
-    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
+    }
+}
+
+/// Returns the newest schema version that this build knows.
+pub fn newest_schema(kind: DatabaseKind) -> i64 {
+    migrations(kind).iter().map(|migration| migration.version).max().unwrap_or_default()
 }
 
 /// Returns the options that every connection to a `SQLite` file shares.

@@ -15,7 +15,8 @@ use crate::url::DatabaseKind;
 /// The error of the database library, kept as the source of an error of this crate.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// An error of a store operation. After an error nothing of the request is in the database.
+/// An error of a store operation. After an error nothing of the request is in the database, except that it may be after
+/// [`StoreError::Uncertain`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The requested item does not exist.
@@ -71,6 +72,14 @@ pub enum StoreError {
     /// The database is down, cannot be reached, or cannot be written. The same request may succeed later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
+    /// The commit failed in a way that does not say whether it was made. The change may be in the database or not.
+    #[error("the database did not confirm the change, which may have been made or not")]
+    Uncertain(#[source] Source),
+    /// A file of the database was deleted or replaced while it was open. Nothing is written until it is back.
+    #[error(
+        "a file of the database was deleted or replaced while it was open; stop srvd and put the file back"
+    )]
+    Replaced(#[source] Source),
     /// The database refused a statement.
     #[error("the database refused a statement")]
     Database(#[source] Source),
@@ -161,6 +170,12 @@ pub enum OpenError {
     Missing {
         /// The identity of the known database.
         expected: String,
+    },
+    /// The database has objects that no migration made, which may act with the rights of srvd.
+    #[error("the database has objects that srvd did not make: {}; remove them, or restore the database from a backup", objects.join(", "))]
+    ForeignObjects {
+        /// The kind and the name of each.
+        objects: Vec<String>,
     },
     /// The database was sealed with another key.
     #[error("wrong key: the database has key {database_key_id}, the given key is {given_key_id}")]
@@ -282,6 +297,8 @@ impl From<StoreError> for CommonError {
             StoreError::Full(source) => (StoreError::Full, source),
             StoreError::Unavailable(source) => (StoreError::Unavailable, source),
             StoreError::Damaged(source) => (StoreError::Damaged, source),
+            StoreError::Uncertain(source) => (StoreError::Uncertain, source),
+            StoreError::Replaced(source) => (StoreError::Replaced, source),
             StoreError::Database(source) => (StoreError::Database, source),
             other => (StoreError::Database, other.into()),
         };
@@ -313,6 +330,27 @@ impl From<sqlx::Error> for StoreError {
             Meaning::Other => Self::Database(error.into()),
         }
     }
+}
+
+impl StoreError {
+    /// Returns the meaning of a failed commit. The answer of a server says that it was refused, as does a lock that was not
+    /// obtained; a connection or a disk that failed says nothing.
+    pub(crate) fn of_commit(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Into::into);
+        let code: Option<String> = code;
+        let lost = code.as_deref().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"));
+        match meaning(&error) {
+            Meaning::Unavailable if code.is_none() || lost || code.as_deref().is_some_and(is_disk) => {
+                Self::Uncertain(error.into())
+            }
+            _ => error.into(),
+        }
+    }
+}
+
+/// Returns whether a code of `SQLite` is a failure of the disk (IOERR).
+fn is_disk(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
 }
 
 impl From<StoreError> for OpenError {
@@ -417,5 +455,17 @@ mod tests {
             assert_eq!(postgres_meaning(code), expected, "{code}");
         }
         assert_eq!(meaning(&sqlx::Error::PoolTimedOut), Meaning::Unavailable);
+    }
+
+    #[test]
+    fn commit_is_uncertain_when_the_disk_or_the_connection_failed() {
+        let io = || std::io::Error::other("gone");
+        assert!(matches!(StoreError::of_commit(sqlx::Error::Io(io())), StoreError::Uncertain(_)));
+        assert!(matches!(StoreError::of_commit(sqlx::Error::WorkerCrashed), StoreError::Uncertain(_)));
+        assert!(matches!(StoreError::of_commit(sqlx::Error::RowNotFound), StoreError::Database(_)));
+        for (code, expected) in [("10", true), ("1034", true), ("13", false), ("5", false), ("57P01", false)]
+        {
+            assert_eq!(is_disk(code), expected, "{code}");
+        }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod credential_queue;
 pub(crate) mod ledger;
+mod objects;
 mod sqlite_file;
 pub(crate) mod upgrade;
 pub(crate) mod work;

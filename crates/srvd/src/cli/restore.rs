@@ -9,10 +9,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use identity_store::{AuditEntry, Change, DatabaseUrl, Keyring, Store, StoreOptions};
+use identity_store::maintenance::newest_schema;
+use identity_store::{AuditEntry, Change, DatabaseUrl, Keyring, KnownDatabase, Store, StoreOptions};
 
-use super::backup::{Manifest, digest, local_only, manifest_of};
+use super::backup::{Manifest, VERSION, digest, local_only, manifest_of};
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::serve;
 use super::ui::Ui;
 use crate::base::clock::now;
@@ -21,6 +23,10 @@ use crate::base::private;
 use crate::config::{Config, key};
 use crate::daemon::{BootError, Offline};
 use crate::wire::error::with_causes;
+
+/// The meaning of `--unauthenticated`.
+const UNAUTHENTICATED: &str = "The backup is taken as it is: whoever could change the file may have set the address that a \
+    key is sent to, or the bundle that it belongs to. Check srvd accounts before you use them.";
 
 /// The suffixes of the files that `SQLite` and the store keep beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
@@ -34,6 +40,11 @@ pub(super) struct RestoreArgs {
     /// Replace an existing database; it is kept beside the new one
     #[arg(long)]
     force: bool,
+    /// Restore a backup that cannot prove who made it, such as one of srvd 0.1
+    #[arg(long)]
+    unauthenticated: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Restores while it holds the daemon's lock.
@@ -43,8 +54,8 @@ pub(super) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
-    let (manifest, aside) = serve::in_its_place(config, async || in_place(args, config, environment).await)??;
+    let place = async || in_place(args, config, environment, ui).await;
+    let (manifest, aside) = serve::in_its_place(config, place)??;
     ui.result(&format!("restored {} bytes, schema {}", manifest.bytes, manifest.schema))?;
     if let Some(aside) = aside {
         ui.note(&format!("The previous database is kept in {}", aside.display()));
@@ -58,9 +69,13 @@ async fn in_place(
     args: &RestoreArgs,
     config: &Config,
     environment: &Environment,
+    ui: &Ui,
 ) -> Result<(Manifest, Option<PathBuf>), Failure> {
+    let config = &args.database.settle(config, ui).await?;
+    local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
+    announce(config, environment, ui)?;
     let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
-    let _offline = Offline::enter(config)?;
+    let offline = Offline::enter(config)?;
     let Some(database) = config.database.path() else {
         return Err(Failure::new(code::BUG, "the database has no file"));
     };
@@ -71,21 +86,37 @@ async fn in_place(
         )
         .hint("to replace it and keep the old one beside the new one: srvd restore --force FILE"));
     }
-    restore(&args.file, database, keyring).await
+    if args.unauthenticated {
+        ui.note(UNAUTHENTICATED);
+    }
+    let Restored { manifest, aside, known } =
+        restore(&args.file, database, &keyring, args.unauthenticated).await?;
+    let schema = newest_schema(config.database.kind());
+    offline.keep_record(&known, schema, &keyring)?;
+    Ok((manifest, aside))
+}
+
+/// A finished restore.
+struct Restored {
+    manifest: Manifest,
+    /// The database that was replaced.
+    aside: Option<PathBuf>,
+    known: KnownDatabase,
 }
 
 /// Restores a backup through a copy, which is removed if it has not become the database.
 async fn restore(
     file: &Path,
     database: &Path,
-    keyring: Keyring,
-) -> Result<(Manifest, Option<PathBuf>), Failure> {
+    keyring: &Keyring,
+    unauthenticated: bool,
+) -> Result<Restored, Failure> {
     remove_leftovers(database);
     let staged = with_suffix(database, &format!(".restore-{}", uuid::Uuid::new_v4().simple()));
     let attempt = async {
-        let manifest = stage(file, &staged)?;
-        check(&staged, keyring).await?;
-        Ok((manifest, replace(database, &staged).await?))
+        let manifest = stage(file, &staged, keyring, unauthenticated)?;
+        let known = check(&staged, keyring.clone()).await?;
+        Ok(Restored { manifest, aside: replace(database, &staged).await?, known })
     };
     let result = attempt.await;
     remove(&staged);
@@ -93,7 +124,7 @@ async fn restore(
 }
 
 /// Copies the database out of the backup and compares it with the manifest.
-fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
+fn stage(file: &Path, staged: &Path, keyring: &Keyring, unauthenticated: bool) -> Result<Manifest, Failure> {
     let unreadable =
         |error: io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", file.display()));
     let bad = |reason: &str| Failure::new(code::IO, format!("{} {reason}", file.display()));
@@ -101,8 +132,11 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
     let manifest = manifest_of(&mut from)
         .map_err(unreadable)?
         .ok_or_else(|| bad("is not an srvd backup, or is truncated"))?;
-    if manifest.srvd_backup != 1 {
+    if manifest.srvd_backup > VERSION {
         return Err(bad("was made by a newer srvd"));
+    }
+    if !unauthenticated && !manifest.is_authentic(keyring) {
+        return Err(refused(file, &manifest, keyring));
     }
     let cannot = |error: io::Error| {
         Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", staged.display()))
@@ -118,7 +152,7 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
 
 /// Opens the copy as a start of the daemon would: checks its schema, keys and pages, and updates it to the newest
 /// schema.
-async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
+async fn check(staged: &Path, keyring: Keyring) -> Result<KnownDatabase, Failure> {
     let announce = Arc::new(|_: &[Change]| {});
     let options = StoreOptions::new(DatabaseUrl::sqlite(staged), announce, now());
     let store = Store::open(options, keyring).await.map_err(BootError::from)?;
@@ -135,8 +169,25 @@ async fn check(staged: &Path, keyring: Keyring) -> Result<(), Failure> {
         store.audit(told).await
     };
     let checked = checked.await;
+    let known = store.database().clone();
     store.close().await;
-    Ok(checked.map_err(BootError::from)?)
+    checked.map_err(BootError::from)?;
+    Ok(known)
+}
+
+/// Returns the refusal of a backup that no holder of the key made.
+fn refused(file: &Path, manifest: &Manifest, keyring: &Keyring) -> Failure {
+    let held = |id: &String| {
+        *id == keyring.key_id().to_string() || keyring.old_key_ids().iter().any(|old| old.to_string() == *id)
+    };
+    if !manifest.key_ids.iter().any(held) {
+        let message = format!("{} was made with the key {}", file.display(), manifest.key_ids.join(" and "));
+        return Failure::new(code::CONFIG, format!("{message}; the given key is {}", keyring.key_id()))
+            .hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD");
+    }
+    let message = format!("{} cannot prove that it was made with your encryption key", file.display());
+    Failure::new(code::IO, message)
+        .hint("backups of srvd 0.1 cannot: if you made this one and nobody could change it since, add --unauthenticated")
 }
 
 /// Gives the copy the database's name, and the old database another one.
