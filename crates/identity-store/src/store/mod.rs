@@ -50,7 +50,7 @@ pub struct StoreOptions {
 pub struct KnownDatabase {
     /// The identity, which a copy of the database shares.
     pub id: String,
-    /// Whether all rows are authenticated. From then on a row without authentication is corrupt.
+    /// True once all rows are authenticated. From then on a row without authentication is corrupt.
     pub authenticated: bool,
 }
 

@@ -12,7 +12,7 @@ use crate::daemon::{BootError, DatabaseRecord};
 /// Arguments of every command that opens the database.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct DatabaseArgs {
-    /// Which database to use if the daemon of the data directory recorded another one than is configured here
+    /// The database to use if the daemon of the data directory recorded another one than is configured here
     #[arg(long, value_name = "WHICH")]
     database: Option<Which>,
 }

@@ -25,8 +25,8 @@ use crate::daemon::{BootError, Offline};
 use crate::wire::error::with_causes;
 
 /// The meaning of `--unauthenticated`.
-const UNAUTHENTICATED: &str = "The backup is taken as it is: whoever could change the file may have set the address that a \
-    key is sent to, or the bundle that it belongs to. Check srvd accounts before you use them.";
+const UNAUTHENTICATED: &str = "The backup is taken as it is: a program that could change the file may have set the address that a key is sent \
+    to, or the bundle that it belongs to. Check srvd accounts before you use them.";
 
 /// The suffixes of the files that `SQLite` and the store keep beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
@@ -187,7 +187,7 @@ fn refused(file: &Path, manifest: &Manifest, keyring: &Keyring) -> Failure {
     }
     let message = format!("{} cannot prove that it was made with your encryption key", file.display());
     Failure::new(code::IO, message)
-        .hint("backups of srvd 0.1 cannot: if you made this one and nobody could change it since, add --unauthenticated")
+        .hint("backups of srvd 0.1 cannot: if you made this one and kept it where only you can write, add --unauthenticated")
 }
 
 /// Gives the copy the database's name, and the old database another one.

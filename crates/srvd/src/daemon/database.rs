@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use identity_store::maintenance::{AUTHENTICATED_SINCE, QUICK, copy_file};
 use identity_store::{Announce, Inspection, Keyring, Store, StoreError, StoreOptions};
+use tokio_util::sync::CancellationToken;
 
 use super::{BootError, DatabaseRecord};
 use crate::base::clock::now;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The number of corrupt rows that the log names one by one.
 const NAMED: usize = 20;
 
-/// What an opening may do if there is no database.
+/// The behaviour of an opening if there is no database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Absence {
     /// It creates one, unless the data directory shows that there was one.
@@ -133,8 +134,15 @@ fn is_small(config: &Config) -> bool {
     size.is_some_and(|size| size <= QUICK)
 }
 
-/// Names every corrupt row in the log, and checks the pages of a large file. It ends when the store is closed.
-pub(super) async fn examine(config: Config, store: Store) {
+/// Names every corrupt row in the log, and checks the pages of a large file. It ends with the daemon.
+pub(super) async fn examine(config: Config, store: Store, stop: CancellationToken) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = checkup(&config, &store) => {}
+    }
+}
+
+async fn checkup(config: &Config, store: &Store) {
     match store.unfit_rows().await {
         Ok(rows) => {
             for row in rows.iter().take(NAMED) {
@@ -147,7 +155,7 @@ pub(super) async fn examine(config: Config, store: Store) {
         }
         Err(error) => tracing::debug!(error = with_causes(&error), "the rows could not be checked"),
     }
-    if is_small(&config) {
+    if is_small(config) {
         return;
     }
     match store.check_pages().await {

@@ -139,7 +139,7 @@ pub(crate) async fn start(
     };
     let background = background.start(&core.stop);
     announced.write(&core.blocking, token, started).await?;
-    tokio::spawn(database::examine(core.config.clone(), core.store.clone()));
+    tokio::spawn(database::examine(core.config.clone(), core.store.clone(), core.stop.clone()));
     Ok(Running {
         server,
         connections,

@@ -29,7 +29,7 @@ pub(crate) struct DatabaseRecord {
     pub(crate) database: String,
     /// The identity of the database.
     id: String,
-    /// Whether its rows are authenticated.
+    /// True once its rows are authenticated.
     authenticated: bool,
     /// The schema that the database had when it was opened last.
     pub(crate) schema: i64,

@@ -265,8 +265,101 @@ async fn restore_refuses_an_altered_backup_with_a_matching_checksum() {
     failed(&restore(&[]), 74, "add --unauthenticated");
     let restored = restore(&["--unauthenticated"]);
     assert!(restored.status.success(), "{restored:?}");
-    assert!(text(&restored.stderr).contains("whoever could change the file"), "{restored:?}");
+    assert!(text(&restored.stderr).contains("a program that could change the file"), "{restored:?}");
     let daemon = home.start();
     let error = daemon.error("launch.resolve", json!({"bundleId": saved["bundleId"]})).await;
     assert_eq!(error.kind(), Some("secret_unavailable"), "{error:?}");
+}
+
+/// A database that srvd 0.1 made, with the key of the tests and two accounts.
+const OLDER: &[u8] = include_bytes!("../fixtures/schema-5.db");
+
+fn with_older_database() -> Home {
+    let home = Home::new();
+    crate::support::private_file(&home.dir("data/srvd.db"), OLDER);
+    home
+}
+
+/// Returns the copies that were made before an upgrade.
+fn copies(home: &Home) -> Vec<std::path::PathBuf> {
+    let mut files = crate::support::files_below(&home.dir("data"));
+    files.retain(|file| file.to_str().unwrap().contains(".before-upgrade-of-schema-5-"));
+    files
+}
+
+async fn assert_keys(daemon: &Daemon) {
+    let listed = daemon.call("bundle.list", json!({})).await["bundles"].clone();
+    let mut names = Vec::new();
+    for bundle in listed.as_array().unwrap().iter().filter(|bundle| bundle["isBlank"] == false) {
+        let launch = daemon.call("launch.resolve", json!({"bundleId": bundle["id"]})).await;
+        assert_eq!(launch["set"]["OPENAI_API_KEY"], SECRET, "{launch}");
+        names.push(bundle["name"].as_str().unwrap().to_owned());
+    }
+    names.sort();
+    assert_eq!(names, ["Home", "Work"]);
+    assert_eq!(daemon.call("account.list", json!({})).await["corrupt"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn database_of_an_older_version_is_copied_and_authenticated_at_the_first_start() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let daemon = with_older_database().start();
+    assert_keys(&daemon).await;
+    let (_, home) = daemon.stop();
+    let [copy] = &copies(&home)[..] else { panic!("{:?}", copies(&home)) };
+    assert_eq!(std::fs::metadata(copy).unwrap().permissions().mode() & 0o777, 0o600);
+    let record: Value =
+        serde_json::from_slice(&std::fs::read(home.dir("data/database.json")).unwrap()).unwrap();
+    assert_eq!(record["authenticated"], true, "{record}");
+
+    // The copy is the database of before, and it is refused in the place of the new one.
+    std::fs::rename(home.dir("data/srvd.db"), home.dir("data/new")).unwrap();
+    std::fs::copy(copy, home.dir("data/srvd.db")).unwrap();
+    failed(&home.run(&["--migrate-only"]), 74, "its schema is from before the authentication");
+    std::fs::rename(home.dir("data/new"), home.dir("data/srvd.db")).unwrap();
+    let daemon = home.start();
+    assert_keys(&daemon).await;
+    assert_eq!(copies(&daemon.home).len(), 1);
+}
+
+/// The moments of the kills are spread over a whole run; each of them must hold.
+#[tokio::test(flavor = "multi_thread")]
+async fn upgrade_is_finished_by_the_next_start_when_it_was_killed() {
+    let kills: u32 = std::env::vars()
+        .find(|(name, _)| name == "SRVD_TEST_KILLS")
+        .map_or(5, |(_, count)| count.parse().unwrap());
+    let begun = std::time::Instant::now();
+    assert!(with_older_database().run(&["--migrate-only"]).status.success());
+    let whole = begun.elapsed();
+    for number in 1..=kills {
+        let home = with_older_database();
+        let mut child = home.command(&["--migrate-only"]).spawn().unwrap();
+        std::thread::sleep(whole * number / (kills + 1));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let daemon = home.start();
+        assert_keys(&daemon).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_of_an_older_version_is_restored_only_when_the_user_says_so() {
+    use blake2::{Blake2b256, Digest as _};
+
+    let home = Home::new();
+    let file = home.dir("older.backup");
+    let digest = Blake2b256::digest(OLDER);
+    let manifest = json!({
+        "srvdBackup": 1, "createdAt": 1, "schema": 5, "keyIds": ["2123075d05b70b49"], "bytes": OLDER.len(),
+        "blake2b": digest.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")),
+    });
+    std::fs::write(&file, [OLDER, format!("\n{manifest}\n").as_bytes()].concat()).unwrap();
+    let file = file.to_str().unwrap();
+    failed(&home.run(&["restore", file]), 74, "add --unauthenticated");
+    assert!(!home.dir("data/srvd.db").exists());
+    let restored = home.run(&["restore", "--unauthenticated", file]);
+    assert!(restored.status.success(), "{restored:?}");
+    let daemon = home.start();
+    assert_keys(&daemon).await;
 }

@@ -1,27 +1,30 @@
 //! One interface to the two databases: the settings of their connections, and the macros that run one SQL text on both.
 
+mod migrations;
+mod rows;
+mod sqlite;
+
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
-    SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Transaction};
 
-use crate::error::{StoreError, UNDECODABLE};
-use crate::model::account::CorruptRow;
+pub(crate) use migrations::migration_texts;
+pub use migrations::newest_schema;
+pub(crate) use rows::{Undecoded, decode};
+pub(crate) use sqlite::sqlite_options;
+
+use migrations::migrations;
+use sqlite::pin_beside;
+
+use crate::error::StoreError;
 use crate::pinned::Pinned;
 use crate::secret::Keyring;
 use crate::url::DatabaseKind;
-
-/// The migrations of each database. A test compares their numbers and names.
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// The number of readers of a `SQLite` file. Each has a thread and a page cache; idle ones are closed.
 const SQLITE_READERS: u32 = 4;
@@ -82,39 +85,6 @@ macro_rules! sql {
     };
 }
 pub(crate) use sql;
-
-/// A row that cannot be decoded.
-#[derive(Debug)]
-pub(crate) struct Undecoded {
-    /// The row's id, as far as it can be read.
-    pub(crate) id: String,
-    /// The error of the database library.
-    pub(crate) error: sqlx::Error,
-}
-
-impl Undecoded {
-    /// Returns the reason for a list of rows that were skipped. The cause is logged, because it may hold the row's text.
-    pub(crate) fn into_corrupt(self, what: &'static str) -> CorruptRow {
-        tracing::error!(what, id = self.id, error = %self.error, "a row was skipped: it cannot be decoded");
-        CorruptRow { id: self.id, reason: UNDECODABLE.to_owned() }
-    }
-
-    /// Returns the error for a caller who asked for this row.
-    pub(crate) fn into_error(self, what: &'static str) -> StoreError {
-        StoreError::undecodable(what, &self.id, self.error)
-    }
-}
-
-/// Decodes one row.
-pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, Undecoded>
-where
-    R: sqlx::Row,
-    T: sqlx::FromRow<'r, R>,
-    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    &'static str: sqlx::ColumnIndex<R>,
-{
-    T::from_row(row).map_err(|error| Undecoded { id: row.try_get("id").unwrap_or_default(), error })
-}
 
 /// The connection pools of one database, and the keys that authenticate its rows.
 #[derive(Debug, Clone)]
@@ -185,8 +155,12 @@ impl Tx {
     /// Migrates the schema to the newest version, within a transaction for writing.
     pub(crate) async fn migrate(&mut self) -> Result<(), StoreError> {
         match &mut self.held {
-            Held::Sqlite(held) => SQLITE_MIGRATIONS.run_direct(None, held.connection(), false).await,
-            Held::Postgres(held) => POSTGRES_MIGRATIONS.run_direct(None, held.connection(), false).await,
+            Held::Sqlite(held) => {
+                migrations(DatabaseKind::Sqlite).run_direct(None, held.connection(), false).await
+            }
+            Held::Postgres(held) => {
+                migrations(DatabaseKind::Postgres).run_direct(None, held.connection(), false).await
+            }
         }
         .map_err(StoreError::migration)
     }
@@ -392,44 +366,6 @@ impl Pools {
             Backend::Postgres(pool) => pool.close().await,
         }
     }
-}
-
-/// Holds the files beside a database, which a writing connection opens with its first read.
-async fn pin_beside(connection: &mut SqliteConnection, files: &Pinned) -> Result<(), sqlx::Error> {
-    sqlx::query("SELECT count(*) FROM sqlite_master").execute(connection).await?;
-    files.pin_beside().map_err(sqlx::Error::Io)
-}
-
-/// Returns the texts of the migrations.
-pub(crate) fn migration_texts(kind: DatabaseKind) -> impl Iterator<Item = &'static str> {
-    migrations(kind).iter().map(|migration| migration.sql.as_str())
-}
-
-fn migrations(kind: DatabaseKind) -> &'static Migrator {
-    match kind {
-        DatabaseKind::Sqlite => &SQLITE_MIGRATIONS,
-        DatabaseKind::Postgres => &POSTGRES_MIGRATIONS,
-    }
-}
-
-/// Returns the newest schema version that this build knows.
-pub fn newest_schema(kind: DatabaseKind) -> i64 {
-    migrations(kind).iter().map(|migration| migration.version).max().unwrap_or_default()
-}
-
-/// Returns the options that every connection to a `SQLite` file shares.
-pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .foreign_keys(true)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("trusted_schema", "OFF")
-        .pragma("cell_size_check", "ON")
-        .pragma("secure_delete", "ON")
-        .pragma("fullfsync", "ON")
-        .pragma("cache_size", "-1024")
-        .disable_statement_logging()
 }
 
 /// Begins a transaction on a task of its own, which ends with the timeouts of the pool and of the statement.
