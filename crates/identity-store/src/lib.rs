@@ -58,6 +58,7 @@ mod instances;
 mod model;
 mod names;
 mod operators;
+mod pinned;
 mod profiles;
 pub mod secret;
 mod sessions;
@@ -88,7 +89,9 @@ pub mod credential {
 
 /// Inspection and maintenance of a database as a whole.
 pub mod maintenance {
-    pub use crate::upkeep::backup::fold_log;
+    pub use crate::db::newest_schema;
+    pub use crate::store::upgrade::SINCE as AUTHENTICATED_SINCE;
+    pub use crate::upkeep::backup::{QUICK, copy_file, fold_log};
     pub use crate::upkeep::inspect::{Contents, Inspection, KeyFit, inspect};
     pub use crate::upkeep::rotate::{Rotation, StoredKey, UnopenedSecret};
     pub use crate::upkeep::rows::{UnfitRow, deciding_columns};

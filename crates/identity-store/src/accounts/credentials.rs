@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 
-use super::rows::{AccountRow, cell, columns};
+use super::rows::{AccountRow, columns};
+use super::secrets::cell;
 use crate::authentic::{IDENTITY_BINDINGS, Seal};
 use crate::db::{Tx, Undecoded, decode, sql};
 use crate::error::{CommonError, StoreError};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 use super::rows::reference;
+use crate::authentic::{ACCOUNTS, fields_in};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, ProviderId};
@@ -115,6 +116,12 @@ impl Store {
             let dir = found.map_or(dir, |found| roots.stored(&found, adopted));
             let anchored = reference(&SecretRef::ConfigDir { dir, adopted })?;
             if anchored != stored {
+                let row = match fields_in(&mut work.tx, ACCOUNTS, [id.as_str(), ""]).await {
+                    Ok(row) => row,
+                    // A corrupt account is not used, so its directory does not matter.
+                    Err(StoreError::Corrupt { .. }) => continue,
+                    Err(error) => return Err(error),
+                };
                 sql!(
                     run,
                     &mut work.tx,
@@ -122,17 +129,11 @@ impl Store {
                     id.as_str(),
                     anchored.as_str(),
                 )?;
+                row.with("secret_ref", anchored.as_str()).sign(&mut work.tx, [id.as_str(), ""]).await?;
                 changed += 1;
             }
         }
-        let rows = sql!(
-            all,
-            (String, String),
-            &mut work.tx,
-            "SELECT kind, subject FROM tombstones WHERE kind = $1 OR kind = $2",
-            KEEPING,
-            WHOLE,
-        )?;
+        let rows = of_kinds(&mut work.tx, KEEPING, WHOLE).await?;
         for (kind, stored) in rows {
             let Some(leftover) = parse(&kind, &stored) else { continue };
             let anchored = subject(&Leftover { dir: roots.stored(&leftover.dir, false), ..leftover });

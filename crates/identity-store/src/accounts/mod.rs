@@ -9,4 +9,5 @@ pub(crate) mod delete;
 pub(crate) mod leftovers;
 pub(crate) mod links;
 pub(crate) mod rows;
+pub(crate) mod secrets;
 pub(crate) mod status;

@@ -2,14 +2,15 @@
 
 use super::login_texts::LoginTexts;
 use super::writes::{bind_in, free_name, insert, seal_unbound, touch, unprotected};
-use crate::accounts::rows::{account_row, cell, new_account, reference};
+use crate::accounts::rows::reference;
+use crate::accounts::secrets::{cell, new_account};
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in, known};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Owner, SecretRef};
 use crate::model::changes::Change;
-use crate::model::save::{DestinationBundle, SaveApiKey, SaveLogin, SavedCredential};
+use crate::model::save::{DestinationBundle, SaveLogin, SavedCredential};
 use crate::store::Store;
 use crate::store::work::Work;
 use crate::{names, secret, sessions};
@@ -22,7 +23,7 @@ pub(crate) struct BoundAccount {
     email: Option<String>,
     subject: Option<String>,
     secret_ref: String,
-    generation: i64,
+    pub(super) generation: i64,
     #[sqlx(flatten)]
     seal: Seal<ACCOUNTS>,
 }
@@ -123,89 +124,10 @@ impl Store {
         let secret = secret::seal(self.keyring(), cell(account, generation)?, token)?;
         Ok(SealedToken { secret: Some(secret), generation: Some(generation) })
     }
-
-    /// Saves an API key, sealed or as a reference to its place, and binds it. A key that is already bound for the
-    /// provider is replaced in its row.
-    ///
-    /// # Errors
-    /// [`StoreError::InvalidName`] if a text is not valid; [`StoreError::NotFound`] if the bundle does not exist;
-    /// [`StoreError::Protected`] for the bundle `blank`; [`StoreError::Conflict`] if the id or the name of a new
-    /// bundle is taken; [`StoreError::Secret`] if the secret cannot be sealed; [`StoreError::Busy`],
-    /// [`StoreError::Full`] or another error of the database.
-    pub async fn save_api_key(&self, save: SaveApiKey) -> Result<SavedCredential, StoreError> {
-        let name = names::name("account_name", &save.account_name)?;
-        let provider_name = names::name("provider_name", &save.provider_name)?;
-        let email = names::optional("email", save.email.as_deref())?;
-        let base_url = names::optional("base_url", save.base_url.as_deref())?;
-        if let Some(key) = save.key.sealed() {
-            names::secret("api_key", key)?;
-        }
-        let mut work = self.write(save.now).await?;
-        let (bundle, created_bundle) =
-            reach(&mut work, &save.target, &provider_name, email.as_deref()).await?;
-        let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey, |_| true).await?;
-        let (account, generation) = match bound {
-            Some(bound) => (bound.id()?, bound.generation + 1),
-            None => (AccountId::generate(), 1),
-        };
-        let reason = names::optional("status_reason", save.status_reason.as_deref())?;
-        let sealed = match save.key.sealed() {
-            Some(key) => Some(secret::seal(self.keyring(), cell(&account, generation)?, key)?),
-            None => None,
-        };
-        let reference = reference(&save.key.reference())?;
-        let masked_tail = save.key.sealed().and_then(names::masked_tail);
-        let new = || new_account(&account, &save.provider, AccountKind::ApiKey, Owner::Bundle);
-        let code = account_row(&mut work.tx, &account, new)
-            .await?
-            .with("name", name.as_str())
-            .with("email", email.as_deref())
-            .with("subject", None::<&str>)
-            .with("base_url", base_url.as_deref())
-            .with("secret_ref", reference.as_str())
-            .with("generation", generation)
-            .with("masked_tail", masked_tail.as_deref())
-            .code(&work.tx);
-        sql!(
-            run,
-            &mut work.tx,
-            "INSERT INTO accounts (id, provider, kind, owner, name, email, base_url, secret_ref, sealed_secret,
-                 generation, masked_tail, status, status_reason, evidence, checked_at, created_at, updated_at, mac)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16, $17)
-             ON CONFLICT (id) DO UPDATE SET mac = excluded.mac, name = excluded.name, email = excluded.email, subject = NULL,
-                 base_url = excluded.base_url, secret_ref = excluded.secret_ref,
-                 sealed_secret = excluded.sealed_secret, generation = excluded.generation,
-                 masked_tail = excluded.masked_tail, status = excluded.status,
-                 status_reason = excluded.status_reason,
-                 evidence = excluded.evidence, checked_at = excluded.checked_at, expires_at = NULL,
-                 login_deadline_at = NULL, updated_at = excluded.updated_at",
-            account.as_str(),
-            save.provider.as_str(),
-            AccountKind::ApiKey.as_str(),
-            Owner::Bundle.as_str(),
-            name.as_str(),
-            email.as_deref(),
-            base_url.as_deref(),
-            reference.as_str(),
-            sealed.as_deref(),
-            generation,
-            masked_tail,
-            save.status.as_str(),
-            reason.as_deref(),
-            save.evidence.as_str(),
-            save.checked_at,
-            save.now,
-            code,
-        )?;
-        let saved = SavedCredential { bundle, account, created_bundle };
-        finish(&mut work, &saved, &save.provider, "api_key.save").await?;
-        work.commit().await?;
-        Ok(saved)
-    }
 }
 
 /// Finds or creates the bundle. A new bundle without a name is named after the provider and the person.
-async fn reach(
+pub(super) async fn reach(
     work: &mut Work,
     target: &DestinationBundle,
     provider_name: &str,
@@ -230,7 +152,7 @@ async fn reach(
 }
 
 /// Returns the account that the bundle binds for the provider, if it is of that kind and fits.
-async fn bound_in(
+pub(super) async fn bound_in(
     work: &mut Work,
     bundle: &BundleId,
     provider: &ProviderId,
@@ -389,7 +311,7 @@ pub(crate) async fn finish(
 }
 
 impl BoundAccount {
-    fn id(&self) -> Result<AccountId, StoreError> {
+    pub(super) fn id(&self) -> Result<AccountId, StoreError> {
         self.id.parse().map_err(|error| StoreError::corrupt("account", &self.id, &error))
     }
 

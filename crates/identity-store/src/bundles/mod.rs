@@ -5,6 +5,7 @@
 //! operator tokens must not be here: no bundle binds them.
 
 pub(crate) mod adopt;
+mod api_keys;
 pub(crate) mod login_texts;
 pub(crate) mod logins;
 pub(crate) mod rows;

@@ -4,7 +4,8 @@ use std::collections::HashSet;
 
 use super::rows::bundle_in;
 use super::writes::{bind_in, free_name, insert};
-use crate::accounts::rows::{account_in, cell, new_account, reference};
+use crate::accounts::rows::{account_in, reference};
+use crate::accounts::secrets::{cell, new_account};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId};

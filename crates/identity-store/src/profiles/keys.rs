@@ -4,7 +4,7 @@ use super::commit::{drop_replaced, label, model};
 use super::rows::profile_in;
 use super::writes::{ExistingProfile, ProfileKey, ProfileValues, find, put};
 use crate::accounts::links;
-use crate::accounts::rows::{account_row, cell, new_account};
+use crate::accounts::secrets::{account_row, cell, new_account};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::AccountId;

@@ -1,7 +1,7 @@
 //! The checks before anything is written to a database, and the first rows that are written.
 
 use super::chain::ChainKey;
-use super::{KnownDatabase, chain, upgrade};
+use super::{KnownDatabase, chain, objects, upgrade};
 use crate::authentic::{Fields, IDENTITY_BUNDLES};
 use crate::db::{Pools, Tx, sql};
 use crate::error::{OpenError, StoreError};
@@ -32,6 +32,7 @@ pub(crate) async fn verify(
     if found > 0 {
         verify_keys(tx, keyring).await?;
     }
+    objects::refuse_foreign(tx).await?;
     upgrade::expect_mark(tx, found, expected).await
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod chain;
 pub(crate) mod check;
 pub(crate) mod credential_queue;
 pub(crate) mod ledger;
+mod objects;
 mod sqlite_file;
 pub(crate) mod upgrade;
 pub(crate) mod work;
@@ -54,7 +55,7 @@ pub struct StoreOptions {
 pub struct KnownDatabase {
     /// The identity, which a copy of the database shares.
     pub id: String,
-    /// Whether all rows are authenticated. From then on a row without authentication is corrupt.
+    /// True once all rows are authenticated. From then on a row without authentication is corrupt.
     pub authenticated: bool,
 }
 

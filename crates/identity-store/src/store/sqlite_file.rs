@@ -39,7 +39,9 @@ pub(crate) async fn open(
             look(path, options, keyring, pools.newest_schema()).await?;
             tighten(path)?;
         }
-        check::prepare(&pools, keyring, options.now).await
+        let prepared = check::prepare(&pools, keyring, options.now).await?;
+        pools.pin(path).await?;
+        Ok(prepared)
     };
     let result = opened.await.map_err(|error| with_path(error, path));
     drop(lock);
@@ -59,7 +61,12 @@ pub(crate) async fn attach(
         return Err(file_error(path, ErrorKind::NotFound.into()));
     }
     let pools = Pools::sqlite(path, options.busy_timeout, keyring);
-    let looked = look(path, options, keyring, pools.newest_schema()).await;
+    let looked = async {
+        look(path, options, keyring, pools.newest_schema()).await?;
+        pools.pin(path).await?;
+        Ok(())
+    };
+    let looked: Result<(), OpenError> = looked.await;
     looked.map(|()| pools).map_err(|error| with_path(error, path))
 }
 

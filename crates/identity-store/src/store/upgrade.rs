@@ -12,7 +12,7 @@ use crate::error::{OpenError, StoreError};
 use crate::secret::{self, Cell, SecretError};
 
 /// The first schema whose rows are authenticated.
-pub(crate) const SINCE: i64 = 6;
+pub const SINCE: i64 = 6;
 
 /// The setting that holds the mark: the identity of the database and a word.
 pub(crate) const MARK: &str = "authentication";

@@ -4,7 +4,7 @@ use super::row::{open_in, row_in};
 use super::set::{Plan, next_refresh, write_set, write_status};
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
-use crate::accounts::rows::new_account;
+use crate::accounts::secrets::new_account;
 use crate::authentic::{ACCOUNTS, Link, PENDING_LOGINS, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;

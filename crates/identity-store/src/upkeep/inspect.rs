@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
 
+use super::rows::{UnfitRow, unfit_in};
 use crate::db::{Handle, Held, Pools, Tx, newest_schema, sql, sqlite_options};
 use crate::error::{OpenError, StoreError};
 use crate::model::account::SecretRef;
@@ -24,6 +25,8 @@ pub struct Inspection {
     pub key: KeyFit,
     /// The contents of the database, if its schema is the one of this build.
     pub contents: Option<Contents>,
+    /// The rows that no holder of the given key wrote, if the key fits and the schema is the one of this build.
+    pub unfit: Vec<UnfitRow>,
 }
 
 /// The match between a key and a database.
@@ -144,7 +147,8 @@ async fn read(tx: &mut Tx, known: i64, keyring: Option<&Keyring>) -> Result<Insp
         _ => KeyFit::Unasked,
     };
     let contents = if schema == Some(known) { Some(contents(tx).await?) } else { None };
-    Ok(Inspection { schema, known, key, contents })
+    let unfit = if contents.is_some() && key == KeyFit::Fits { unfit_in(tx).await? } else { Vec::new() };
+    Ok(Inspection { schema, known, key, contents, unfit })
 }
 
 async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {

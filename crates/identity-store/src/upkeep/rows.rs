@@ -1,6 +1,7 @@
 //! The check of all authenticated rows.
 
 use crate::authentic::{TABLES, page};
+use crate::db::Tx;
 use crate::error::StoreError;
 use crate::secret::SecretError;
 use crate::store::Store;
@@ -35,21 +36,27 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn unfit_rows(&self) -> Result<Vec<UnfitRow>, StoreError> {
         let mut tx = self.snapshot().await?;
-        let mut unfit = Vec::new();
-        for table in TABLES {
-            let mut after = (String::new(), String::new());
-            loop {
-                let rows = page(&mut tx, table, (&after.0, &after.1)).await?;
-                let Some(last) = rows.last() else { break };
-                after = (last.key.clone(), last.second.clone());
-                for row in &rows {
-                    if let Err(reason) = row.check(&tx, table) {
-                        unfit.push(UnfitRow { table: table.name, row: row.id(), reason });
-                    }
-                }
-            }
-        }
+        let unfit = unfit_in(&mut tx).await?;
         tx.commit().await?;
         Ok(unfit)
     }
+}
+
+/// Returns every row that no holder of the key wrote, in order of table and id.
+pub(super) async fn unfit_in(tx: &mut Tx) -> Result<Vec<UnfitRow>, StoreError> {
+    let mut unfit = Vec::new();
+    for table in TABLES {
+        let mut after = (String::new(), String::new());
+        loop {
+            let rows = page(tx, table, (&after.0, &after.1)).await?;
+            let Some(last) = rows.last() else { break };
+            after = (last.key.clone(), last.second.clone());
+            for row in &rows {
+                if let Err(reason) = row.check(tx, table) {
+                    unfit.push(UnfitRow { table: table.name, row: row.id(), reason });
+                }
+            }
+        }
+    }
+    Ok(unfit)
 }

@@ -358,7 +358,7 @@ async fn altered_bundle_is_named_and_can_be_deleted(f: Fixture) {
         .execute("UPDATE identity_bundles SET name = 'One (work)', name_key = 'one (work)' WHERE id = 'one'")
         .await;
     corrupt(f.store.bundle(&bundle_id("one")).await, "bundle");
-    let edit = identity_store::BundleEdit { name: Some("New".into()), description: None };
+    let edit = identity_store::BundleEdit { name: Some("New".into()), description: None, unbound: None };
     corrupt(f.store.update_bundle(&bundle_id("one"), edit, NOW).await, "bundle");
     assert_eq!(f.store.bundles().await.unwrap().len(), 2);
     let deleted = f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();

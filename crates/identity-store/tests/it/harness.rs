@@ -343,6 +343,8 @@ pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, StoreError>) -> (&'s
         StoreError::Busy(_) => "busy",
         StoreError::Corrupt { .. } => "corrupt",
         StoreError::Unavailable(_) => "unavailable",
+        StoreError::Uncertain(_) => "uncertain",
+        StoreError::Replaced(_) => "replaced",
         StoreError::Unsupported { .. } => "unsupported",
         StoreError::Damaged(_) => "damaged",
         StoreError::Secret(_) => "secret",

@@ -6,17 +6,26 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use blake2::{Blake2b256, Digest as _};
-use identity_store::{AuditEntry, DatabaseKind, Store};
+use identity_store::secret::{authenticate, check_code};
+use identity_store::{AuditEntry, DatabaseKind, Keyring, Store};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::ui::Ui;
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::private;
-use crate::config::Config;
+use crate::config::{Config, key};
 use crate::daemon;
 use crate::daemon::BootError;
+use crate::daemon::record::{hex, unhex};
+
+/// The version of the manifest's format. Version 1 has no authentication.
+pub(super) const VERSION: u32 = 2;
+
+/// The scope of a manifest's authentication.
+const SCOPE: &str = "backup";
 
 /// The longest last line that is read, in bytes.
 const LONGEST_LINE: u64 = 16 * 1024;
@@ -27,6 +36,8 @@ pub(super) struct BackupArgs {
     /// The file to create; an existing file is never overwritten
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// The last line of a backup; the bytes before it are a `SQLite` database.
@@ -45,6 +56,23 @@ pub(super) struct Manifest {
     pub(super) bytes: u64,
     /// The BLAKE2b-256 of the database, in hex digits.
     pub(super) blake2b: String,
+    /// The authentication of the other fields with the encryption key, in hex digits; absent in a backup of 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) code: Option<String>,
+}
+
+impl Manifest {
+    /// Returns whether a holder of the encryption key made the backup. The fields authenticate the content by its hash.
+    pub(super) fn is_authentic(&self, keyring: &Keyring) -> bool {
+        let code = self.code.as_deref().and_then(unhex);
+        check_code(keyring, SCOPE, &self.text(), code.as_deref()).is_ok()
+    }
+
+    /// Returns the fields that the code is made of.
+    fn text(&self) -> Vec<u8> {
+        let Self { srvd_backup, created_at, schema, key_ids, bytes, blake2b, code: _ } = self;
+        serde_json::to_vec(&(srvd_backup, created_at, schema, key_ids, bytes, blake2b)).unwrap_or_default()
+    }
 }
 
 /// Makes a backup. A daemon may be running meanwhile.
@@ -55,13 +83,16 @@ pub(super) async fn run(
     ui: &Ui,
 ) -> Result<(), Failure> {
     super::serve::keep_memory_private()?;
+    let config = &args.database.settle(config, ui).await?;
     local_only(config, "pg_dump --format=custom --file=FILE DATABASE")?;
     if args.file.symlink_metadata().is_ok() {
         return Err(exists(&args.file));
     }
+    announce(config, environment, ui)?;
+    let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
     let store = daemon::beside(config, environment).await?;
     let part = part_of(&args.file);
-    let made = make(&store, &part, &args.file).await;
+    let made = make(&store, &keyring, &part, &args.file).await;
     store.close().await;
     let manifest = made.inspect_err(|_| {
         // Only the first error is reported. An incomplete backup is of no use.
@@ -87,7 +118,7 @@ pub(super) fn local_only(config: &Config, tool: &str) -> Result<(), Failure> {
     }
 }
 
-async fn make(store: &Store, part: &Path, file: &Path) -> Result<Manifest, Failure> {
+async fn make(store: &Store, keyring: &Keyring, part: &Path, file: &Path) -> Result<Manifest, Failure> {
     let cannot = |error: io::Error| {
         Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", file.display()))
     };
@@ -99,14 +130,16 @@ async fn make(store: &Store, part: &Path, file: &Path) -> Result<Manifest, Failu
     let mut copy = File::options().read(true).write(true).open(part).map_err(cannot)?;
     let (bytes, blake2b) = digest(&mut copy, &mut io::sink()).map_err(cannot)?;
     let needed = keys.into_iter().filter(|key| key.state != "retired");
-    let manifest = Manifest {
-        srvd_backup: 1,
+    let mut manifest = Manifest {
+        srvd_backup: VERSION,
         created_at: now(),
         schema,
         key_ids: needed.map(|key| key.id.to_string()).collect(),
         bytes,
         blake2b,
+        code: None,
     };
+    manifest.code = Some(hex(&authenticate(keyring, SCOPE, &manifest.text())));
     append(&mut copy, &manifest).map_err(cannot)?;
     let told = AuditEntry {
         at: now(),
@@ -208,6 +241,7 @@ mod tests {
             key_ids: vec!["05d0dd0ac3a1fddf".into()],
             bytes: 7,
             blake2b: "ab".into(),
+            code: None,
         };
         let check = |content: &[u8], expect: Option<&Manifest>| {
             std::fs::write(&path, content).unwrap();
@@ -224,6 +258,36 @@ mod tests {
         check(b"", None);
         check(b"\n", None);
         check(&vec![b'x'; 40_000], None);
+    }
+
+    #[test]
+    fn backup_manifest_is_authentic_only_as_it_was_made_and_with_its_key() {
+        let ring = |name: &str| {
+            Keyring::from_key(identity_store::Key::parse(format!("{name:-<40}").as_bytes()).unwrap())
+        };
+        let mut made = Manifest {
+            srvd_backup: VERSION,
+            created_at: 5,
+            schema: 6,
+            key_ids: vec!["05d0dd0ac3a1fddf".into()],
+            bytes: 7,
+            blake2b: "ab".into(),
+            code: None,
+        };
+        assert!(!made.is_authentic(&ring("one")));
+        made.code = Some(hex(&authenticate(&ring("one"), SCOPE, &made.text())));
+        assert!(made.is_authentic(&ring("one")) && !made.is_authentic(&ring("two")));
+        for changed in [
+            Manifest { created_at: 6, ..made.clone() },
+            Manifest { schema: 5, ..made.clone() },
+            Manifest { key_ids: vec![], ..made.clone() },
+            Manifest { bytes: 8, ..made.clone() },
+            Manifest { blake2b: "ac".into(), ..made.clone() },
+            Manifest { srvd_backup: 1, ..made.clone() },
+            Manifest { code: Some("zz".into()), ..made.clone() },
+        ] {
+            assert!(!changed.is_authentic(&ring("one")), "{changed:?}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use identity_store::{BundleId, LeftOut, Store};
 
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::passphrase::{self, PassphraseArgs};
 use super::portable;
 use super::ui::{Ui, plain_line};
@@ -30,6 +31,8 @@ pub(super) struct ExportArgs {
     output: Option<PathBuf>,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Asks for the passphrase before it opens the database.
@@ -47,6 +50,8 @@ pub(super) async fn run(
     if let Some(file) = args.output.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
         return Err(exists(file));
     }
+    let config = &args.database.settle(config, ui).await?;
+    announce(config, environment, ui)?;
     let passphrase = passphrase::chosen(&args.passphrase, ui).await?;
     let store = daemon::beside(config, environment).await?;
     let exported = export(&store.acting_as("cli"), &args.bundle).await;

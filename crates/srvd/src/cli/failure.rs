@@ -217,6 +217,25 @@ impl From<BootError> for Failure {
             BootError::Open(OpenError::WrongKey { .. }) => {
                 failure.hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD")
             }
+            BootError::Open(OpenError::Missing { .. }) => failure
+                .hint("put the file back, or restore a backup: srvd restore FILE")
+                .hint("to begin with an empty database, move database.json and identities away from the data directory"),
+            BootError::Open(OpenError::OtherDatabase { .. }) => failure.hint(
+                "put the known database back; to use this one, move database.json away from the data directory",
+            ),
+            BootError::NoDatabase { .. } => failure
+                .hint("name the database of the daemon with SRVD_DATABASE_URL, or its directory with --data-dir")
+                .hint("a start of the daemon creates one: srvd, or srvd --migrate-only"),
+            BootError::OtherDatabase { path, .. } => failure
+                .hint("name it again with SRVD_DATABASE_URL or --database-url")
+                .hint(format!("to begin with an empty database, move {} away", path.display())),
+            BootError::IdentitiesWithoutDatabase { identities, .. } => failure
+                .hint("name the database with SRVD_DATABASE_URL, or restore a backup: srvd restore FILE")
+                .hint(format!("to begin anew, move {} away", identities.display())),
+            BootError::Record { path, .. } => failure.hint(format!(
+                "if you are sure of the database, move {} away; the next start writes it anew",
+                path.display()
+            )),
             _ => failure,
         }
     }

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 
 use super::export::say_left_out;
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::passphrase::{self, PassphraseArgs};
 use super::portable::{self, Opened};
 use super::serve;
@@ -30,6 +31,8 @@ pub(super) struct ImportArgs {
     file: PathBuf,
     #[command(flatten)]
     passphrase: PassphraseArgs,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Decrypts the file, and then changes the database.
@@ -41,6 +44,8 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     serve::keep_memory_private()?;
     logging::start(config, &Redactor::default()).map_err(BootError::from)?;
+    let config = &args.database.settle(config, ui).await?;
+    announce(config, environment, ui)?;
     let sealed = read(&args.file)?;
     let passphrase = passphrase::given(&args.passphrase, ui).await?;
     let opened = open(&sealed, passphrase)?;

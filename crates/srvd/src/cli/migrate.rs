@@ -1,6 +1,7 @@
 //! `srvd migrate`: takes over the user's own logins, or prints what that would do.
 
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::serve;
 use super::table;
 use super::ui::Ui;
@@ -15,10 +16,11 @@ use crate::wire::error::with_causes;
 pub(super) struct MigrateArgs {
     /// Only print what a run would do
     ///
-    /// No bundle, account or instance is changed. The database itself is created or updated to the newest schema, as at
-    /// every start.
+    /// No bundle, account or instance is changed. The database itself is updated to the newest schema, as at every start.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Takes over the logins while it holds the daemon's lock, so that a daemon cannot do so at the same time.
@@ -28,7 +30,11 @@ pub(super) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    let take_over = async || daemon::take_over(config, environment, args.dry_run).await;
+    let take_over = async || {
+        let config = &args.database.settle(config, ui).await?;
+        announce(config, environment, ui)?;
+        Ok::<_, Failure>(daemon::take_over(config, environment, args.dry_run).await?)
+    };
     let report = serve::in_its_place(config, take_over)??;
     ui.result(&table::draw(ui, &["PROVIDER", "YOUR OWN LOGIN", "DETAIL"], rows(&report, args.dry_run)))?;
     ui.note(&summary(&report.counts, args.dry_run));

@@ -25,6 +25,7 @@ mod launch;
 mod list;
 mod login;
 mod migrate;
+mod offline;
 mod operator;
 mod passphrase;
 mod portable;

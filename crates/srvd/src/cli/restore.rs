@@ -9,13 +9,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use identity_store::maintenance::newest_schema;
 use identity_store::{
-    Account, AccountFilter, AuditEntry, BundleId, Change, DatabaseUrl, Keyring, SecretRef, Store, StoreError,
-    StoreOptions,
+    Account, AccountFilter, AuditEntry, BundleId, Change, DatabaseUrl, Keyring, KnownDatabase, SecretRef,
+    Store, StoreError, StoreOptions,
 };
 
-use super::backup::{Manifest, digest, local_only, manifest_of};
+use super::backup::{Manifest, VERSION, digest, local_only, manifest_of};
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::serve;
 use super::ui::Ui;
 use crate::base::clock::now;
@@ -25,6 +27,10 @@ use crate::config::{Config, key};
 use crate::daemon::{BootError, Offline};
 use crate::wire::error::with_causes;
 use crate::wire::suggestion::{SuggestedCommand, Suggestion};
+
+/// The meaning of `--unauthenticated`.
+const UNAUTHENTICATED: &str = "The backup is taken as it is: a program that could change the file may have set the address that a key is sent \
+    to, or the bundle that it belongs to. Check srvd accounts before you use them.";
 
 /// The suffixes of the files that `SQLite` and the store keep beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-lock"];
@@ -38,6 +44,11 @@ pub(super) struct RestoreArgs {
     /// Replace an existing database; it is kept beside the new one
     #[arg(long)]
     force: bool,
+    /// Restore a backup that cannot prove who made it, such as one of srvd 0.1
+    #[arg(long)]
+    unauthenticated: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// Restores while it holds the daemon's lock.
@@ -47,9 +58,8 @@ pub(super) fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
-    local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
-    let Restored { manifest, aside, logins } =
-        serve::in_its_place(config, async || in_place(args, config, environment).await)??;
+    let place = async || in_place(args, config, environment, ui).await;
+    let Restored { manifest, aside, logins, .. } = serve::in_its_place(config, place)??;
     ui.result(&format!("restored {} bytes, schema {}", manifest.bytes, manifest.schema))?;
     if let Some(aside) = aside {
         ui.note(&format!("The previous database is kept in {}", aside.display()));
@@ -73,6 +83,7 @@ struct Restored {
     aside: Option<PathBuf>,
     /// The command for each login whose directory is not on this machine.
     logins: Vec<String>,
+    known: KnownDatabase,
 }
 
 /// Checks everything that can be checked before a file is made, and then restores.
@@ -80,9 +91,13 @@ async fn in_place(
     args: &RestoreArgs,
     config: &Config,
     environment: &Environment,
+    ui: &Ui,
 ) -> Result<Restored, Failure> {
+    let config = &args.database.settle(config, ui).await?;
+    local_only(config, "pg_restore --clean --dbname=DATABASE FILE")?;
+    announce(config, environment, ui)?;
     let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
-    let _offline = Offline::enter(config)?;
+    let offline = Offline::enter(config)?;
     let Some(database) = config.database.path() else {
         return Err(Failure::new(code::BUG, "the database has no file"));
     };
@@ -93,22 +108,29 @@ async fn in_place(
         )
         .hint("to replace it and keep the old one beside the new one: srvd restore --force FILE"));
     }
-    restore(&args.file, database, keyring, config).await
+    if args.unauthenticated {
+        ui.note(UNAUTHENTICATED);
+    }
+    let restored = restore(&args.file, database, &keyring, args.unauthenticated, config).await?;
+    let schema = newest_schema(config.database.kind());
+    offline.keep_record(&restored.known, schema, &keyring)?;
+    Ok(restored)
 }
 
 /// Restores a backup through a copy, which is removed if it has not become the database.
 async fn restore(
     file: &Path,
     database: &Path,
-    keyring: Keyring,
+    keyring: &Keyring,
+    unauthenticated: bool,
     config: &Config,
 ) -> Result<Restored, Failure> {
     remove_leftovers(database);
     let staged = with_suffix(database, &format!(".restore-{}", uuid::Uuid::new_v4().simple()));
     let attempt = async {
-        let manifest = stage(file, &staged)?;
-        let logins = check(&staged, keyring, config).await?;
-        Ok(Restored { manifest, logins, aside: replace(database, &staged).await? })
+        let manifest = stage(file, &staged, keyring, unauthenticated)?;
+        let (known, logins) = check(&staged, keyring.clone(), config).await?;
+        Ok(Restored { manifest, logins, known, aside: replace(database, &staged).await? })
     };
     let result = attempt.await;
     remove(&staged);
@@ -116,7 +138,7 @@ async fn restore(
 }
 
 /// Copies the database out of the backup and compares it with the manifest.
-fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
+fn stage(file: &Path, staged: &Path, keyring: &Keyring, unauthenticated: bool) -> Result<Manifest, Failure> {
     let unreadable =
         |error: io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", file.display()));
     let bad = |reason: &str| Failure::new(code::IO, format!("{} {reason}", file.display()));
@@ -124,8 +146,11 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
     let manifest = manifest_of(&mut from)
         .map_err(unreadable)?
         .ok_or_else(|| bad("is not an srvd backup, or is truncated"))?;
-    if manifest.srvd_backup != 1 {
+    if manifest.srvd_backup > VERSION {
         return Err(bad("was made by a newer srvd"));
+    }
+    if !unauthenticated && !manifest.is_authentic(keyring) {
+        return Err(refused(file, &manifest, keyring));
     }
     let cannot = |error: io::Error| {
         Failure::new(code::CANNOT_CREATE, format!("cannot write {}: {error}", staged.display()))
@@ -140,8 +165,12 @@ fn stage(file: &Path, staged: &Path) -> Result<Manifest, Failure> {
 }
 
 /// Opens the copy as a start of the daemon would: checks its schema, keys and pages, and updates it to the newest
-/// schema. Returns the command for each login whose directory is not on this machine.
-async fn check(staged: &Path, keyring: Keyring, config: &Config) -> Result<Vec<String>, Failure> {
+/// schema. Returns its identity, and the command for each login whose directory is not on this machine.
+async fn check(
+    staged: &Path,
+    keyring: Keyring,
+    config: &Config,
+) -> Result<(KnownDatabase, Vec<String>), Failure> {
     let announce = Arc::new(|_: &[Change]| {});
     let options = StoreOptions::new(DatabaseUrl::sqlite(staged), announce, now()).rooted(config.roots());
     let store = Store::open(options, keyring).await.map_err(BootError::from)?;
@@ -159,8 +188,25 @@ async fn check(staged: &Path, keyring: Keyring, config: &Config) -> Result<Vec<S
         missing(&store).await
     };
     let checked = checked.await;
+    let known = store.database().clone();
     store.close().await;
-    Ok(checked.map_err(BootError::from)?)
+    let logins = checked.map_err(BootError::from)?;
+    Ok((known, logins))
+}
+
+/// Returns the refusal of a backup that no holder of the key made.
+fn refused(file: &Path, manifest: &Manifest, keyring: &Keyring) -> Failure {
+    let held = |id: &String| {
+        *id == keyring.key_id().to_string() || keyring.old_key_ids().iter().any(|old| old.to_string() == *id)
+    };
+    if !manifest.key_ids.iter().any(held) {
+        let message = format!("{} was made with the key {}", file.display(), manifest.key_ids.join(" and "));
+        return Failure::new(code::CONFIG, format!("{message}; the given key is {}", keyring.key_id()))
+            .hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD");
+    }
+    let message = format!("{} cannot prove that it was made with your encryption key", file.display());
+    Failure::new(code::IO, message)
+        .hint("backups of srvd 0.1 cannot: if you made this one and kept it where only you can write, add --unauthenticated")
 }
 
 /// Returns the command for each bound login whose directory does not exist.

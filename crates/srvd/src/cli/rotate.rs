@@ -12,6 +12,7 @@ use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
+use super::offline::{DatabaseArgs, announce};
 use super::serve;
 use super::ui::Ui;
 use crate::base::clock::now;
@@ -31,6 +32,8 @@ pub(super) struct RotateArgs {
     /// Use the key in this file instead of generating one
     #[arg(long, value_name = "PATH")]
     new_key: Option<PathBuf>,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// The first step of a run.
@@ -67,9 +70,11 @@ async fn rotate(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
+    let config = &args.database.settle(config, ui).await?;
     let load = || key::load(environment, &config.key_sources()).map_err(BootError::from);
     let mut keys = load()?;
     let step = first_step(&keys, args.new_key.is_some(), &config.config_dir)?;
+    announce(config, environment, ui)?;
     let offline = Offline::enter(config)?;
     if let Step::Begin(own) = step {
         // A key that does not belong to the database must not be put away as its old one.
@@ -161,6 +166,9 @@ fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<
     ui.result(&format!("{} secrets were re-encrypted with the key {}", rotation.resealed, keys.key.id()))?;
     for secret in &rotation.unopened {
         ui.note(&format!("{} {} was not re-encrypted: {}", secret.table, secret.row, secret.reason));
+    }
+    for row in &rotation.unfit {
+        ui.note(&format!("{row}. It is not used. Delete it, or restore a backup."));
     }
     for id in &rotation.retired {
         ui.note(&format!("The key {id} is retired: no secret in the database needs it."));

@@ -6,7 +6,8 @@ use rpc_engine::Broker;
 use tokio_util::sync::CancellationToken;
 
 use super::changes::{announce, fresh_broker};
-use super::{BootError, open, recover, registry};
+use super::database::{self, Absence};
+use super::{BootError, recover, registry};
 use crate::base::blocking::BlockingTasks;
 use crate::base::environment::Environment;
 use crate::base::guard::guard_command;
@@ -57,7 +58,12 @@ impl Core {
         let standing = [&*standing];
         // The database waits for the disk; the other two do not depend on it.
         let (store, guard, ()) = tokio::join!(
-            open(&config, keyring, announce(&broker, &health_reports, &refresh_signal)),
+            database::open(
+                &config,
+                keyring,
+                announce(&broker, &health_reports, &refresh_signal),
+                Absence::Create,
+            ),
             Guard::start(guard_command, &standing),
             recover::end_probes(&blocking, &probes),
         );

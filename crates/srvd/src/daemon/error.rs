@@ -39,6 +39,41 @@ pub(crate) enum BootError {
         /// The data directory that it holds.
         data_dir: PathBuf,
     },
+    /// The data directory's record of its database cannot be read.
+    #[error("the record of the database cannot be used: {path}: {reason}", path = path.display())]
+    Record {
+        /// Path of the record.
+        path: PathBuf,
+        /// A description of the fault.
+        reason: String,
+    },
+    /// There is no database, and the command creates none.
+    #[error("there is no database at {place}")]
+    NoDatabase {
+        /// The configured place.
+        place: String,
+    },
+    /// There is no database at the configured place, and the data directory used another one.
+    #[error("there is no database at {place}; the daemon of this data directory used {recorded}")]
+    OtherDatabase {
+        /// The configured place.
+        place: String,
+        /// The place of the recorded database.
+        recorded: String,
+        /// Path of the record.
+        path: PathBuf,
+    },
+    /// There is no database, although there are logins that belong to one.
+    #[error(
+        "there is no database at {place}, but there are logins of one in {identities}",
+        identities = identities.display()
+    )]
+    IdentitiesWithoutDatabase {
+        /// The configured place.
+        place: String,
+        /// The directory of the logins.
+        identities: PathBuf,
+    },
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -56,21 +91,33 @@ impl BootError {
     /// already running, 77 permission, 78 configuration or key.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::LogFilter(_) | Self::Key(_) | Self::Registry(_) => 78,
+            Self::Config(_)
+            | Self::LogFilter(_)
+            | Self::Key(_)
+            | Self::Registry(_)
+            | Self::Record { .. }
+            | Self::NoDatabase { .. }
+            | Self::OtherDatabase { .. }
+            | Self::IdentitiesWithoutDatabase { .. } => 78,
             Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::Private(_) | Self::CannotCreate(_) => 73,
             Self::AlreadyRunning { .. } => 75,
             Self::Open(error) => match error {
                 OpenError::SchemaNewer { .. }
                 | OpenError::SchemaOlder { .. }
+                | OpenError::UpgradeUnfinished
+                | OpenError::OtherDatabase { .. }
+                | OpenError::Missing { .. }
                 | OpenError::WrongKey { .. } => 78,
-                OpenError::Corrupt { .. } => 74,
+                OpenError::Corrupt { .. } | OpenError::Reverted { .. } | OpenError::ForeignObjects { .. } => {
+                    74
+                }
                 OpenError::CannotCreate { .. } => 73,
                 OpenError::Permission { .. } => 77,
                 _ => 69,
             },
             Self::Store(error) => match error {
-                StoreError::Corrupt { .. } | StoreError::Damaged(_) => 74,
+                StoreError::Corrupt { .. } | StoreError::Damaged(_) | StoreError::Replaced(_) => 74,
                 _ => 69,
             },
         }
@@ -91,6 +138,9 @@ mod tests {
             (BootError::Open(OpenError::SchemaNewer { found: 2, known: 1 }), 78),
             (BootError::Open(OpenError::Corrupt { path: path(), reason: String::new(), source: None }), 74),
             (BootError::Open(OpenError::Unavailable("down".into())), 69),
+            (BootError::Open(OpenError::Missing { expected: "d".into() }), 78),
+            (BootError::Open(OpenError::Reverted { reason: "r" }), 74),
+            (BootError::NoDatabase { place: "p".into() }, 78),
             (
                 BootError::Open(OpenError::Permission {
                     path: path(),

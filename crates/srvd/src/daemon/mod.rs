@@ -6,11 +6,13 @@
 mod announced;
 mod changes;
 mod core;
+mod database;
 mod error;
 mod lock;
 pub(crate) mod logging;
 mod moved;
 mod offline;
+pub(crate) mod record;
 mod recover;
 mod registry;
 mod running;
@@ -21,19 +23,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
-use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
+use identity_store::{Change, Keyring};
 use rpc_engine::{Engine, Limits};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use error::BootError;
 pub(crate) use lock::Lock;
-use moved::MovedHome;
 pub(crate) use offline::{Offline, beside};
+pub(crate) use record::DatabaseRecord;
 pub(crate) use registry::registry;
 
 use announced::Announced;
 use core::Core;
+use database::Absence;
 use running::{Background, Running};
 use services::Services;
 
@@ -58,7 +61,7 @@ use crate::rpc::routes;
 /// [`BootError`], with the exit code that scripts rely on.
 pub(crate) async fn migrate(config: &Config, environment: &Environment) -> Result<i64, BootError> {
     let (_lock, keyring) = prepare(config, environment)?;
-    let store = open(config, keyring, Arc::new(|_: &[Change]| {})).await?;
+    let store = database::open(config, keyring, Arc::new(|_: &[Change]| {}), Absence::Create).await?;
     let version = store.schema_version().await?;
     store.close().await;
     Ok(version)
@@ -76,7 +79,7 @@ pub(crate) async fn take_over(
     let (_lock, keyring) = prepare(config, environment)?;
     let registry = registry(config)?;
     let own = OwnDirs::new(environment, config, &registry, BlockingTasks::default());
-    let store = open(config, keyring, Arc::new(|_: &[Change]| {})).await?;
+    let store = database::open(config, keyring, Arc::new(|_: &[Change]| {}), Absence::Refuse).await?;
     let report = if dry_run {
         adopt::preview(&store, &registry, &own, now()).await
     } else {
@@ -137,6 +140,7 @@ pub(crate) async fn start(
     };
     let background = background.start(&core.stop);
     announced.write(&core.blocking, token, started).await?;
+    tokio::spawn(database::examine(core.config.clone(), core.store.clone(), core.stop.clone()));
     Ok(Running {
         server,
         connections,
@@ -163,18 +167,4 @@ fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring)
         private::directory(dir)?;
     }
     Ok((Lock::acquire(&config.data_dir)?, keyring))
-}
-
-async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<Store, BootError> {
-    let options = StoreOptions::new(config.database.clone(), announce, now()).rooted(config.roots());
-    let store = Store::open(options, keyring).await?;
-    let moved = MovedHome::new(config);
-    let changed = store.anchor_directories(&|provider, dir| moved.now(provider, dir), now()).await?;
-    if changed > 0 {
-        tracing::info!(
-            changed,
-            "references to directories were stored relative to the data directory or the home"
-        );
-    }
-    Ok(store)
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use identity_store::{Change, Keyring, Store, StoreOptions};
+use identity_store::{Change, Keyring, KnownDatabase, Store, StoreOptions};
 
-use super::{BootError, Lock};
+use super::database::{self, Absence};
+use super::{BootError, DatabaseRecord, Lock};
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::private;
@@ -25,17 +26,31 @@ impl<'a> Offline<'a> {
         Ok(Self { config, _lock: Lock::acquire(&config.data_dir)? })
     }
 
-    /// Opens the store and migrates its schema as a start would.
+    /// Opens the store and migrates its schema as a start would, but creates no database.
     pub(crate) async fn open(&self, keyring: Keyring) -> Result<Store, BootError> {
-        super::open(self.config, keyring, Arc::new(|_: &[Change]| {})).await
+        database::open(self.config, keyring, Arc::new(|_: &[Change]| {}), Absence::Refuse).await
+    }
+
+    /// Keeps the record of a database that has just been put into place.
+    pub(crate) fn keep_record(
+        &self,
+        known: &KnownDatabase,
+        schema: i64,
+        keyring: &Keyring,
+    ) -> Result<(), BootError> {
+        let place = self.config.database.to_string();
+        DatabaseRecord::keep(&self.config.data_dir, place, known, schema, keyring)
     }
 }
 
 /// Opens the store of a daemon that may be running. Nothing is created, and no schema is changed.
 pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result<Store, BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
-    let options = StoreOptions::new(config.database.clone(), Arc::new(|_: &[Change]| {}), now());
-    let options = options.rooted(config.roots());
+    let announce = Arc::new(|_: &[Change]| {});
+    let mut options = StoreOptions::new(config.database.clone(), announce, now()).rooted(config.roots());
+    let place = config.database.to_string();
+    let record = DatabaseRecord::read(&config.data_dir)?.filter(|record| record.database == place);
+    options.known = record.map(|record| record.known(&keyring));
     Ok(Store::attach(options, keyring).await?)
 }
 

@@ -146,6 +146,9 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
             kind: FailureKind::NotFound,
             message: "the bundle was deleted in the meantime; nothing was stored".to_owned(),
         },
+        StoreError::Uncertain(_) => {
+            storage("the login is valid, but the database did not confirm that it was stored")
+        }
         StoreError::Conflict { .. }
         | StoreError::Protected { .. }
         | StoreError::InvalidName { .. }
@@ -154,6 +157,7 @@ fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
         | StoreError::Unavailable(_)
         | StoreError::Database(_)
         | StoreError::Damaged(_)
+        | StoreError::Replaced(_)
         | StoreError::Corrupt { .. }
         | StoreError::Migration { .. }
         | StoreError::Unsupported { .. }

@@ -327,7 +327,12 @@ impl RefresherState {
 fn passes(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Busy(_) | StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Database(_)
+        StoreError::Busy(_)
+            | StoreError::Full(_)
+            | StoreError::Unavailable(_)
+            | StoreError::Uncertain(_)
+            | StoreError::Replaced(_)
+            | StoreError::Database(_)
     )
 }
 

@@ -143,7 +143,7 @@ kinds! {
         DeclaredImmutable = 1009, "declared_immutable", "the agent or credential is declared in a file (`data.file`, `data.agentId`); edit the file";
         NoActiveForge = 1010, "no_active_forge", "no operator account is active; `GET /me` answers 412";
         SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or cannot be decrypted (`data.reason`)";
-        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or unavailable (`data.reason`: `busy`, `full`, `unavailable`), or a login's directory cannot be used; retry later";
+        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or unavailable (`data.reason`: `busy`, `full`, `unavailable`, `replaced`; with `uncertain` and `data.outcome` `unknown`, it is unknown whether the change was made), or a login's directory cannot be used; retry later";
         IdentityMismatch = 1013, "identity_mismatch", "the login belongs to a different user than the stored one";
         RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a temporary reason (`data.retryAt`)";
         AmbientDirectory = 1016, "ambient_directory", "the login's directory belongs to the user's own CLI, not to the daemon";

@@ -49,6 +49,18 @@ fn answer(error: &StoreError) -> ApiError {
             "the database cannot be reached or written to",
             "try again later; see the daemon's log for the cause",
         ),
+        StoreError::Uncertain(_) => {
+            let message = "the database did not confirm the change, so it is unknown whether it was made";
+            ApiError::new(Kind::StoreUnavailable, message)
+                .with("reason", "uncertain")
+                .with("outcome", "unknown")
+                .hint("read the current state before you repeat the request")
+        }
+        StoreError::Replaced(_) => passing(
+            "replaced",
+            "a file of the database was deleted or replaced while the daemon runs",
+            "stop the daemon, put the file back, and start it again; the daemon's log names the file",
+        ),
         StoreError::Database(_) => {
             ApiError::new(Kind::DatabaseFailed, "the database rejected a statement; nothing was changed")
                 .hint("report this as a bug in srvd, including the cause from the daemon's log")
@@ -149,6 +161,9 @@ mod tests {
         check(StoreError::Busy(cause()), Kind::StoreUnavailable, json!({"reason": "busy"}));
         check(StoreError::Full(cause()), Kind::StoreUnavailable, json!({"reason": "full"}));
         check(StoreError::Unavailable(cause()), Kind::StoreUnavailable, json!({"reason": "unavailable"}));
+        let unknown = json!({"reason": "uncertain", "outcome": "unknown"});
+        check(StoreError::Uncertain(cause()), Kind::StoreUnavailable, unknown);
+        check(StoreError::Replaced(cause()), Kind::StoreUnavailable, json!({"reason": "replaced"}));
         check(StoreError::Database(cause()), Kind::DatabaseFailed, json!({}));
         check(StoreError::Damaged(cause()), Kind::DatabaseDamaged, json!({}));
         check(corrupt(None), Kind::Corrupt, json!({"what": "account", "id": "a1"}));

@@ -50,7 +50,7 @@ async fn bundles(daemon: &Daemon) -> Vec<String> {
 
 /// Returns the files beside the database that should not be there.
 fn litter(home: &Home) -> Vec<PathBuf> {
-    let known = ["srvd.db", "srvd.db-wal", "srvd.db-shm", "srvd.db-lock", "srvd.lock"];
+    let known = ["srvd.db", "srvd.db-wal", "srvd.db-shm", "srvd.db-lock", "srvd.lock", "database.json"];
     let mut files = files_below(&home.dir("data"));
     files.retain(|file| !known.contains(&file.file_name().unwrap().to_str().unwrap()));
     files
@@ -126,7 +126,8 @@ async fn restore_changes_nothing_when_backup_is_damaged_or_key_differs() {
     let line = good[..good.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     let mut flipped = good.clone();
     flipped[line / 2] ^= 1;
-    let forged = text(&good[line..]).replace("\"srvdBackup\":1", "\"srvdBackup\":2");
+    let forged = text(&good[line..]).replace("\"srvdBackup\":2", "\"srvdBackup\":3");
+    let older = text(&good[line..]).replace("\"srvdBackup\":2", "\"srvdBackup\":1");
     let check = |name: &str, content: &[u8], code: i32, part: &str| {
         let path = home.dir("bad.backup");
         std::fs::write(&path, content).unwrap();
@@ -141,6 +142,7 @@ async fn restore_changes_nothing_when_backup_is_damaged_or_key_differs() {
     check("empty", b"", 74, "or is truncated");
     check("flipped", &flipped, 74, "is damaged");
     check("newer", &[&good[..line], forged.as_bytes()].concat(), 74, "a newer srvd");
+    check("older", &[&good[..line], older.as_bytes()].concat(), 74, "cannot prove");
     check("a database", &good[..line - 1], 74, "is not an srvd backup");
     let other = Home::new();
     std::fs::write(other.dir("config/encryption.key"), "not-the-key-0123456789abcdef-0123456789").unwrap();

@@ -56,6 +56,10 @@ async fn bundle_moves_to_another_machine_in_encrypted_export() {
     assert!(second.stdout.starts_with("imported 1 accounts into the bundle \"Work 2\" ("), "{second:?}");
 
     let other = Home::new();
+    let refused = with_passphrase(&other, &["import", &file], PASSPHRASE).await;
+    assert_eq!(refused.code, Some(78), "{refused:?}");
+    assert!(!other.dir("data/srvd.db").exists());
+    assert!(other.run(&["--migrate-only"]).status.success());
     let moved = with_passphrase(&other, &["import", &file], PASSPHRASE).await;
     let expect = format!("imported 1 accounts into the bundle \"Work\" ({})\n", bundle.as_str().unwrap());
     assert_eq!((moved.code, moved.stdout), (Some(0), expect), "{}", moved.stderr);

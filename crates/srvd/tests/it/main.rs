@@ -8,6 +8,7 @@ mod bundles;
 mod commands;
 mod confined;
 mod daemon;
+mod database;
 mod declared;
 mod deletions;
 mod doctor;

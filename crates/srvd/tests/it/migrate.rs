@@ -78,6 +78,10 @@ async fn migrate_command_reports_and_takes_over_login() {
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
     let line = |text: &str| text.lines().find(|line| line.starts_with("fake")).unwrap().to_owned();
+    let (code, _, errors) = said(&["migrate", "--dry-run"]);
+    assert_eq!(code, Some(78), "{errors}");
+    assert!(errors.contains("there is no database at") && errors.contains("--migrate-only"), "{errors}");
+    assert!(home.run(&["--migrate-only"]).status.success());
     for _ in 0..2 {
         let (code, out, errors) = said(&["migrate", "--dry-run"]);
         assert_eq!(code, Some(0), "{errors}");
@@ -199,6 +203,7 @@ async fn directory_is_taken_over_and_launched_when_variable_names_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn variable_is_ignored_when_it_names_no_directory_of_the_user() {
     let home = home();
+    assert!(home.run(&["--migrate-only"]).status.success());
     let inside = home.dir("data/identities/b1/fake");
     crate::support::private_directory(&inside);
     std::fs::write(inside.join("credentials.json"), LOGIN.replace("ada@x", "other@x")).unwrap();
@@ -214,6 +219,7 @@ async fn variable_is_ignored_when_it_names_no_directory_of_the_user() {
 #[tokio::test(flavor = "multi_thread")]
 async fn dry_run_reports_directory_that_variable_names() {
     let (home, dir) = elsewhere();
+    assert!(home.run(&["--migrate-only"]).status.success());
     let line = |dir: &str| {
         let output = home.command(&["migrate", "--dry-run"]).env("FAKE_HOME", dir).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
@@ -238,6 +244,7 @@ async fn dry_run_reports_login_when_it_is_in_a_keyring() {
     std::fs::DirBuilder::new().recursive(true).create(home.dir("home/.config/gh")).unwrap();
     let hosts = "github.com:\n    users:\n        octo:\n    user: octo\n";
     std::fs::write(home.dir("home/.config/gh/hosts.yml"), hosts).unwrap();
+    assert!(home.run(&["--migrate-only"]).status.success());
     let output = home.run(&["migrate", "--dry-run"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let line = |provider: &str| text.lines().find(|line| line.starts_with(provider)).unwrap();

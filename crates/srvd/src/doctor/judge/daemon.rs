@@ -1,5 +1,7 @@
 //! Judges the daemon, its database, its disk space, and the service that starts it.
 
+use identity_store::maintenance::UnfitRow;
+
 use crate::base::endpoint::Endpoint;
 use crate::doctor::facts::{
     Daemon, DaemonAnswer, Database, EndpointState, Facts, LockState, Service, System,
@@ -10,6 +12,9 @@ use crate::doctor::repair::Repair;
 /// The numbers of free bytes below which a write will soon fail, and below which it may fail.
 const NO_ROOM: u64 = 20 * 1024 * 1024;
 const LITTLE_ROOM: u64 = 200 * 1024 * 1024;
+
+/// The number of corrupt rows that a finding names.
+const NAMED: usize = 10;
 
 /// The version of this build.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -179,6 +184,7 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
                 format!("{place} has schema {found}, but this program uses {}", inspection.known),
                 "The next start of the daemon migrates it. An older srvd cannot use it after that.",
             ),
+            _ if !inspection.unfit.is_empty() => corrupt(&inspection.unfit),
             _ => Finding::well(
                 "database",
                 "The database is in order",
@@ -187,6 +193,20 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
         },
     };
     vec![finding]
+}
+
+/// Returns the finding for rows that another program changed.
+fn corrupt(rows: &[UnfitRow]) -> Finding {
+    let named: Vec<String> = rows.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = if rows.len() > NAMED { format!("; and {} more", rows.len() - NAMED) } else { String::new() };
+    Finding::new(
+        "database.rows",
+        Severity::Error,
+        "Rows of the database were changed by another program",
+        format!("{}{more}", named.join("; ")),
+        "srvd does not use them. A credential in one of them may have been meant for another address or another owner.",
+    )
+    .fix("delete the accounts, bindings and bundles named above, or restore a backup; find out who can write the database")
 }
 
 pub(super) fn space(free: Option<u64>) -> Option<Finding> {

@@ -47,7 +47,7 @@ fn node(kind: NodeKind, mode: u32) -> Node {
 }
 
 fn inspection(schema: Option<i64>, key: KeyFit) -> Inspection {
-    Inspection { schema, known: 2, key, contents: None }
+    Inspection { schema, known: 2, key, contents: None, unfit: vec![] }
 }
 
 fn running(version: &str) -> Daemon {
@@ -157,6 +157,19 @@ fn doctor_reports_database_and_disk_space_problems() {
     check(
         |facts| stopped(facts, Database::Failed("db".to_owned(), "no".to_owned())),
         &["database error", "daemon note"],
+    );
+    let row = |number: u32| identity_store::maintenance::UnfitRow {
+        table: "accounts",
+        row: format!("a{number}"),
+        reason: identity_store::SecretError::Altered,
+    };
+    check(
+        |facts| {
+            let unfit = (0..12).map(row).collect();
+            let inspection = Inspection { unfit, ..inspection(Some(2), KeyFit::Fits) };
+            facts.database = Database::Is("db".to_owned(), inspection);
+        },
+        &["database.rows error"],
     );
     check(|facts| facts.space = Some(1 << 20), &["space error"]);
     check(|facts| facts.space = Some(100 << 20), &["space warning"]);

@@ -1,24 +1,30 @@
 //! One interface to the two databases: the settings of their connections, and the macros that run one SQL text on both.
 
+mod migrations;
+mod rows;
+mod sqlite;
+
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use sqlx::sqlite::{SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Transaction};
 
-use crate::error::{StoreError, UNDECODABLE};
-use crate::model::account::CorruptRow;
+pub(crate) use migrations::migration_texts;
+pub use migrations::newest_schema;
+pub(crate) use rows::{Undecoded, decode};
+pub(crate) use sqlite::sqlite_options;
+
+use migrations::migrations;
+use sqlite::pin_beside;
+
+use crate::error::StoreError;
+use crate::pinned::Pinned;
 use crate::secret::Keyring;
 use crate::url::DatabaseKind;
-
-/// The migrations of each database. A test compares their numbers and names.
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
 
 /// The number of readers of a `SQLite` file. Each has a thread and a page cache; idle ones are closed.
 const SQLITE_READERS: u32 = 4;
@@ -80,44 +86,13 @@ macro_rules! sql {
 }
 pub(crate) use sql;
 
-/// A row that cannot be decoded.
-#[derive(Debug)]
-pub(crate) struct Undecoded {
-    /// The row's id, as far as it can be read.
-    pub(crate) id: String,
-    /// The error of the database library.
-    pub(crate) error: sqlx::Error,
-}
-
-impl Undecoded {
-    /// Returns the reason for a list of rows that were skipped. The cause is logged, because it may hold the row's text.
-    pub(crate) fn into_corrupt(self, what: &'static str) -> CorruptRow {
-        tracing::error!(what, id = self.id, error = %self.error, "a row was skipped: it cannot be decoded");
-        CorruptRow { id: self.id, reason: UNDECODABLE.to_owned() }
-    }
-
-    /// Returns the error for a caller who asked for this row.
-    pub(crate) fn into_error(self, what: &'static str) -> StoreError {
-        StoreError::undecodable(what, &self.id, self.error)
-    }
-}
-
-/// Decodes one row.
-pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, Undecoded>
-where
-    R: sqlx::Row,
-    T: sqlx::FromRow<'r, R>,
-    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
-    &'static str: sqlx::ColumnIndex<R>,
-{
-    T::from_row(row).map_err(|error| Undecoded { id: row.try_get("id").unwrap_or_default(), error })
-}
-
 /// The connection pools of one database, and the keys that authenticate its rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Pools {
     backend: Backend,
     keyring: Keyring,
+    /// The files of a `SQLite` database, once it is open.
+    pinned: Arc<OnceLock<Pinned>>,
 }
 
 #[derive(Debug, Clone)]
@@ -180,8 +155,12 @@ impl Tx {
     /// Migrates the schema to the newest version, within a transaction for writing.
     pub(crate) async fn migrate(&mut self) -> Result<(), StoreError> {
         match &mut self.held {
-            Held::Sqlite(held) => SQLITE_MIGRATIONS.run_direct(None, held.connection(), false).await,
-            Held::Postgres(held) => POSTGRES_MIGRATIONS.run_direct(None, held.connection(), false).await,
+            Held::Sqlite(held) => {
+                migrations(DatabaseKind::Sqlite).run_direct(None, held.connection(), false).await
+            }
+            Held::Postgres(held) => {
+                migrations(DatabaseKind::Postgres).run_direct(None, held.connection(), false).await
+            }
         }
         .map_err(StoreError::migration)
     }
@@ -218,7 +197,7 @@ impl Tx {
             Held::Sqlite(held) => held.commit().await,
             Held::Postgres(held) => held.commit().await,
         }
-        .map_err(StoreError::from)
+        .map_err(StoreError::of_commit)
     }
 }
 
@@ -230,7 +209,16 @@ impl Pools {
     /// Creates the pools of a `SQLite` file. Nothing is opened yet.
     pub(crate) fn sqlite(path: &Path, busy: Duration, keyring: &Keyring) -> Self {
         let options = sqlite_options(path).busy_timeout(busy);
+        let pinned: Arc<OnceLock<Pinned>> = Arc::default();
+        let files = Arc::clone(&pinned);
         let writer = SqlitePoolOptions::new()
+            .after_connect(move |connection, _| {
+                let files = Arc::clone(&files);
+                Box::pin(async move {
+                    let Some(files) = files.get() else { return Ok(()) };
+                    pin_beside(connection, files).await
+                })
+            })
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
@@ -244,7 +232,7 @@ impl Pools {
             .test_before_acquire(false)
             .acquire_timeout(busy * 2)
             .connect_lazy_with(options.pragma("query_only", "ON"));
-        Self { backend: Backend::Sqlite { writer, readers }, keyring: keyring.clone() }
+        Self { backend: Backend::Sqlite { writer, readers }, keyring: keyring.clone(), pinned }
     }
 
     /// Creates the pool of a `PostgreSQL` database. Nothing is connected yet.
@@ -269,7 +257,7 @@ impl Pools {
                 Box::pin(async move { Ok(meta.idle_for < PING_AFTER || connection.ping().await.is_ok()) })
             })
             .connect_lazy_with(options);
-        Self { backend: Backend::Postgres(pool), keyring: keyring.clone() }
+        Self { backend: Backend::Postgres(pool), keyring: keyring.clone(), pinned: Arc::default() }
     }
 
     /// Acquires a connection for reading.
@@ -305,8 +293,25 @@ impl Pools {
         }))
     }
 
-    /// Commits a transaction for writing.
+    /// Holds the files of a `SQLite` database, which exist from now on. Later commits compare them with their paths.
+    pub(crate) async fn pin(&self, path: &Path) -> Result<(), StoreError> {
+        let Backend::Sqlite { writer, .. } = &self.backend else { return Ok(()) };
+        let pinned = Pinned::new(path).map_err(|error| StoreError::Unavailable(error.into()))?;
+        let mut connection = writer.acquire().await?;
+        pin_beside(&mut connection, &pinned).await?;
+        // Only one caller opens the pools.
+        let _ = self.pinned.set(pinned);
+        Ok(())
+    }
+
+    /// Commits a transaction for writing, unless a file of the database was deleted or replaced.
     pub(crate) async fn commit(&self, tx: Tx) -> Result<(), StoreError> {
+        if let Some(files) = self.pinned.get()
+            && let Err(error) = files.check()
+        {
+            tx.abandon().await;
+            return Err(error);
+        }
         let done = tx.commit().await;
         if done.is_err()
             && let Backend::Sqlite { writer, .. } = &self.backend
@@ -361,30 +366,6 @@ impl Pools {
             Backend::Postgres(pool) => pool.close().await,
         }
     }
-}
-
-/// Returns the newest schema version that this build knows.
-pub(crate) fn newest_schema(kind: DatabaseKind) -> i64 {
-    let migrations = match kind {
-        DatabaseKind::Sqlite => &SQLITE_MIGRATIONS,
-        DatabaseKind::Postgres => &POSTGRES_MIGRATIONS,
-    };
-    migrations.iter().map(|migration| migration.version).max().unwrap_or_default()
-}
-
-/// Returns the options that every connection to a `SQLite` file shares.
-pub(crate) fn sqlite_options(path: &Path) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(false)
-        .foreign_keys(true)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("trusted_schema", "OFF")
-        .pragma("cell_size_check", "ON")
-        .pragma("secure_delete", "ON")
-        .pragma("fullfsync", "ON")
-        .pragma("cache_size", "-1024")
-        .disable_statement_logging()
 }
 
 /// Begins a transaction on a task of its own, which ends with the timeouts of the pool and of the statement.

@@ -2,20 +2,24 @@
 //!
 //! No error text holds a secret or a text of the database; those of the database are in the error's source, for the log.
 
-use std::path::PathBuf;
+mod open;
+
 use std::sync::Arc;
 
 use sqlx::error::ErrorKind;
 use sqlx::migrate::MigrateError;
 
+pub use open::OpenError;
+
 use crate::id::AccountId;
-use crate::secret::{KeyId, SecretError};
+use crate::secret::SecretError;
 use crate::url::DatabaseKind;
 
 /// The error of the database library, kept as the source of an error of this crate.
 pub(crate) type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// An error of a store operation. After an error nothing of the request is in the database.
+/// An error of a store operation. After an error nothing of the request is in the database, except that it may be after
+/// [`StoreError::Uncertain`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The requested item does not exist.
@@ -71,6 +75,14 @@ pub enum StoreError {
     /// The database is down, cannot be reached, or cannot be written. The same request may succeed later.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
+    /// The commit failed in a way that does not say whether it was made. The change may be in the database or not.
+    #[error("the database did not confirm the change, which may have been made or not")]
+    Uncertain(#[source] Source),
+    /// A file of the database was deleted or replaced while it was open. Nothing is written until it is back.
+    #[error(
+        "a file of the database was deleted or replaced while it was open; stop srvd and put the file back"
+    )]
+    Replaced(#[source] Source),
     /// The database refused a statement.
     #[error("the database refused a statement")]
     Database(#[source] Source),
@@ -112,111 +124,6 @@ pub enum StoreError {
     /// A secret could not be sealed or opened.
     #[error(transparent)]
     Secret(#[from] SecretError),
-}
-
-/// An error of opening the store. The database is as it was before.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The schema was created by a newer build.
-    #[error(
-        "the database has schema {found}, this version of srvd knows schemas up to {known}; use a newer srvd"
-    )]
-    SchemaNewer {
-        /// The schema's version.
-        found: i64,
-        /// The newest version that this build knows.
-        known: i64,
-    },
-    /// The schema was created by an older build, and this call must not change it.
-    #[error(
-        "the database has schema {found}, this version of srvd needs {known}; bring it up to date with: srvd --migrate-only"
-    )]
-    SchemaOlder {
-        /// The schema's version.
-        found: i64,
-        /// The version that this build needs.
-        known: i64,
-    },
-    /// The upgrade that authenticates the rows of the database was interrupted.
-    #[error("the upgrade of the database was interrupted; finish it with: srvd --migrate-only")]
-    UpgradeUnfinished,
-    /// The database is in a state from before its rows were authenticated, although it is known that they were.
-    #[error(
-        "the database was set back by a program without the encryption key: {reason}; restore it from a backup"
-    )]
-    Reverted {
-        /// The state that was found.
-        reason: &'static str,
-    },
-    /// Another database is in the place of the known one.
-    #[error("another database is in its place: it is {found}, the known one is {expected}")]
-    OtherDatabase {
-        /// The identity of the known database.
-        expected: String,
-        /// The identity of the database that was found.
-        found: String,
-    },
-    /// The known database does not exist. None is created in its place.
-    #[error("the database {expected} is missing; none was created in its place")]
-    Missing {
-        /// The identity of the known database.
-        expected: String,
-    },
-    /// The database was sealed with another key.
-    #[error("wrong key: the database has key {database_key_id}, the given key is {given_key_id}")]
-    WrongKey {
-        /// The id of the database's key.
-        database_key_id: KeyId,
-        /// The id of the given key.
-        given_key_id: KeyId,
-    },
-    /// The database cannot be reached, or another process holds it.
-    #[error("the database is unavailable")]
-    Unavailable(#[source] Source),
-    /// The file is not a database of this program, or it is damaged. It is never overwritten.
-    #[error("{path} is not a usable database: {reason}", path = path.display())]
-    Corrupt {
-        /// The path of the file.
-        path: PathBuf,
-        /// A description of the fault.
-        reason: String,
-        /// The error of the database library, if it found the fault.
-        #[source]
-        source: Option<Source>,
-    },
-    /// The file or its directory cannot be created.
-    #[error("cannot create {path}", path = path.display())]
-    CannotCreate {
-        /// The path of the file or directory.
-        path: PathBuf,
-        /// The error of the operating system.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The permissions of the file or its directory do not allow its use.
-    #[error("no permission for {path}", path = path.display())]
-    Permission {
-        /// The path of the file or directory.
-        path: PathBuf,
-        /// The error of the operating system.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The schema could not be migrated to the newest version.
-    #[error("the database could not be migrated to the schema of this version of srvd")]
-    Migration {
-        /// The migration that failed, or that does not match the one that ran before, if it is known.
-        version: Option<i64>,
-        /// The error of the database library.
-        #[source]
-        source: Source,
-    },
-    /// The disk or the database's own limit is full.
-    #[error("the database has no room left; free some disk space")]
-    Full(#[source] Source),
-    /// The database refused a statement, or a row that every database has cannot be read.
-    #[error("the database refused to be opened")]
-    Database(#[source] Source),
 }
 
 impl StoreError {
@@ -282,6 +189,8 @@ impl From<StoreError> for CommonError {
             StoreError::Full(source) => (StoreError::Full, source),
             StoreError::Unavailable(source) => (StoreError::Unavailable, source),
             StoreError::Damaged(source) => (StoreError::Damaged, source),
+            StoreError::Uncertain(source) => (StoreError::Uncertain, source),
+            StoreError::Replaced(source) => (StoreError::Replaced, source),
             StoreError::Database(source) => (StoreError::Database, source),
             other => (StoreError::Database, other.into()),
         };
@@ -315,21 +224,25 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-impl From<StoreError> for OpenError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Busy(source) | StoreError::Unavailable(source) => Self::Unavailable(source),
-            StoreError::Full(source) => Self::Full(source),
-            StoreError::Damaged(source) => Self::Corrupt {
-                path: PathBuf::new(),
-                reason: "it is damaged".to_owned(),
-                source: Some(source),
-            },
-            StoreError::Migration { version, source } => Self::Migration { version, source },
-            StoreError::Database(source) => Self::Database(source),
-            other => Self::Database(other.into()),
+impl StoreError {
+    /// Returns the meaning of a failed commit. The answer of a server says that it was refused, as does a lock that was not
+    /// obtained; a connection or a disk that failed says nothing.
+    pub(crate) fn of_commit(error: sqlx::Error) -> Self {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code).map(Into::into);
+        let code: Option<String> = code;
+        let lost = code.as_deref().is_some_and(|code| code.starts_with("57P") || code.starts_with("08"));
+        match meaning(&error) {
+            Meaning::Unavailable if code.is_none() || lost || code.as_deref().is_some_and(is_disk) => {
+                Self::Uncertain(error.into())
+            }
+            _ => error.into(),
         }
     }
+}
+
+/// Returns whether a code of `SQLite` is a failure of the disk (IOERR).
+fn is_disk(code: &str) -> bool {
+    code.len() < 5 && code.parse::<u32>().is_ok_and(|code| code & 0xff == 10)
 }
 
 fn meaning(error: &sqlx::Error) -> Meaning {
@@ -417,5 +330,17 @@ mod tests {
             assert_eq!(postgres_meaning(code), expected, "{code}");
         }
         assert_eq!(meaning(&sqlx::Error::PoolTimedOut), Meaning::Unavailable);
+    }
+
+    #[test]
+    fn commit_is_uncertain_when_the_disk_or_the_connection_failed() {
+        let io = || std::io::Error::other("gone");
+        assert!(matches!(StoreError::of_commit(sqlx::Error::Io(io())), StoreError::Uncertain(_)));
+        assert!(matches!(StoreError::of_commit(sqlx::Error::WorkerCrashed), StoreError::Uncertain(_)));
+        assert!(matches!(StoreError::of_commit(sqlx::Error::RowNotFound), StoreError::Database(_)));
+        for (code, expected) in [("10", true), ("1034", true), ("13", false), ("5", false), ("57P01", false)]
+        {
+            assert_eq!(is_disk(code), expected, "{code}");
+        }
     }
 }
