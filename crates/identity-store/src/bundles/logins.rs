@@ -1,6 +1,7 @@
 //! Saving of a credential: bundle, account, binding and login session in one transaction, all or nothing.
 
 use super::login_texts::LoginTexts;
+use super::share;
 use super::writes::{bind_in, free_name, insert, touch, unprotected};
 use crate::accounts::rows::{cell, reference};
 use crate::db::sql;
@@ -9,6 +10,7 @@ use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Owner, SecretRef};
 use crate::model::changes::Change;
 use crate::model::save::{DestinationBundle, SaveApiKey, SaveLogin, SavedCredential};
+use crate::model::share::SharePolicy;
 use crate::store::Store;
 use crate::store::work::Work;
 use crate::{names, secret, sessions};
@@ -88,6 +90,10 @@ impl Store {
         }
         let (bundle, created_bundle) =
             reach(&mut work, &login.target, &texts.provider_name, texts.person()).await?;
+        // A credential that is only shown is for a machine that no person works on.
+        if created_bundle && login.token().is_none() {
+            share::write(&mut work, &bundle, &SharePolicy::MINE).await?;
+        }
         let same_form = |bound: &BoundAccount| bound.holds_token() == login.token().is_some();
         let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth, same_form).await?;
         let account = if let Some(bound) = bound {
@@ -136,6 +142,9 @@ impl Store {
         let mut work = self.write(save.now).await?;
         let (bundle, created_bundle) =
             reach(&mut work, &save.target, &provider_name, email.as_deref()).await?;
+        if created_bundle {
+            share::write(&mut work, &bundle, &SharePolicy::MINE).await?;
+        }
         let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey, |_| true).await?;
         let (account, generation) = match bound {
             Some(bound) => (bound.id()?, bound.generation + 1),

@@ -1,5 +1,6 @@
 //! Bundles and their bindings.
 
+use super::share;
 use super::writes::{bind_in, insert, name_taken, touch, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
@@ -10,6 +11,7 @@ use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
 use crate::model::bundle::{Binding, Bundle, BundleEdit, DeletedBundle, NewBundle};
 use crate::model::changes::Change;
+use crate::model::share::SharePolicy;
 use crate::store::Store;
 use crate::{instances, names, tombstones};
 
@@ -88,7 +90,7 @@ impl Store {
         Ok(Some(bundle))
     }
 
-    /// Creates a bundle.
+    /// Creates a bundle. Its homes get the person's own setup.
     ///
     /// # Errors
     /// [`StoreError::InvalidName`] if a text is not valid; [`StoreError::Conflict`] if the id or the name is taken;
@@ -98,6 +100,7 @@ impl Store {
         let description = names::text("description", &new.description)?;
         let mut work = self.write(now).await?;
         insert(&mut work, &new.id, &name, &description).await?;
+        share::write(&mut work, &new.id, &SharePolicy::MINE).await?;
         let bundle = bundle_in(&mut work.tx, &new.id).await?;
         work.commit().await?;
         Ok(bundle)

@@ -13,5 +13,6 @@ pub mod operator;
 pub mod profile;
 pub(crate) mod save;
 pub mod session;
+pub mod share;
 pub mod token;
 pub mod transfer;

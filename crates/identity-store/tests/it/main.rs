@@ -24,5 +24,6 @@ mod rotation;
 mod secrets;
 mod service;
 mod sessions;
+mod share;
 mod together;
 mod transfer;
