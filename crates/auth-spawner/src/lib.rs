@@ -61,8 +61,8 @@ pub use registry::{
     Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
     InvalidHost, KeyService, KeyringMark, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm, PasteShape,
     Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry, RegistryError, ScreenToken,
-    Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
-    TokenEndpoint, VersionRange, base_url,
+    ShareFormat, ShareKind, ShareRule, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal,
+    TextLocation, TokenBody, TokenEndpoint, VersionRange, base_url,
 };
 // Processes: programs, their environment, the guard, and what an earlier daemon left running.
 pub use process::{
@@ -71,7 +71,7 @@ pub use process::{
     watch_over,
 };
 // The proof that a CLI's files give.
-pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
+pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own, read_document};
 // Logins, their answers and their sink.
 pub use answer::SubmitError;
 pub use findings::Token;

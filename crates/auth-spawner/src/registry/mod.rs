@@ -16,6 +16,7 @@ mod reach;
 mod recipe;
 mod reserved;
 mod selection;
+mod share;
 mod token_endpoint;
 mod validate;
 mod versions;
@@ -31,6 +32,7 @@ pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenT
 pub use reach::Reach;
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use selection::{Mode, Slot, SlotFallback, Template};
+pub use share::{ShareFormat, ShareKind, ShareRule};
 pub use token_endpoint::{TokenBody, TokenEndpoint};
 pub use versions::VersionRange;
 

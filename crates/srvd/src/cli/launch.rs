@@ -166,6 +166,7 @@ pub(super) mod tests {
                 degraded_from: None,
             }],
             trace: None,
+            shares: None,
         }
     }
 }

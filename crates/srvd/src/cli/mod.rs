@@ -35,6 +35,7 @@ mod resolve;
 mod restore;
 mod rotate;
 mod serve;
+mod share;
 mod shims;
 mod status;
 mod table;
@@ -138,6 +139,12 @@ enum Command {
     /// Create, rename or delete a bundle
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Share your own settings, instructions, skills and MCP servers with the CLIs of a bundle, or show what is shared
+    ///
+    /// What a CLI only reads is linked, what it also writes is copied. Credentials, programs that print them, and settings
+    /// that choose a login or an address are left out and named. Your own files are only read. Without an action, the
+    /// command shows what is shared.
+    Share(share::ShareArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),
     /// Forget an account, or end its login everywhere
@@ -351,6 +358,7 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
         },
         Command::Which(args) => here::which(&args, &daemon, environment, ui).await,
         Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
+        Command::Share(args) => share::run(&args, &daemon, environment, ui).await,
         Command::Account(command) => account::run(command, &daemon, ui).await,
         Command::Operator(command) => operator::run(command, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,

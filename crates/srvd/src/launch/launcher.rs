@@ -24,6 +24,7 @@ use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::Refresher;
+use crate::share::Sharing;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 use crate::wire::launch::{Launch, Readiness, Ready, Resolve};
@@ -54,6 +55,8 @@ pub(crate) struct LauncherConfig {
     pub refresher: Refresher,
     /// The variables that a launch removes.
     pub conflicts: EnvironmentConflicts,
+    /// The person's own setup in the homes of bundles.
+    pub sharing: Sharing,
 }
 
 impl std::ops::Deref for Launcher {
@@ -105,10 +108,12 @@ impl Launcher {
         };
         let plan = self.plan(store, query).await?;
         let Change { set, unset } = plan.change(&self.conflicts)?;
+        let shares = if dry { Vec::new() } else { self.furnish(store, &plan).await };
         tracing::debug!(subject = ?plan.subject, accounts = plan.parts.len(), dry, "a launch was resolved");
         Ok(Launch {
             trace: params.explain.unwrap_or(false).then(|| plan.parts.iter().flat_map(Part::trace).collect()),
             accounts: plan.parts.iter().filter_map(Part::used).collect(),
+            shares: params.explain.unwrap_or(false).then_some(shares),
             set: report::set(set, dry),
             unset,
         })

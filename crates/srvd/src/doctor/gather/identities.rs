@@ -7,7 +7,8 @@ use identity_store::Contents;
 
 use super::knows;
 use super::places::node;
-use crate::doctor::facts::{Identities, NodeKind, Unowned};
+use crate::disk::share;
+use crate::doctor::facts::{Identities, NodeKind, Shared, Unowned};
 
 /// The largest number of entries that are examined. CLIs keep caches and histories in these directories.
 const ENTRIES: usize = 20_000;
@@ -33,7 +34,10 @@ pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>
                     found.unowned.push(Unowned { path: path.clone(), logins: logins(path, registry) });
                 }
             }
-            2 => found.credentials.extend(credentials(path, registry)),
+            2 => {
+                found.credentials.extend(credentials(path, registry));
+                found.shares.extend(shared(path));
+            }
             _ => {}
         }
     }
@@ -88,6 +92,20 @@ fn credentials(dir: &Path, registry: &Registry) -> Vec<(PathBuf, crate::doctor::
         .flat_map(|cli| cli.credential.iter().map(|file| cli.config_dir.inside(dir).join(&file.path)))
         .filter_map(|path| std::fs::symlink_metadata(&path).ok().map(|found| (path, node(&found))))
         .collect()
+}
+
+/// Returns the record of what was shared with a home; `None` if nothing was.
+fn shared(home: &Path) -> Option<Shared> {
+    let nothing = Shared { path: home.to_owned(), problem: None, broken: Vec::new(), left_out: Vec::new() };
+    match share::recorded(home) {
+        Ok(None) => None,
+        Ok(Some(ledger)) => {
+            let left = ledger.left_out().iter();
+            let left = left.map(|left| (left.path.clone(), left.place.clone(), left.reason.clone()));
+            Some(Shared { broken: ledger.broken_links(home), left_out: left.collect(), ..nothing })
+        }
+        Err(reason) => Some(Shared { problem: Some(reason), ..nothing }),
+    }
 }
 
 /// Returns the providers whose logins are below a bundle's directory.

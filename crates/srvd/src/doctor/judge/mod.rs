@@ -5,6 +5,7 @@ mod identities;
 mod key;
 mod places;
 mod programs;
+mod shares;
 mod surroundings;
 
 use super::facts::{DaemonAnswer, Facts};
@@ -19,6 +20,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(daemon::database(facts));
     findings.extend(daemon::space(facts.space));
     findings.extend(identities::judge(facts));
+    findings.extend(shares::judge(&facts.identities.shares));
     findings.extend(daemon::daemon(&facts.daemon));
     findings.extend(daemon::service(&facts.service, facts.system));
     findings.extend(programs::ports(&facts.ports, live_sessions(&facts.daemon.answer)));
