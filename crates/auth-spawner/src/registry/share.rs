@@ -42,6 +42,9 @@ pub struct ShareRule {
     /// Places of maps from the names of environment variables to their values.
     #[serde(default)]
     pub variables: Vec<String>,
+    /// Places in a copy that the CLI changes by itself. Changes there do not count, and they stay.
+    #[serde(default)]
+    pub own_members: Vec<String>,
     /// Places of the maps that are merged, member by member.
     #[serde(default)]
     pub take: Vec<String>,
@@ -106,7 +109,10 @@ impl ShareRule {
         let pointers = || {
             let with =
                 self.leave_out_with.iter().flat_map(|(place, more)| std::iter::once(place).chain(more));
-            [&self.leave_out, &self.servers, &self.variables, &self.take].into_iter().flatten().chain(with)
+            [&self.leave_out, &self.servers, &self.variables, &self.own_members, &self.take]
+                .into_iter()
+                .flatten()
+                .chain(with)
         };
         let below = |own: &String| own.strip_prefix("~/").is_some_and(relative);
         if self.paths.is_empty() || !self.paths.iter().all(plain) {

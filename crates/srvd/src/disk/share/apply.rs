@@ -47,8 +47,8 @@ pub(super) fn apply(job: &Job<'_>, step: &Step, ledger: &mut Ledger) -> Result<(
             place::unlink(job.home, path, &ours)?;
             ledger.links.remove(path);
         }
-        Step::Copy { path, format, content, digest, replaces } => {
-            let state = copy_state(job, path, *format)?;
+        Step::Copy { path, copy, content, digest, replaces } => {
+            let (state, _) = copy_state(job, path, copy)?;
             if state == ABSENT {
                 place::create(job.home, path, content)?;
             } else if replaces.contains(&state) {
@@ -58,8 +58,8 @@ pub(super) fn apply(job: &Job<'_>, step: &Step, ledger: &mut Ledger) -> Result<(
             }
             ledger.copies.insert(path.clone(), vec![digest.clone()]);
         }
-        Step::Uncopy { path, format, states, prepared } => {
-            if states.contains(&copy_state(job, path, *format)?) {
+        Step::Uncopy { path, copy, states, prepared } => {
+            if states.contains(&copy_state(job, path, copy)?.0) {
                 match prepared {
                     Some(text) => place::replace(job.home, path, text.as_bytes())?,
                     None => std::fs::remove_file(job.home.join(path))

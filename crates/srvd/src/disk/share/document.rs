@@ -77,6 +77,35 @@ pub(super) fn digest(document: &Value) -> String {
     })
 }
 
+/// Returns a document without the members at these JSON pointers.
+pub(super) fn without(document: &Value, pointers: &[String]) -> Value {
+    let mut document = document.clone();
+    for pointer in pointers {
+        let Some((above, name)) = pointer.rsplit_once('/') else { continue };
+        if let Some(Value::Object(members)) = document.pointer_mut(above) {
+            members.remove(&name.replace("~1", "/").replace("~0", "~"));
+        }
+    }
+    document
+}
+
+/// Puts the members at these JSON pointers over those of another document.
+pub(super) fn keep(under: &mut Value, over: &Value, pointers: &[String]) {
+    for pointer in pointers {
+        let Some(value) = over.pointer(pointer) else { continue };
+        let mut place = &mut *under;
+        for name in pointer.split('/').skip(1) {
+            let name = name.replace("~1", "/").replace("~0", "~");
+            if !place.is_object() {
+                *place = Value::Object(Map::new());
+            }
+            let Value::Object(members) = place else { return };
+            place = members.entry(name).or_insert(Value::Null);
+        }
+        overlay(place, value);
+    }
+}
+
 /// Puts the members of one document over those of another.
 pub(super) fn overlay(under: &mut Value, over: &Value) {
     match (under, over) {
@@ -155,6 +184,16 @@ mod tests {
             read(ShareFormat::Toml, b"a = 2026-01-02T03:04:05Z"),
             Ok(json!({"a": "2026-01-02T03:04:05Z"}))
         );
+    }
+
+    #[test]
+    fn member_of_the_cli_is_taken_out_and_put_back() {
+        let own = ["/$version".to_owned(), "/a/b".to_owned(), "/none/x".to_owned()];
+        let document = json!({"$version": 4, "a": {"b": {"x": 1}, "c": 2}, "d": 3});
+        assert_eq!(without(&document, &own), json!({"a": {"c": 2}, "d": 3}));
+        let mut other = json!({"a": {"b": {"y": 2}}, "e": 5});
+        keep(&mut other, &document, &own);
+        assert_eq!(other, json!({"$version": 4, "a": {"b": {"x": 1, "y": 2}}, "e": 5}));
     }
 
     #[test]

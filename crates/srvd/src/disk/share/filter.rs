@@ -8,7 +8,7 @@ use super::secret::{self, CREDENTIAL, is_credential_name, only_refers};
 use super::variables::ListedVariables;
 
 /// The reason for a setting that the registry leaves out.
-const CHOOSES: &str = "it chooses a login, a key or an address";
+const CHOOSES: &str = "it belongs to a login, a key, an address or a plugin";
 /// The reason for a setting that belongs to one that is left out.
 const WITH_ANOTHER: &str = "it belongs to a setting that is left out";
 /// The member with which a server of Claude's names a program that prints its headers.
@@ -43,7 +43,7 @@ impl Filter<'_> {
             }
         }
         for pointer in &self.rule.servers {
-            drop_members(&mut document, pointer, &mut left, |_, server| self.of_server(server));
+            drop_members(&mut document, pointer, &mut left, |_, server| of_server(server));
         }
         for pointer in &self.rule.variables {
             drop_members(&mut document, pointer, &mut left, |name, _| {
@@ -57,29 +57,25 @@ impl Filter<'_> {
         };
         (kept, left)
     }
+}
 
-    /// Returns the reason why a server must not be shared. It works only with all of its members.
-    pub(super) fn of_server(&self, server: &Value) -> Option<&'static str> {
-        if let Value::Object(members) = server
-            && members.keys().any(|name| SERVER_HELPERS.contains(&name.as_str()))
-        {
-            return Some("a program prints its credentials");
-        }
-        let mut left = Vec::new();
-        kept(server.clone(), &mut Vec::new(), &mut left);
-        (!left.is_empty()).then_some(CREDENTIAL)
+/// Returns the reason why a server must not be shared. It works only with all of its members.
+fn of_server(server: &Value) -> Option<&'static str> {
+    if let Value::Object(members) = server
+        && members.keys().any(|name| SERVER_HELPERS.contains(&name.as_str()))
+    {
+        return Some("a program prints its credentials");
     }
+    let mut left = Vec::new();
+    kept(server.clone(), &mut Vec::new(), &mut left);
+    (!left.is_empty()).then_some(CREDENTIAL)
 }
 
 /// Returns the members that may be shared of the map at `pointer`, and the names of the others.
-pub(super) fn members(
-    filter: &Filter<'_>,
-    document: &Value,
-    pointer: &str,
-) -> (Map<String, Value>, Vec<LeftOut>) {
+pub(super) fn members(document: &Value, pointer: &str) -> (Map<String, Value>, Vec<LeftOut>) {
     let (mut taken, mut left) = (Map::new(), Vec::new());
     for (name, value) in document.pointer(pointer).and_then(Value::as_object).into_iter().flatten() {
-        let problem = secret::problem(name).or_else(|| filter.of_server(value));
+        let problem = secret::problem(name).or_else(|| of_server(value));
         match problem {
             None => {
                 taken.insert(name.clone(), value.clone());
@@ -251,11 +247,12 @@ mod tests {
     }
 
     fn check(provider: &str, document: Value, expected: Value, left: &[&str]) {
-        let (kept, places) = filtered(provider, document.clone());
+        let shown = document.to_string();
+        let (kept, places) = filtered(provider, document);
         assert_eq!(
             (kept.unwrap_or(Value::Null), places),
             (expected, left.iter().map(|place| (*place).to_owned()).collect()),
-            "{document}"
+            "{shown}"
         );
     }
 
@@ -365,10 +362,6 @@ mod tests {
 
     #[test]
     fn merged_members_are_whole_servers_without_credentials() {
-        let registry = Registry::builtin().unwrap();
-        let cli = registry.provider("claude").unwrap().cli.clone().unwrap();
-        let rule = cli.share.iter().find(|rule| rule.kind == auth_spawner::ShareKind::Merge).unwrap();
-        let listed = ListedVariables::new(&registry);
         let document = json!({"mcpServers": {
             "fs": {"command": "npx", "args": ["fs"]},
             "http": {"type": "http", "url": "https://mcp.test/", "headers": {"Authorization": "Bearer ${T}"}},
@@ -376,7 +369,7 @@ mod tests {
             "helper": {"type": "http", "url": "https://mcp.test/", "headersHelper": "x"},
             "sk-ant-api03-planted-0123456789": {"command": "x"},
         }});
-        let (taken, left) = members(&Filter { rule, listed: &listed }, &document, "/mcpServers");
+        let (taken, left) = members(&document, "/mcpServers");
         assert_eq!(taken.keys().collect::<Vec<_>>(), ["fs", "http"]);
         let mut places: Vec<&str> = left.iter().map(|left| left.place.as_str()).collect();
         places.sort_unstable();

@@ -74,7 +74,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f.lock");
         std::fs::create_dir(&path).unwrap();
-        let old = SystemTime::now() - Duration::from_secs(60);
+        let old = SystemTime::now() - Duration::from_mins(1);
         std::fs::File::open(&path).unwrap().set_times(FileTimes::new().set_modified(old)).unwrap();
         let held = FileLock::take(&path, Duration::ZERO).unwrap();
         drop(held);

@@ -199,7 +199,10 @@ impl Inner {
         *remembered = None;
         match run(&job, &targets) {
             Ok((items, changes)) => (furnished.items, furnished.changes) = (sorted(items), changes),
-            Err(problem) => furnished.problem = Some(problem),
+            Err(problem) => {
+                tracing::warn!(home = %order.home.display(), problem, "a setup could not be shared with a home");
+                furnished.problem = Some(problem);
+            }
         }
         // Only a state that needed no change is remembered, and only if nothing changed while it was examined.
         let after = Look::at(&job, &job.targets());

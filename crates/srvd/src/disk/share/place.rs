@@ -56,8 +56,8 @@ pub(super) fn folders(home: &Path, path: &str, make: bool) -> Result<bool, Strin
             Ok(found) if found.is_dir() => {}
             Ok(_) => return Err(format!("{} is not a directory", folder.display())),
             Err(error) if error.kind() == ErrorKind::NotFound && make => {
-                let made = DirBuilder::new().mode(0o700).create(&folder);
-                made.map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
+                let created = DirBuilder::new().mode(0o700).create(&folder);
+                created.map_err(|error| format!("{} cannot be made: {error}", folder.display()))?;
             }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(format!("{} cannot be read: {error}", folder.display())),

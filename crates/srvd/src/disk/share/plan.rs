@@ -1,9 +1,9 @@
-//! What has to be done in a home. Nothing is changed here.
+//! The steps that bring a home up to date. Nothing is changed here.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use auth_spawner::{ShareFormat, ShareKind};
+use auth_spawner::{ShareFormat, ShareKind, ShareRule};
 use serde_json::Value;
 
 use super::document;
@@ -53,11 +53,30 @@ pub(super) enum Step {
     /// Remove a link that srvd made.
     Unlink { path: String },
     /// Write a copy, in place of nothing or of a file in one of these states.
-    Copy { path: String, format: ShareFormat, content: Vec<u8>, digest: String, replaces: Vec<String> },
+    Copy { path: String, copy: Kind, content: Vec<u8>, digest: String, replaces: Vec<String> },
     /// Remove a copy in one of these states, or put the prepared text in its place.
-    Uncopy { path: String, format: ShareFormat, states: Vec<String>, prepared: Option<String> },
+    Uncopy { path: String, copy: Kind, states: Vec<String>, prepared: Option<String> },
     /// Change members of a file of the CLI's.
     Merge { path: String, lock: Option<String>, changes: Vec<Change> },
+}
+
+/// The kind of a copy.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kind {
+    pub(super) format: ShareFormat,
+    /// The members that the CLI changes by itself.
+    pub(super) own: Vec<String>,
+}
+
+impl Kind {
+    fn of(rule: &ShareRule) -> Self {
+        Self { format: rule.format, own: rule.own_members.clone() }
+    }
+
+    /// Returns the digest of a copy without the CLI's own members.
+    fn digest(&self, document: &Value) -> String {
+        document::digest(&document::without(document, &self.own))
+    }
 }
 
 impl Step {
@@ -174,26 +193,29 @@ impl Planner<'_> {
         if let Some(prepared) = &prepared {
             document::overlay(&mut wanted, prepared);
         }
-        let digest = document::digest(&wanted);
+        let copy = Kind::of(target.rule);
+        let Ok((state, current)) = copy_state(self.job, &target.path, &copy) else {
+            return self.leave_out(&target.path, OWN);
+        };
+        let digest = copy.digest(&wanted);
+        if let Some(current) = &current {
+            document::keep(&mut wanted, current, &copy.own);
+        }
         let content = match document::write(target.rule.format, &wanted) {
             Ok(content) => content,
             Err(reason) => return self.leave_out(&target.path, format!("it cannot be copied: {reason}")),
         };
-        let state = match copy_state(self.job, &target.path, target.rule.format) {
-            Ok(state) => state,
-            Err(_) => return self.leave_out(&target.path, OWN),
-        };
         let known = self.plan.ledger.copies.contains_key(&target.path);
         let ours = self.plan.ledger.made_copy(&target.path, &state);
-        let as_prepared = !known && prepared.is_some_and(|prepared| document::digest(&prepared) == state);
+        let as_prepared = !known && prepared.is_some_and(|prepared| copy.digest(&prepared) == state);
         self.kept.insert(target.path.clone());
         match (state == ABSENT || as_prepared, ours) {
             (false, true) if state == digest => {
                 self.plan.ledger.copies.insert(target.path.clone(), vec![digest]);
             }
             (true, _) | (_, true) => {
-                let (path, format) = (target.path.clone(), target.rule.format);
-                self.plan.steps.push(Step::Copy { path, format, content, digest, replaces: vec![state] });
+                let path = target.path.clone();
+                self.plan.steps.push(Step::Copy { path, copy, content, digest, replaces: vec![state] });
             }
             _ => {
                 let reason = if known { CHANGED } else { OWN };
@@ -206,10 +228,9 @@ impl Planner<'_> {
     fn merge(&mut self, target: &Target<'_>) {
         let path = &target.path;
         let Some(source) = self.source(target, MOST_STATE) else { return };
-        let filter = Filter { rule: target.rule, listed: self.job.listed };
         let (mut wanted, mut left_out) = (Vec::new(), Vec::new());
         for pointer in &target.rule.take {
-            let (taken, left) = members(&filter, &source, pointer);
+            let (taken, left) = members(&source, pointer);
             wanted.extend(taken.into_iter().map(|(name, value)| (pointer.clone(), name, value)));
             left_out.extend(left);
         }
@@ -289,12 +310,12 @@ impl Planner<'_> {
         }
         for (path, states) in ledger.copies.iter().filter(|(path, _)| !kept.contains(*path)) {
             let rule = self.job.rule_of(path);
-            let format = rule.map(|(rule, _)| rule.format).unwrap_or_default();
-            match copy_state(self.job, path, format) {
-                Ok(state) if state != ABSENT && states.contains(&state) => {
+            let copy = rule.map(|(rule, _)| Kind::of(rule)).unwrap_or_default();
+            match copy_state(self.job, path, &copy) {
+                Ok((state, _)) if state != ABSENT && states.contains(&state) => {
                     let prepared = rule.and_then(|(_, below)| self.job.prepared(below)).map(str::to_owned);
                     let (path, states) = (path.clone(), states.clone());
-                    self.plan.steps.push(Step::Uncopy { path, format, states, prepared });
+                    self.plan.steps.push(Step::Uncopy { path, copy, states, prepared });
                 }
                 _ => drop(self.plan.ledger.copies.remove(path)),
             }
@@ -321,19 +342,19 @@ fn prepared<'a>(job: &Job<'a>, target: &Target<'_>) -> Option<&'a str> {
     if target.rule.home.is_some() { None } else { job.prepared(&target.below) }
 }
 
-/// Returns the state of a copy: its digest, or a word that no digest equals.
+/// Returns the state of a copy, which is its digest or a word that no digest equals, and the copy itself.
 ///
 /// # Errors
 /// The reason why it cannot be read. It is then not srvd's.
-pub(super) fn copy_state(job: &Job<'_>, path: &str, format: ShareFormat) -> Result<String, String> {
+pub(super) fn copy_state(job: &Job<'_>, path: &str, copy: &Kind) -> Result<(String, Option<Value>), String> {
     if !place::folders(job.home, path, false)? {
-        return Ok(ABSENT.to_owned());
+        return Ok((ABSENT.to_owned(), None));
     }
     Ok(match origin::read(&job.home.join(path), MOST_STATE)? {
-        None => ABSENT.to_owned(),
-        Some(bytes) => match document::read(format, &bytes) {
-            Ok(document) => document::digest(&document),
-            Err(_) => "another document".to_owned(),
+        None => (ABSENT.to_owned(), None),
+        Some(bytes) => match document::read(copy.format, &bytes) {
+            Ok(document) => (copy.digest(&document), Some(document)),
+            Err(_) => ("another document".to_owned(), None),
         },
     })
 }

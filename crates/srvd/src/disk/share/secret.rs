@@ -113,6 +113,11 @@ const PARAMETERS: &[&str] = &["sig", "signature", "code", "key", "auth", "pass",
 const RUN: usize = 32;
 /// The same for a run that has upper-case and lower-case letters and digits.
 const MIXED_RUN: usize = 24;
+/// The longest reference to a variable, in bytes, and the longest address and the largest number of addresses that are
+/// examined. A text beyond them is not a setting of a person's.
+const LONGEST_REFERENCE: usize = 256;
+const LONGEST_ADDRESS: usize = 4096;
+const MOST_ADDRESSES: usize = 1024;
 /// The lengths of the digests that Git and package managers write.
 const DIGESTS: [usize; 3] = [40, 64, 128];
 
@@ -156,7 +161,10 @@ fn without_references(text: &str) -> String {
         left.push_str(&rest[..at]);
         rest = &rest[at..];
         let reference = rest.strip_prefix("${").or(rest.strip_prefix("{env:"));
-        let closed = reference.and_then(|inner| inner.split_once('}'));
+        let closed = reference.and_then(|inner| {
+            let end = inner.bytes().take(LONGEST_REFERENCE).position(|byte| byte == b'}')?;
+            Some((&inner[..end], &inner[end + 1..]))
+        });
         let name = |text: &str| {
             text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count()
         };
@@ -202,7 +210,7 @@ pub(super) fn problem(text: &str) -> Option<&'static str> {
     if left.contains("-----BEGIN") && left.contains("PRIVATE KEY") {
         return Some(CREDENTIAL);
     }
-    if addresses(&left).any(|address| address_holds(&address)) {
+    if addresses(&left).any(address_holds) || addresses(&left).nth(MOST_ADDRESSES).is_some() {
         return Some(ADDRESS);
     }
     let words: Vec<&str> = left
@@ -241,16 +249,21 @@ fn told(word: &str, next: Option<&str>) -> bool {
     word.starts_with("--") && is_credential_name(word) && next.is_some()
 }
 
-/// Returns the addresses in a text.
-fn addresses(text: &str) -> impl Iterator<Item = String> {
-    let starts = text.match_indices("://").map(|(at, _)| at);
-    starts.map(|at| {
-        let scheme =
-            text[..at].rfind(|c: char| !c.is_ascii_alphanumeric() && c != '+').map_or(0, |at| at + 1);
-        // The byte before the scheme may be a part of a longer character.
-        let scheme = (scheme..=at).find(|at| text.is_char_boundary(*at)).unwrap_or(at);
-        let end = text[at..].find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>'));
-        text[scheme..end.map_or(text.len(), |end| at + end)].to_owned()
+/// Returns the addresses in a text, as far as they are examined.
+fn addresses(text: &str) -> impl Iterator<Item = &str> {
+    text.match_indices("://").take(MOST_ADDRESSES + 1).map(|(at, _)| {
+        let letters = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'+';
+        let scheme = text.as_bytes()[..at]
+            .iter()
+            .rev()
+            .take(LONGEST_REFERENCE)
+            .take_while(|byte| letters(byte))
+            .count();
+        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>');
+        let length = text[at..].char_indices().take(LONGEST_ADDRESS).find(|(_, letter)| ends(*letter));
+        let most =
+            || text[at..].char_indices().nth(LONGEST_ADDRESS).map_or(text.len() - at, |(length, _)| length);
+        &text[at - scheme..at + length.map_or_else(most, |(length, _)| length)]
     })
 }
 
@@ -397,6 +410,14 @@ mod tests {
             "Ümläut $ { }",
         ] {
             assert_eq!(problem(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn text_is_examined_in_a_bounded_time_when_it_is_long() {
+        for part in ["${", "://", "https://a:b", "eyJ.", "--token ", "{env:", "a=", "{"] {
+            // A quadratic examination of so much would take hours.
+            problem(&part.repeat(1024 * 1024 / part.len()));
         }
     }
 

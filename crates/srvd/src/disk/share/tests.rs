@@ -209,6 +209,32 @@ fn copy_follows_its_source_until_the_identity_changes_it() {
 }
 
 #[test]
+fn copy_is_renewed_with_the_members_that_its_cli_changes_by_itself() {
+    let f = Fixture::new();
+    let home = f.home_of("work", "codex");
+    let config = |text: &str| f.own(".codex/config.toml", text);
+    let read =
+        || -> toml::Table { std::fs::read_to_string(home.join("config.toml")).unwrap().parse().unwrap() };
+    config("approval_policy = \"never\"\n[projects.\"/a\"]\ntrust_level = \"trusted\"\n");
+    f.furnish("codex", Source::Mine);
+    let mut changed = read();
+    changed["projects"]
+        .as_table_mut()
+        .unwrap()
+        .insert("/b".to_owned(), toml::Value::Table(toml::Table::new()));
+    write(&home.join("config.toml"), changed.to_string());
+    assert_eq!(f.furnish("codex", Source::Mine).changes, 0);
+    config("approval_policy = \"on-request\"\n");
+    assert_eq!(f.furnish("codex", Source::Mine).changes, 1);
+    let now = read();
+    assert_eq!(now["approval_policy"].as_str(), Some("on-request"));
+    assert_eq!(now["projects"].as_table().unwrap().keys().collect::<Vec<_>>(), ["/a", "/b"]);
+    assert_eq!(f.furnish("codex", Source::Mine).changes, 0);
+    f.furnish("codex", Source::Nothing);
+    assert!(!home.join("config.toml").exists());
+}
+
+#[test]
 fn copy_is_removed_when_its_source_is_deleted_or_holds_nothing_to_share() {
     let f = Fixture::new();
     let home = claude(&f);

@@ -49,9 +49,9 @@ fn left_out(shared: &Shared) -> Vec<String> {
     let home: Vec<String> =
         home.iter().rev().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
     let home = home.join("/");
-    let line = |(path, place, reason): &(String, String, String)| match place.is_empty() {
-        true => format!("{home}/{path} ({reason})"),
-        false => format!("{place} in {home}/{path} ({reason})"),
+    let line = |(path, place, reason): &(String, String, String)| {
+        let inside = if place.is_empty() { String::new() } else { format!("{place} in ") };
+        format!("{inside}{home}/{path} ({reason})")
     };
     shared.left_out.iter().map(line).collect()
 }

@@ -132,12 +132,16 @@ fn facts(text: &mut String, cli: &Cli) {
             (None, None) => String::new(),
         };
         let paths = codes(rule.paths.iter().map(String::as_str));
-        let taken = match rule.take.as_slice() {
+        let members = match rule.take.as_slice() {
             [] => String::new(),
-            taken => format!(", of it {}", codes(taken.iter().map(String::as_str))),
+            pointers => format!(", of it {}", codes(pointers.iter().map(String::as_str))),
         };
         let request = if rule.history { ", on request" } else { "" };
-        row(text, "the user's own setup", &format!("{}: {paths}{below}{taken}{request}", rule.kind.as_str()));
+        row(
+            text,
+            "the user's own setup",
+            &format!("{}: {paths}{below}{members}{request}", rule.kind.as_str()),
+        );
     }
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }

@@ -9,7 +9,7 @@ use auth_spawner::Registry;
 use identity_store::{BundleId, LoginCredential, SharePolicy};
 use serde_json::{Value, json};
 
-use super::{home, home_at};
+use super::{home, home_at, page, paste, start};
 use crate::support::namespace::inside;
 use crate::support::{Daemon, Home, clis, files_below, optional, planted, private_directory, store};
 
@@ -109,7 +109,7 @@ fn setup(home: &Home) {
     own(".claude/commands/planted-command.md", "---\ndescription: A planted command.\n---\nSay planted.\n");
     own(
         ".claude/settings.json",
-        r#"{"apiKeyHelper":"/bin/planted-helper","env":{"ANTHROPIC_API_KEY":"planted-own-key"}}"#,
+        r#"{"spinnerTipsEnabled":false,"apiKeyHelper":"/bin/planted-helper","env":{"ANTHROPIC_API_KEY":"planted-own-key"}}"#,
     );
     own(
         ".claude.json",
@@ -168,11 +168,54 @@ fn claude_sends_the_persons_instructions_and_tools_with_the_login_of_the_bundle(
             assert_eq!(any(INSTRUCTIONS), expected, "{bundle}: {output}");
             assert_eq!(any("planted_tool"), expected, "{bundle}: {output}");
         }
+        let resolve = json!({"bundleId": "mine-claude", "explain": true});
+        let launched = daemon.call("launch.resolve", resolve).await;
+        let items = launched["shares"][0]["items"].as_array().unwrap();
+        assert!(items.iter().all(|item| item["state"] != "left_out"), "{launched}");
         let keys = vendors.credentials("POST api.anthropic.com/v1/messages");
         assert!(keys.iter().all(|key| key == "Bearer sk-ant-oat01-planted"), "{keys:?}");
         let mut after = persons(&daemon.home);
         after.retain(|path, _| before.contains_key(path));
         assert_eq!(after, before);
+    });
+}
+
+/// After a login that the CLI made, its home gets the user's settings, and keeps what the login needs.
+#[test]
+fn settings_are_shared_after_a_login_that_the_cli_made() {
+    inside(async |vendors| {
+        let home = home_at(&vendors);
+        setup(&home);
+        let own = |path: &str, text: &str| write(&home.dir("home").join(path), text);
+        own(".copilot/settings.json", r#"{"theme":"dark","storeTokenPlaintext":false}"#);
+        own(".kimi-code/mcp.json", r#"{"mcpServers":{"planted":{"command":"planted"}}}"#);
+        let daemon = home.start();
+        vendors.approve();
+        for (provider, file, kept) in [
+            ("gemini", ".gemini/settings.json", "oauth-personal"),
+            ("copilot", "settings.json", "\"storeTokenPlaintext\": true"),
+            ("kimi-code", "mcp.json", "planted"),
+            ("claude", ".claude.json", "oauthAccount"),
+            ("codex", "config.toml", "planted"),
+        ] {
+            let recipe = if provider == "codex" { "device-auth" } else { "" };
+            let id = start(&daemon, json!({"providerId": provider, "recipe": recipe})).await;
+            if matches!(provider, "gemini" | "claude") {
+                let address = vendors.consent(&page(&daemon, &id).await);
+                assert_eq!(paste(&daemon, &id, address.to_string()).await, json!({"success": true}));
+            }
+            let done = daemon.ended(&id).await;
+            assert_eq!(done["status"], "success", "{done}");
+            let resolve = json!({"bundleId": done["bundleId"], "explain": true});
+            let launched = daemon.call("launch.resolve", resolve).await;
+            let share = &launched["shares"][0];
+            let item = share["items"].as_array().unwrap().iter().find(|item| item["path"] == file);
+            let state = item.unwrap_or_else(|| panic!("{share}"))["state"].as_str().unwrap();
+            assert!(matches!(state, "copied" | "merged"), "{provider}: {share}");
+            let text =
+                std::fs::read_to_string(Path::new(share["path"].as_str().unwrap()).join(file)).unwrap();
+            assert!(text.contains(kept), "{provider}: {text}");
+        }
     });
 }
 
@@ -193,6 +236,14 @@ async fn differs(provider: &str, program: &Path, questions: &[(&[&str], &[&str])
         }
         assert!(!mine.contains("planted-own-key"), "{mine}");
     }
+    // A run of the CLI has not changed the copies, or only what the registry knows of.
+    let resolve = json!({"bundleId": format!("mine-{provider}"), "explain": true});
+    let launched = daemon.call("launch.resolve", resolve).await;
+    let items = launched["shares"][0]["items"].as_array().unwrap();
+    assert!(
+        !items.is_empty() && items.iter().all(|item| item["state"] != "left_out"),
+        "{provider}: {launched}"
+    );
     let mut after = persons(&daemon.home);
     after.retain(|path, _| before.contains_key(path));
     assert_eq!(after, before, "{provider}");
