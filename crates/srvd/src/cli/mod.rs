@@ -141,9 +141,9 @@ enum Command {
     Bundle(bundle::BundleCommand),
     /// Share your own settings, instructions, skills and MCP servers with the CLIs of a bundle, or show what is shared
     ///
-    /// Files that a CLI only reads are linked, files that it also writes are copied. Credentials, programs that print them, and settings
-    /// that choose a login or an address are left out and named. Your own files are only read. Without an action, the
-    /// command shows what is shared.
+    /// Files that a CLI only reads are linked, files that it also writes are copied. Credentials, programs that print
+    /// them, and settings that choose a login or an address are left out and named. Your own files are only read.
+    /// Without an action, the command shows what is shared.
     Share(share::ShareArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),

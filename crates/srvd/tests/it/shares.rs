@@ -266,11 +266,11 @@ fn launch_loses_nothing_when_the_disk_is_full() {
         let dir = plant(&home, "work").await;
         setup(&home);
         let fill = dir.join("fill");
-        let mut full = std::fs::File::create(&fill).unwrap();
+        let mut writer = std::fs::File::create(&fill).unwrap();
         let block = [0_u8; 512];
-        while std::io::Write::write_all(&mut full, &block).is_ok() {}
+        while std::io::Write::write_all(&mut writer, &block).is_ok() {}
         // An open file would keep its space after it is removed.
-        drop(full);
+        drop(writer);
         let daemon = home.start();
         let before = (persons(&daemon.home), std::fs::read(dir.join(".claude.json")).unwrap());
         let launched = launch(&daemon, "work").await;

@@ -1,8 +1,8 @@
 //! The record of what srvd made in a home: the links, the copies, and the members of the CLI's own files. It lies in the
 //! home, so that it moves and is removed with it.
 //!
-//! The record is written before something is made and again afterwards, so that a crash in between leaves nothing that srvd would
-//! take for the CLI's. Until it is certain, an entry has the states before and after the change.
+//! The record is written before something is made and again afterwards, so that a crash in between leaves nothing that
+//! srvd would take for the CLI's. Until it is certain, an entry has the states before and after the change.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;

@@ -379,6 +379,25 @@ fn home_is_left_alone_when_its_record_is_not_one() {
 }
 
 #[test]
+fn home_with_a_fifo_or_a_huge_file_is_answered() {
+    let f = Fixture::new();
+    let home = claude(&f);
+    let fifo = |name: &str| {
+        assert!(std::process::Command::new("mkfifo").arg(home.join(name)).status().unwrap().success());
+    };
+    fifo("settings.json");
+    std::fs::File::create(home.join(".claude.json")).unwrap().set_len(100 * 1024 * 1024).unwrap();
+    let furnished = f.furnish("claude", Source::Mine);
+    assert_eq!(state(&furnished, "settings.json"), OWN);
+    assert_eq!(state(&furnished, ".claude.json"), "it is larger than 4 MiB");
+    assert_eq!(state(&furnished, "CLAUDE.md"), "linked");
+    f.furnish("claude", Source::Nothing);
+    fifo(ledger::NAME);
+    assert!(f.furnish("claude", Source::Mine).problem.unwrap().contains("not a regular file"));
+    assert!(!home.join("CLAUDE.md").is_symlink());
+}
+
+#[test]
 fn home_with_a_link_on_the_way_is_not_left() {
     let f = Fixture::new();
     f.own(".config/opencode/AGENTS.md", "Be brief.");

@@ -198,7 +198,7 @@ fn settings_are_shared_after_a_login_that_the_cli_made() {
             ("claude", ".claude.json", "oauthAccount"),
             ("codex", "config.toml", "planted"),
         ] {
-            let recipe = if provider == "codex" { "device-auth" } else { "" };
+            let recipe = if provider == "codex" { "device-auth" } else { "login" };
             let id = start(&daemon, json!({"providerId": provider, "recipe": recipe})).await;
             if matches!(provider, "gemini" | "claude") {
                 let address = vendors.consent(&page(&daemon, &id).await);
