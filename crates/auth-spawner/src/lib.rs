@@ -62,9 +62,10 @@ pub use registry::{
     Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
     InvalidHost, KeyFile, KeyHome, KeyService, KeyringMark, MergeFormat, Mode, OtherHosts, Overlay, Pair,
     Paste, PasteForm, PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry,
-    RegistryError, ScreenToken, SettingsFile, SettingsFormat, SettingsScope, Slot, SlotFallback, SqliteValue,
-    Step, System, Template, Terminal, TextLocation, TokenBody, TokenEndpoint, Variable, VariableClass,
-    VariableRules, VariableScope, VersionRange, WhoAmI, base_url, key_tail, marked,
+    RegistryError, ScreenToken, SettingsFile, SettingsFormat, SettingsScope, ShareFormat, ShareKind,
+    ShareRule, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
+    TokenEndpoint, Variable, VariableClass, VariableRules, VariableScope, VersionRange, WhoAmI, base_url,
+    key_tail, marked,
 };
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
@@ -73,7 +74,9 @@ pub use process::{
     start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
-pub use proof::{Credential, Fingerprint, Proof, Shadow, ShadowCause, fingerprint, prove, prove_own};
+pub use proof::{
+    Credential, Fingerprint, Proof, Shadow, ShadowCause, fingerprint, prove, prove_own, read_document,
+};
 // Logins, their pasted answers and their sink.
 pub use answer::SubmitError;
 pub use findings::Token;

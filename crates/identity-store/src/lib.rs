@@ -73,7 +73,7 @@ pub use id::{
     AccountId, AgentId, BundleId, FlowId, InstanceId, InvalidId, ProfileId, ProviderId, SessionId, UserId,
 };
 pub use model::changes::{Announce, Change};
-pub use model::{account, audit, bundle, instance, operator, profile, session, token, transfer};
+pub use model::{account, audit, bundle, instance, operator, profile, session, share, token, transfer};
 pub use names::name as check_name;
 pub use store::{KnownDatabase, Store, StoreOptions};
 
@@ -128,6 +128,7 @@ mod compat {
     pub use crate::session::{
         LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate,
     };
+    pub use crate::share::{LONGEST_CHAIN, SharePolicy, ShareSource};
     pub use crate::token::{
         Authority, BaseUrl, CompletedRefresh, Consumer, DueRefresh, Endpoint, Expiry, ExpirySource,
         FailedRefresh, Identity, InvalidBaseUrl, Jitter, Life, LoginNotSaved, ParkLogin, ParkedLogin,

@@ -23,6 +23,7 @@ mod launch;
 mod login;
 mod refresh;
 mod rpc;
+mod share;
 mod wire;
 
 pub use cli::main;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::files::{MAX_BYTES, Root, Trouble};
 use super::{files, jsonc, sqlite};
-use crate::registry::{CredentialFile, Format};
+use crate::registry::{CredentialFile, Format, ShareFormat};
 
 /// The maximum size of a settings file in which a name is looked up, in bytes.
 const MAX_SETTINGS: u64 = 64 * 1024 * 1024;
@@ -164,4 +164,22 @@ pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Value, String> {
             })
         }
     }
+}
+
+/// Reads a document of a person's setup. A text without a structure becomes a string.
+///
+/// # Errors
+/// The reason, without any of the text.
+pub fn read_document(format: ShareFormat, bytes: &[u8]) -> Result<Value, String> {
+    let format = match format {
+        ShareFormat::Json => Format::Json,
+        ShareFormat::Jsonc => Format::Jsonc,
+        ShareFormat::Yaml => Format::Yaml,
+        ShareFormat::Toml => Format::Toml,
+        ShareFormat::Text => {
+            let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+            return Ok(Value::String(text.to_owned()));
+        }
+    };
+    parse(format, bytes)
 }

@@ -21,6 +21,7 @@ mod sqlite;
 mod time;
 mod wal;
 
+pub use document::read_document;
 pub use prove::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
 pub use shadow::{Shadow, ShadowCause};
 

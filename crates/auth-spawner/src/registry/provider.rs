@@ -13,6 +13,7 @@ use super::key_service::KeyService;
 use super::keyring_mark::KeyringMark;
 use super::recipe::{Pattern, Recipe};
 use super::settings_file::SettingsFile;
+use super::share::ShareRule;
 use super::token_endpoint::TokenEndpoint;
 use super::variables::Variable;
 use super::versions::VersionRange;
@@ -171,6 +172,9 @@ pub struct Cli {
     /// Files written before a login when they are absent.
     #[serde(default)]
     pub prepare: Vec<PreparedFile>,
+    /// The parts of the person's own setup that a home may have.
+    #[serde(default)]
+    pub share: Vec<ShareRule>,
     /// Systems on which the CLI may keep its login in the system's keychain instead of a file.
     #[serde(default)]
     pub keychain: Vec<System>,

@@ -130,6 +130,10 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
     ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
+    for (position, rule) in cli.share.iter().enumerate() {
+        let problem = rule.problem(cli);
+        ensure(problem.is_none(), &format!("cli.share.{position}"), problem.unwrap_or_default())?;
+    }
     recipes_hold(cli)
 }
 

@@ -218,6 +218,41 @@ fn registry_error_names_its_file_and_location() {
 }
 
 #[test]
+fn share_rule_is_refused_when_it_leaves_its_directory_or_names_a_credential() {
+    let check = |rule: &str, expected: &str| {
+        let text = format!("[providers.claude.cli]\nshare = [{{ {rule} }}]\n");
+        let result = overlaid(&text).map(|registry| registry.ids().join(" "));
+        let place = "own.toml: providers.claude.cli.share.0: ";
+        match (result, expected) {
+            (Ok(_), "") => {}
+            (Err(error), _)
+                if !expected.is_empty() && error.starts_with(place) && error.contains(expected) => {}
+            (other, _) => panic!("{rule}: {other:?}"),
+        }
+    };
+    check("kind = 'link', paths = ['a', 'b/', 'c/*', 'd/e']", "");
+    check("kind = 'copy', paths = ['a.json'], home = 'x/y', own = '~/.x', leave-out = ['/a/*/b']", "");
+    check("kind = 'merge', paths = ['.claude.json'], take = ['/mcpServers'], lock = 'l'", "");
+    for paths in ["", "'../a'", "'/a'", "'a/../b'", "'a//b'", "'*'", "'a*/'"] {
+        check(&format!("kind = 'link', paths = [{paths}]"), "must be paths");
+    }
+    check("kind = 'copy', paths = ['a/']", "only a link");
+    check("kind = 'copy', paths = ['a'], home = '../x'", "`home` must be");
+    check("kind = 'copy', paths = ['a'], own = '/x'", "`home` must be");
+    check("kind = 'copy', paths = ['a'], leave-out = ['a']", "JSON pointers");
+    check("kind = 'copy', paths = ['a'], take = ['/a']", "`take` must name");
+    check("kind = 'merge', paths = ['a']", "`take` must name");
+    check("kind = 'copy', paths = ['a'], history = true", "history can only");
+    check("kind = 'link', paths = ['.credentials.json']", "a credential");
+    check("kind = 'copy', paths = ['.claude.json']", "a credential");
+    check("kind = 'merge', paths = ['.claude.json'], take = ['/primaryApiKey']", "a credential");
+    check("kind = 'link', paths = ['.claude/'], own = '~'", "`home` must be");
+    check("kind = 'link', paths = ['x/'], home = 'y', own = '~/.claude/.credentials.json'", "");
+    let text = "[providers.opencode.cli]\nshare = [{ kind = 'link', paths = ['auth.json'], home = 'opencode', own = '~/.x' }]";
+    assert!(overlaid(text).unwrap_err().contains("a credential"));
+}
+
+#[test]
 fn cli_without_a_login_needs_no_credential() {
     let registry = Registry::builtin().unwrap();
     let qwen = registry.provider("qwen").unwrap();

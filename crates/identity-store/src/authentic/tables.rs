@@ -118,7 +118,7 @@ tables! { $
         cut_off failures next_attempt_at next_refresh_at dead_refresh received_at last_refreshed_at
     }
     IDENTITY_BUNDLES = 2, "bundle": identity_bundles (id) {
-        id name name_key description unbound unbound_own unbound_sealed
+        id name name_key description unbound unbound_own unbound_sealed share share_history
     } open { created_at updated_at }
     IDENTITY_BINDINGS = 3, "binding": identity_bindings (bundle_id provider) {
         bundle_id provider account_id

@@ -2,6 +2,7 @@
 
 use super::login_texts::LoginTexts;
 use super::logins::{BoundAccount, SealedToken, finish, insert_login, renew_login};
+use super::share;
 use super::writes::{free_name, insert, touch};
 use crate::db::sql;
 use crate::error::StoreError;
@@ -11,6 +12,7 @@ use crate::model::roots::Roots;
 use crate::model::save::{
     AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveLogin, SavedCredential,
 };
+use crate::model::share::SharePolicy;
 use crate::store::Store;
 use crate::store::work::Work;
 
@@ -98,6 +100,7 @@ async fn make_default(work: &mut Work) -> Result<bool, StoreError> {
     }
     let name = free_name(work, NAME).await?;
     insert(work, &bundle, &name, "").await?;
+    share::write(work, &bundle, &SharePolicy::MINE).await?;
     Ok(true)
 }
 

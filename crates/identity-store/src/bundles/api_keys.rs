@@ -1,6 +1,7 @@
 //! Saving of an API key for a bundle: bundle, account and binding in one transaction, all or nothing.
 
 use super::logins::{bound_in, finish, reach};
+use super::share;
 use crate::accounts::rows::reference;
 use crate::accounts::secrets::{account_row, cell, new_account};
 use crate::db::sql;
@@ -8,6 +9,7 @@ use crate::error::StoreError;
 use crate::id::AccountId;
 use crate::model::account::{AccountKind, Owner};
 use crate::model::save::{SaveApiKey, SavedCredential};
+use crate::model::share::SharePolicy;
 use crate::store::Store;
 use crate::{names, secret};
 
@@ -31,6 +33,9 @@ impl Store {
         let mut work = self.write(save.now).await?;
         let (bundle, created_bundle) =
             reach(&mut work, &save.target, &provider_name, email.as_deref()).await?;
+        if created_bundle {
+            share::write(&mut work, &bundle, &SharePolicy::MINE).await?;
+        }
         let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey, |_| true).await?;
         let (account, generation) = match bound {
             Some(bound) => (bound.id()?, bound.generation + 1),

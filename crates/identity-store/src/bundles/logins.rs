@@ -1,6 +1,7 @@
 //! Saving of a credential: bundle, account, binding and login session in one transaction, all or nothing.
 
 use super::login_texts::LoginTexts;
+use super::share;
 use super::writes::{bind_in, free_name, insert, seal_unbound, touch, unprotected};
 use crate::accounts::rows::reference;
 use crate::accounts::secrets::{cell, new_account};
@@ -11,6 +12,7 @@ use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Owner, SecretRef};
 use crate::model::changes::Change;
 use crate::model::save::{DestinationBundle, SaveLogin, SavedCredential};
+use crate::model::share::SharePolicy;
 use crate::store::Store;
 use crate::store::work::Work;
 use crate::{names, secret, sessions};
@@ -92,9 +94,11 @@ impl Store {
         }
         let (bundle, created_bundle) =
             reach(&mut work, &login.target, &texts.provider_name, texts.person()).await?;
+        // A credential that is only shown is for a machine that no person works on.
         if created_bundle && login.token().is_some() {
-            // A token without a directory is made for machines, which have no tools of a person.
             seal_unbound(&mut work, &bundle).await?;
+        } else if created_bundle {
+            share::write(&mut work, &bundle, &SharePolicy::MINE).await?;
         }
         let same_form = |bound: &BoundAccount| bound.holds_token() == login.token().is_some();
         let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth, same_form).await?;

@@ -1,5 +1,5 @@
 //! Use cases on bundles: their rows and bindings, logins and API keys that are saved into them, the adoption of the user's
-//! own logins, export and import.
+//! own logins, the policies about shared settings, export and import.
 //!
 //! The room may use accounts, sessions, instances and tombstones. Tokens that the store refreshes itself, profiles and
 //! operator tokens must not be here: no bundle binds them.
@@ -9,5 +9,6 @@ mod api_keys;
 pub(crate) mod login_texts;
 pub(crate) mod logins;
 pub(crate) mod rows;
+pub(crate) mod share;
 pub(crate) mod transfer;
 pub(crate) mod writes;

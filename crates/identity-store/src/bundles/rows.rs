@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::share;
 use super::writes::{bind_in, insert, name_taken, touch, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
@@ -15,6 +16,7 @@ use crate::model::bundle::{
     Binding, Bundle, BundleEdit, DeletedBundle, NewBundle, UnboundPolicy, UnboundRule,
 };
 use crate::model::changes::Change;
+use crate::model::share::SharePolicy;
 use crate::secret::Keyring;
 use crate::store::Store;
 use crate::{instances, names, tombstones};
@@ -129,7 +131,7 @@ impl Store {
         Ok((bundle.unbound, bundle.bindings.into_iter().map(|binding| binding.provider).collect()))
     }
 
-    /// Creates a bundle.
+    /// Creates a bundle. Its homes get the person's own setup.
     ///
     /// # Errors
     /// [`StoreError::InvalidName`] if a text is not valid; [`StoreError::Conflict`] if the id or the name is taken;
@@ -139,6 +141,7 @@ impl Store {
         let description = names::text("description", &new.description)?;
         let mut work = self.write(now).await?;
         insert(&mut work, &new.id, &name, &description).await?;
+        share::write(&mut work, &new.id, &SharePolicy::MINE).await?;
         let bundle = bundle_in(&mut work.tx, &new.id).await?;
         work.commit().await?;
         Ok(bundle)

@@ -14,5 +14,6 @@ pub mod profile;
 pub(crate) mod roots;
 pub(crate) mod save;
 pub mod session;
+pub mod share;
 pub mod token;
 pub mod transfer;

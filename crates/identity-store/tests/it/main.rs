@@ -28,5 +28,6 @@ mod rotation;
 mod secrets;
 mod service;
 mod sessions;
+mod share;
 mod together;
 mod transfer;

@@ -36,6 +36,7 @@ mod resolve;
 mod restore;
 mod rotate;
 mod serve;
+mod share;
 mod shims;
 mod status;
 mod subject;
@@ -142,6 +143,12 @@ enum Command {
     /// Create, rename, change or delete a bundle
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
+    /// Share your own settings, instructions, skills and MCP servers with the CLIs of a bundle, or show what is shared
+    ///
+    /// Files that a CLI only reads are linked, files that it also writes are copied. Credentials, programs that print
+    /// them, and settings that choose a login or an address are left out and named. Your own files are only read.
+    /// Without an action, the command shows what is shared.
+    Share(share::ShareArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),
     /// Forget an account, or end its login everywhere
@@ -367,6 +374,7 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
         },
         Command::Which(args) => here::which(&args, &daemon, environment, config, ui).await,
         Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
+        Command::Share(args) => share::run(&args, &daemon, environment, config, ui).await,
         Command::Account(command) => account::run(command, &daemon, ui).await,
         Command::Operator(command) => operator::run(command, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,

@@ -22,6 +22,7 @@ use crate::config::child::child_env;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::disk::leftovers::LeftoverCleaner;
 use crate::disk::own_dir::OwnDirs;
+use crate::disk::share::Furnisher;
 use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
 use crate::forge::operator::{Operators, OperatorsConfig};
@@ -31,6 +32,7 @@ use crate::login::renewal::Renewals;
 use crate::login::{LoginResources, LoginSink, Logins};
 use crate::refresh::{Refresher, RefresherConfig};
 use crate::rpc::app::{App, AppState};
+use crate::share::Sharing;
 
 /// The services of the daemon.
 pub(super) struct Services {
@@ -47,6 +49,7 @@ pub(super) struct Services {
     logins: Arc<Logins>,
     operators: Operators,
     launcher: Launcher,
+    sharing: Sharing,
 }
 
 impl Services {
@@ -80,6 +83,7 @@ impl Services {
         let (spawner, logins) = logins(core, guard, login_resources)?;
         let (flows, operators) = flows(core)?;
         let refresher = refresher(core, &flows);
+        let sharing = sharing(core, &identities);
         let launcher = Launcher::new(LauncherConfig {
             registry: core.registry.clone(),
             identities,
@@ -89,6 +93,7 @@ impl Services {
             ephemeral: ephemeral.clone(),
             refresher: refresher.clone(),
             removal_rules: RemovalRules::new(&core.registry, core.config.launch_keep.clone()),
+            sharing: sharing.clone(),
         });
         Ok(Self {
             examiner,
@@ -103,6 +108,7 @@ impl Services {
             logins: Arc::new(logins),
             operators,
             launcher,
+            sharing,
         })
     }
 }
@@ -122,6 +128,7 @@ impl Services {
             auditor,
             registry: registry.clone(),
             launcher: self.launcher.clone(),
+            sharing: self.sharing.clone(),
             logins: self.logins.clone(),
             broker: core.broker.clone(),
             declared: self.declared.clone(),
@@ -164,6 +171,15 @@ async fn directories(core: &Core) -> Result<Directories, BootError> {
     let own = OwnDirs::new(&core.environment, config, registry, blocking.clone());
     adopt::run(store, registry, &own, now()).await;
     Ok(directories)
+}
+
+/// Creates the service that puts the person's own setup into the homes of bundles.
+fn sharing(core: &Core, identities: &IdentityDirs) -> Sharing {
+    let Core { config, registry, blocking, .. } = core;
+    let own = OwnDirs::new(&core.environment, config, registry, blocking.clone());
+    let (home, data) = (config.home.clone(), config.data_dir.clone());
+    let furnisher = Furnisher::new(own, home, data, registry, blocking.clone());
+    Sharing::new(registry.clone(), identities.clone(), furnisher)
 }
 
 /// Reads the credentials that files declare for agents.

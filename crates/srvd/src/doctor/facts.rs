@@ -147,8 +147,23 @@ pub(super) struct Identities {
     pub(super) shadows: Vec<(String, Shadow)>,
     /// The directories of bundles that the database does not know.
     pub(super) unowned: Vec<Unowned>,
+    /// The setup that was shared with the homes of CLIs.
+    pub(super) shares: Vec<Shared>,
     /// True if there were more entries than are examined.
     pub(super) truncated: bool,
+}
+
+/// The record of what srvd shared with one home.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shared {
+    /// The home.
+    pub(super) path: PathBuf,
+    /// The reason why the record cannot be used.
+    pub(super) problem: Option<String>,
+    /// The links that lead nowhere.
+    pub(super) broken: Vec<PathBuf>,
+    /// The parts that the home does not have: file, place in the file, reason.
+    pub(super) left_out: Vec<(String, String, String)>,
 }
 
 /// The directory of a bundle that does not exist, or exists no more.

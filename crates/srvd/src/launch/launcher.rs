@@ -23,6 +23,7 @@ use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::Refresher;
+use crate::share::Sharing;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 use crate::wire::launch::{Launch, Readiness, Ready, Resolve};
@@ -53,6 +54,8 @@ pub(crate) struct LauncherConfig {
     pub refresher: Refresher,
     /// The rules for the variables that a launch removes.
     pub removal_rules: RemovalRules,
+    /// The person's own setup in the homes of bundles.
+    pub sharing: Sharing,
 }
 
 impl std::ops::Deref for Launcher {

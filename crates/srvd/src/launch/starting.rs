@@ -59,6 +59,7 @@ impl Launcher {
         let owner = plan.subject.owner();
         let requests = placed.iter().filter_map(|placed| placed.request.clone()).collect();
         let homes = self.identities.homes(&owner, requests, self.shared.clone(), !dry).await?;
+        let shares = if dry { Vec::new() } else { self.furnish(store, &plan, &placed, &homes.homes).await };
         let readers = readers(&started, program, &plan);
         let context = LeadContext {
             registry: &self.registry,
@@ -78,6 +79,7 @@ impl Launcher {
         tracing::debug!(subject = ?plan.subject, accounts = plan.parts.len(), dry, "a launch was resolved");
         Ok(Launch {
             trace: explain.then(|| plan.parts.iter().flat_map(Part::trace).collect()),
+            shares: explain.then_some(shares),
             homes: explain.then(|| shown(&placed, &homes.homes)),
             accounts: plan.parts.iter().filter_map(Part::used).collect(),
             set: report::set(set, dry),

@@ -25,6 +25,7 @@ use crate::keys::external::ExternalKeys;
 use crate::launch::Launcher;
 use crate::login::Logins;
 use crate::refresh::Refresher;
+use crate::share::Sharing;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 
@@ -48,6 +49,8 @@ pub(crate) struct AppState {
     pub registry: Registry,
     /// The launch engine.
     pub launcher: Launcher,
+    /// The person's own setup in the homes of bundles.
+    pub sharing: Sharing,
     /// The login service.
     pub logins: Arc<Logins>,
     /// The broker that delivers events to subscribers.

@@ -5,7 +5,7 @@ use rpc_engine::{ApiInfo, Router};
 use crate::rpc::app::App;
 use crate::rpc::methods::{
     account, auth, bundle, daemon, declared, ephemeral, events, instance, key, launch, operator, profile,
-    provider, resolve, revoke,
+    provider, resolve, revoke, share,
 };
 
 /// Every method of the wire, bound to its handler.
@@ -36,6 +36,8 @@ pub(crate) fn router() -> Router<App> {
         .on(account::keep_stray)
         .on(account::discard_stray)
         .on(provider::list)
+        .on(share::get)
+        .on(share::set)
         .on(instance::create)
         .on(instance::list)
         .on(instance::update)

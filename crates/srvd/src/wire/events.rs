@@ -14,7 +14,7 @@ pub(crate) fn bindings_changed(bundle: &str) -> String {
     format!("identitybundlebindings:changed:{bundle}")
 }
 
-/// The topic of events about bundles that were created, renamed or deleted.
+/// The topic of events about bundles that were created, renamed or deleted, or whose shared setup changed.
 pub(crate) const BUNDLES_CHANGED: &str = "identitybundles:changed";
 
 /// Returns the topic `identityaccounts:changed:<accountId>`.
@@ -44,7 +44,10 @@ pub(crate) const TOPICS: &[(&str, &str)] = &[
         "identitybundlebindings:changed:<bundleId>",
         "a binding of this bundle was created, moved or removed, or its account's status changed",
     ),
-    ("identitybundles:changed", "a bundle was created, renamed or deleted"),
+    (
+        "identitybundles:changed",
+        "a bundle was created, renamed or deleted, or `share.set` changed its policy",
+    ),
     (
         "identityaccounts:changed:<accountId>",
         "an account was created, changed or deleted, or its status changed",

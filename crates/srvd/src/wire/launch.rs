@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::profile::Degraded;
+use super::share::HomeShare;
 use super::{Names, SecretOutput, Source, Status, method, words};
 
 /// Returns the variables to set and to remove so that an agent runs with only this identity.
@@ -85,6 +86,9 @@ pub(crate) struct Launch {
     /// The result for each account, if `explain` was set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Vec<Trace>>,
+    /// The setup of each home, if `explain` was set. Empty after a dry run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<Vec<HomeShare>>,
 }
 
 /// The rules for variables that no list names. A variable is removed if its name begins with one of the prefixes, has

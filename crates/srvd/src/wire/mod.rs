@@ -25,6 +25,7 @@ pub(crate) mod operator;
 pub(crate) mod profile;
 pub(crate) mod provider;
 mod secret;
+pub(crate) mod share;
 mod store_error;
 pub(crate) mod suggestion;
 pub(crate) mod unfit;

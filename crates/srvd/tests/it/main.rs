@@ -40,6 +40,7 @@ mod removal;
 mod renewals;
 mod rotation;
 mod secrets;
+mod shares;
 mod standin;
 mod support;
 mod terminal;

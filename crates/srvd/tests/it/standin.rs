@@ -72,8 +72,8 @@ pub(crate) const VENDORS: [&str; 25] = [
 
 /// Longest time that [`Standin::seen`] waits. A real CLI needs up to a few seconds to start on a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
-/// Limit of a request body in bytes. No vendor's login sends more than a few hundred.
-const BODY_LIMIT: usize = 64 * 1024;
+/// Limit of a request body in bytes. A prompt of an agent carries all of its instructions and tools.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// The running server. Dropping it closes the port and every connection.
 pub(crate) struct Standin {
@@ -182,6 +182,25 @@ impl Standin {
         self.state.borrow().requests.clone()
     }
 
+    /// Returns the bodies of every request so far with this method and path, as in [`Self::requests`].
+    pub(crate) fn bodies(&self, request: &str) -> Vec<String> {
+        let state = self.state.borrow();
+        let bodies = state.bodies.iter().filter(|sent| sent.request == request);
+        bodies.map(|sent| String::from_utf8_lossy(&sent.body).into_owned()).collect()
+    }
+
+    /// Returns the credentials of every request so far with this method and path that had a body: the header
+    /// `x-api-key`, or else `authorization`.
+    pub(crate) fn credentials(&self, request: &str) -> Vec<String> {
+        let state = self.state.borrow();
+        state
+            .bodies
+            .iter()
+            .filter(|sent| sent.request == request)
+            .map(|sent| sent.credential.clone())
+            .collect()
+    }
+
     /// Waits until this request (`METHOD /path`) has arrived, for instance the first poll of a device login.
     pub(crate) async fn seen(&self, request: &str) {
         let mut state = self.state.subscribe();
@@ -198,6 +217,8 @@ struct State {
     account_id: String,
     keys: BTreeSet<String>,
     requests: Vec<String>,
+    /// The bodies of the requests that have one.
+    bodies: Vec<Sent>,
     /// Number of codes and tokens that were issued, so that no two are equal.
     issued: u64,
     /// Device logins that have not been redeemed: the vendor's handle for each.
@@ -211,6 +232,13 @@ struct State {
     code_lifetime_s: u64,
     refresh_tokens: BTreeSet<String>,
     access_tokens: BTreeSet<String>,
+}
+
+/// A request with a body.
+struct Sent {
+    request: String,
+    credential: String,
+    body: Bytes,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -228,6 +256,7 @@ impl State {
             account_id: "acct-standin-1".into(),
             keys: BTreeSet::new(),
             requests: Vec::new(),
+            bodies: Vec::new(),
             issued: 0,
             devices: BTreeSet::new(),
             grants: BTreeMap::new(),
@@ -331,7 +360,13 @@ async fn respond(
     let (mut answer, mut fails) = ((StatusCode::INTERNAL_SERVER_ERROR, Value::Null), false);
     let wants_form = call.wants_form();
     state.send_modify(|state| {
-        state.requests.push(format!("{} {}{}", call.method, call.host, call.path));
+        let request = format!("{} {}{}", call.method, call.host, call.path);
+        if !call.body.is_empty() {
+            let credential = call.header("x-api-key").or(call.header("authorization")).unwrap_or_default();
+            let (request, credential, body) = (request.clone(), credential.to_owned(), call.body.clone());
+            state.bodies.push(Sent { request, credential, body });
+        }
+        state.requests.push(request);
         fails = state.fails && call.is_exchange();
         answer = answers::answer(state, &call);
         if call.is_exchange() {

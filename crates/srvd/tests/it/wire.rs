@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 52] = [
+const METHODS: [&str; 54] = [
     "account.delete",
     "account.get",
     "account.list",
@@ -55,6 +55,8 @@ const METHODS: [&str; 52] = [
     "profile.reorder",
     "profile.upsert",
     "provider.list",
+    "share.get",
+    "share.set",
     "srvd.info",
     "srvd.ping",
     "user.delete",

@@ -69,11 +69,8 @@ fn open(folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
 
 /// Removes one entry, except the paths below it that are to be kept.
 fn remove(folder: BorrowedFd<'_>, name: &OsStr, keep: &[PathBuf], depth: usize) -> io::Result<Cleaned> {
-    let kind = match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => return Ok(Cleaned::Absent),
-        found => FileType::from_raw_mode(found?.st_mode),
-    };
-    if kind != FileType::Directory {
+    let Some(found) = kind(folder, name)? else { return Ok(Cleaned::Absent) };
+    if found != FileType::Directory {
         unlinkat(folder, name, AtFlags::empty())?;
         return Ok(Cleaned::Removed);
     }
@@ -85,7 +82,9 @@ fn remove(folder: BorrowedFd<'_>, name: &OsStr, keep: &[PathBuf], depth: usize) 
     for entry in entries(&dir)? {
         let below: Vec<PathBuf> =
             keep.iter().filter_map(|path| path.strip_prefix(&entry).ok()).map(Path::to_owned).collect();
-        if below.iter().any(|rest| rest.as_os_str().is_empty()) {
+        // The history behind a link is in another place, and stays there.
+        let keeps = below.iter().any(|rest| rest.as_os_str().is_empty());
+        if keeps && kind(dir.as_fd(), &entry)? != Some(FileType::Symlink) {
             kept = true;
             continue;
         }
@@ -96,6 +95,14 @@ fn remove(folder: BorrowedFd<'_>, name: &OsStr, keep: &[PathBuf], depth: usize) 
     }
     unlinkat(folder, name, AtFlags::REMOVEDIR)?;
     Ok(Cleaned::Removed)
+}
+
+/// Returns the kind of an entry, of a link itself; `None` if there is no entry.
+fn kind(folder: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<FileType>> {
+    match statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => Ok(None),
+        found => Ok(Some(FileType::from_raw_mode(found?.st_mode))),
+    }
 }
 
 /// Lists the names in a directory before anything is removed.

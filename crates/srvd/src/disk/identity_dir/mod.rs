@@ -104,6 +104,16 @@ impl IdentityDirs {
         self.places.reach(cli, dir)
     }
 
+    /// Returns whether a directory that is [ours](Self::owns) exists, with no link on the way to it.
+    ///
+    /// # Errors
+    /// [`BrokenOff`].
+    pub(crate) async fn exists(&self, dir: &Path) -> Result<bool, BrokenOff> {
+        let dir = dir.to_owned();
+        let found = |dir: &Path| std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir());
+        self.run(move |places| places.owns(&dir) && found(&dir) && places.leads_to(&dir)).await
+    }
+
     /// Creates the directory of a provider inside a bundle with mode 0700. Links on the path are not followed.
     ///
     /// # Errors

@@ -7,7 +7,8 @@ use identity_store::Contents;
 
 use super::knows;
 use super::places::node;
-use crate::doctor::facts::{Identities, NodeKind, Unowned};
+use crate::disk::share;
+use crate::doctor::facts::{Identities, NodeKind, Shared, Unowned};
 
 /// The largest number of entries that are examined. CLIs keep caches and histories in these directories.
 const ENTRIES: usize = 20_000;
@@ -36,6 +37,7 @@ pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>
             2 => {
                 found.credentials.extend(credentials(path, registry));
                 found.shadows.extend(shadows(path, registry));
+                found.shares.extend(shared(path));
             }
             _ => {}
         }
@@ -102,6 +104,20 @@ fn shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
         Some((provider.display_name.clone(), cli.shadow(dir, Reach::Bundle)?))
     };
     registry.iter().filter_map(shadow).collect()
+}
+
+/// Returns the record of what was shared with a home; `None` if nothing was.
+fn shared(home: &Path) -> Option<Shared> {
+    let nothing = Shared { path: home.to_owned(), problem: None, broken: Vec::new(), left_out: Vec::new() };
+    match share::recorded(home) {
+        Ok(None) => None,
+        Ok(Some(ledger)) => {
+            let left = ledger.left_out().iter();
+            let left = left.map(|left| (left.path.clone(), left.place.clone(), left.reason.clone()));
+            Some(Shared { broken: ledger.broken_links(home), left_out: left.collect(), ..nothing })
+        }
+        Err(reason) => Some(Shared { problem: Some(reason), ..nothing }),
+    }
 }
 
 /// Returns the providers whose logins are below a bundle's directory.

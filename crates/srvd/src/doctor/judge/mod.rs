@@ -6,6 +6,7 @@ mod identities;
 mod key;
 mod places;
 mod programs;
+mod shares;
 mod surroundings;
 
 use super::facts::{DaemonAnswer, Facts};
@@ -22,6 +23,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(identities::judge(facts));
     findings.extend(fitness::shadows(&facts.shadows));
     findings.extend(fitness::asked(&facts.asked));
+    findings.extend(shares::judge(&facts.identities.shares));
     findings.extend(daemon::daemon(&facts.daemon));
     findings.extend(daemon::service(&facts.service, facts.system));
     findings.extend(programs::ports(&facts.ports, live_sessions(&facts.daemon.answer)));

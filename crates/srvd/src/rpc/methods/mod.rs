@@ -15,3 +15,4 @@ pub(crate) mod profile;
 pub(crate) mod provider;
 pub(crate) mod resolve;
 pub(crate) mod revoke;
+pub(crate) mod share;

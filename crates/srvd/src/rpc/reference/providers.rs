@@ -143,6 +143,24 @@ fn facts(text: &mut String, cli: &Cli) {
     let keychain = cli.keychain.iter().map(|system| system.as_str());
     row(text, "may use the keychain of", &codes(keychain));
     row(text, "not tested", &cli.untested.iter().map(|words| escape(words)).collect::<Vec<_>>().join("; "));
+    for rule in &cli.share {
+        let below = match (&rule.own, &rule.home) {
+            (Some(own), _) => format!(" below {}", code(own)),
+            (None, Some(home)) => format!(" below {}", code(home)),
+            (None, None) => String::new(),
+        };
+        let paths = codes(rule.paths.iter().map(String::as_str));
+        let members = match rule.take.as_slice() {
+            [] => String::new(),
+            pointers => format!(", of it {}", codes(pointers.iter().map(String::as_str))),
+        };
+        let request = if rule.history { ", on request" } else { "" };
+        row(
+            text,
+            "the user's own setup",
+            &format!("{}: {paths}{below}{members}{request}", rule.kind.as_str()),
+        );
+    }
     row(text, "history, kept on deletion", &codes(cli.history.iter().map(String::as_str)));
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use auth_spawner::{Cli, Registry};
-use identity_store::{BundleId, LoginCredential};
+use identity_store::{BundleId, LoginCredential, SharePolicy};
 use serde_json::{Value, json};
 
 use super::home;
@@ -86,6 +86,8 @@ async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) ->
     let store = store(home).await;
     let row = planted::row(&bundle, provider, LoginCredential::Directory(dir.clone()));
     store.save_login(row).await.unwrap();
+    // A new bundle has the user's own settings, and these tests assert that a CLI reads no file of the user's.
+    store.set_share_policy(&bundle, SharePolicy::NOTHING, 2).await.unwrap();
     store.close().await;
     Some(dir)
 }

@@ -17,6 +17,7 @@ mod openclaw;
 mod opencode;
 mod pastes;
 mod pi;
+mod shared;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
