@@ -1,6 +1,6 @@
 //! Base: the machine as the daemon sees it, without a decision of its own.
 //!
-//! It holds the clock, the environment, files with private permissions, the guard's command, the HTTPS client, the
+//! It holds the clock, the environment, files with private permissions, the check of who can change a file, the guard's command, the HTTPS client, the
 //! redaction of secrets in the log and the address at which the daemon is served. It uses no other room. It must not
 //! know configuration, the wire or an identity.
 
@@ -12,5 +12,7 @@ pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod https;
 pub(crate) mod private;
+pub(crate) mod programs;
 pub(crate) mod redact;
 pub(crate) mod scratch;
+pub(crate) mod trust;

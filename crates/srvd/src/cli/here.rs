@@ -13,6 +13,7 @@ use super::vocabulary::Symbol;
 use super::{resolve, table};
 use crate::base::environment::Environment;
 use crate::base::private;
+use crate::base::trust::{Trust, TrustError};
 use crate::wire::bundle::Bundle;
 use crate::wire::launch::{ProviderReadiness, Ready};
 
@@ -88,6 +89,18 @@ impl Choice {
     }
 }
 
+/// The way to use a bundle in a directory that cannot be bound.
+const WITHOUT_BINDING: &str =
+    "or name a bundle for this command only: --bundle BUNDLE   (or set SRVD_BUNDLE=BUNDLE)";
+
+/// Returns the step after which a directory can be bound.
+fn mend(dir: &Path) -> String {
+    match Trust::of_process(None).directory(dir) {
+        Err(TrustError::Untrusted(found)) if found.uid == me() => found.mend(),
+        _ => "change to a directory that belongs to you".to_owned(),
+    }
+}
+
 fn here() -> Result<PathBuf, Failure> {
     std::env::current_dir()
         .map_err(|error| Failure::new(code::IO, format!("cannot find the current directory: {error}")))
@@ -102,9 +115,15 @@ fn unbound(here: &Path, end: &End) -> Failure {
         End::Root => "nor is any directory above it".to_owned(),
         End::Before(dir, reason) => format!("{} is not searched, because {reason}", dir.display()),
     };
-    Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()))
-        .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
-        .hint("or name a bundle for this command only: --bundle BUNDLE")
+    let failure =
+        Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()));
+    match end {
+        // A binding of this directory would be refused.
+        End::Before(dir, _) if dir == here => failure.hint(mend(here)).hint(WITHOUT_BINDING),
+        _ => failure
+            .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
+            .hint("or name a bundle for this command only: --bundle BUNDLE"),
+    }
 }
 
 impl From<binding::Unusable> for Failure {
@@ -146,7 +165,7 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, ui: &Ui) -> Result<(
     let file = here.join(FILE);
     if let Err(reason) = binding::trusted(&here, me()) {
         let message = format!("{} cannot be bound, because {reason}", here.display());
-        return Err(Failure::new(code::PERMISSION, message).hint("change to a directory that belongs to you"));
+        return Err(Failure::new(code::PERMISSION, message).hint(mend(&here)).hint(WITHOUT_BINDING));
     }
     match binding::read(&file, me()) {
         Ok(_) | Err(None) => {}

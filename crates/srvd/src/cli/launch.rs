@@ -21,7 +21,7 @@ use crate::wire::launch::{Launch, Resolve};
 use gather::Gathered;
 use render::Shell;
 
-pub(super) use program::{Program, find, search_path};
+pub(super) use program::{Program, find, search_path, trust};
 pub(super) use shim::OPT_OUT_VAR;
 
 /// The identity to use.

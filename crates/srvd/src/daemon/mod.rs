@@ -41,7 +41,6 @@ use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::endpoint;
 use crate::base::environment::Environment;
-use crate::base::private;
 use crate::base::redact::Redactor;
 use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
@@ -157,9 +156,7 @@ pub(crate) async fn start(
 /// is served yet.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
-    for dir in [&config.data_dir, &config.runtime_dir] {
-        private::directory(dir)?;
-    }
+    offline::directories(config)?;
     Ok((Lock::acquire(&config.data_dir)?, keyring))
 }
 

@@ -169,6 +169,7 @@ async fn directories(core: &Core) -> Result<Directories, BootError> {
 async fn declared(core: &Core, ephemeral: &Ephemeral) -> (Declared, DeclaredWatcher) {
     DeclaredWatcher::new(DeclaredConfig {
         config_dir: core.config.config_dir.clone(),
+        trust: core.config.trust.clone(),
         registry: core.registry.clone(),
         environment: core.environment.clone(),
         ephemeral: ephemeral.clone(),

@@ -41,4 +41,5 @@ mod standin;
 mod support;
 mod terminal;
 mod tokens;
+mod trust;
 mod wire;

@@ -1,3 +1,4 @@
+use crate::base::private;
 use secrecy::ExposeSecret;
 
 use super::*;
