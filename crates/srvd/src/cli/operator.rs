@@ -177,6 +177,10 @@ async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failu
         ui.note(&format!("No accounts. Sign in with: srvd operator login NAME   (forges: {forges})"));
         return Ok(());
     }
+    for pending in pending.iter().filter(|pending| pending.reason.is_some()) {
+        let reason = pending.reason.as_deref().unwrap_or_default();
+        ui.note(&plain_line(&format!("The sign-in {} is not complete: {reason}", pending.account_id)));
+    }
     let rows = tokens
         .iter()
         .map(|token| row(token, ui, now()))
