@@ -22,12 +22,13 @@ impl Remover {
 
     /// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending.
     pub(super) async fn end_logins(&self, bundle: &BundleId, provider: Option<&str>) {
+        let reason = if provider.is_some() { "its account was deleted" } else { "its bundle was deleted" };
         let ours = |login: &Snapshot| {
             login.scope == bundle.as_str() && provider.is_none_or(|provider| login.provider == provider)
         };
         for login in self.spawner.snapshots().into_iter().filter(ours) {
             // A login that has already ended needs no cancellation.
-            let _ = self.spawner.cancel(&login.id).await;
+            let _ = self.spawner.cancel_because(&login.id, Some(reason)).await;
             if let Some(provider) = self.registry.provider(&login.provider) {
                 self.spawner.settled(provider, &login.recipe, bundle.as_str()).await;
             }

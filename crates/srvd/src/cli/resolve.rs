@@ -1,7 +1,11 @@
 //! Finds the bundle or the account that a user names.
 
+use identity_store::name_key;
+
 use super::client::Connection;
 use super::failure::{Failure, code};
+use super::prompt;
+use super::ui::{Ui, plain_line};
 use crate::wire::account;
 use crate::wire::account::Account;
 use crate::wire::bundle::{Bundle, List};
@@ -15,12 +19,26 @@ pub(super) struct BundleDestination {
     pub(super) bundle_name: Option<String>,
 }
 
-/// Finds `wanted` among the daemon's bundles. If there is no such bundle, `wanted` is the name of a new one.
-pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<BundleDestination, Failure> {
-    match wanted {
-        None => Ok(BundleDestination::default()),
-        Some(wanted) => Ok(BundleDestination::of(&daemon.call(&List {}).await?.bundles, wanted)),
+/// Finds `wanted` among the daemon's bundles. If there is no such bundle, `wanted` is the name of a new one: with `new`,
+/// or when the user says so on a terminal. A misspelt name makes no bundle.
+pub(super) async fn target(
+    daemon: &Connection,
+    wanted: Option<&str>,
+    new: bool,
+    ui: &Ui,
+) -> Result<BundleDestination, Failure> {
+    let Some(wanted) = wanted else { return Ok(BundleDestination::default()) };
+    let found = BundleDestination::of(&daemon.call(&List {}).await?.bundles, wanted);
+    if found.into_bundle_id.is_some() || new {
+        return Ok(found);
     }
+    let shown = plain_line(wanted);
+    if !ui.types {
+        return Err(Failure::new(code::FAILED, format!("no bundle has the id or the name \"{shown}\""))
+            .hint("to make it, add --new   (to list the others: srvd bundles)"));
+    }
+    prompt::confirm(ui, &format!("There is no bundle \"{shown}\". Make it?"), false).await?;
+    Ok(found)
 }
 
 /// Returns the id of an existing bundle.
@@ -80,9 +98,8 @@ impl BundleDestination {
 
 /// Finds a bundle. An id takes precedence over a name, so that no name can hide another bundle.
 fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
-    let wanted = wanted.trim().to_lowercase();
-    let by =
-        |field: fn(&Bundle) -> &str| bundles.iter().find(|bundle| field(bundle).to_lowercase() == wanted);
+    let wanted = name_key(wanted.trim());
+    let by = |field: fn(&Bundle) -> &str| bundles.iter().find(|bundle| name_key(field(bundle)) == wanted);
     by(|bundle| &bundle.id).or_else(|| by(|bundle| &bundle.name))
 }
 

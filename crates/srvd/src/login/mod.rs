@@ -5,6 +5,7 @@
 //! spawner runs the processes. It must not delete accounts or choose the credentials of a launch, and no file-system
 //! work here runs on the runtime's threads.
 
+mod attendance;
 mod commit;
 mod host;
 mod logout;
