@@ -56,16 +56,18 @@ pub(crate) async fn update(store: &Store, params: Update) -> Result<Bundle, ApiE
 /// the result.
 pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
     let id = bundle_id(&params.bundle_id)?;
-    remover.end_logins(&id, None).await;
+    let mut ended = remover.end_logins(&id, None).await;
     let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
     let gone = store.delete_bundle(&id, history, now()).await?;
     // A login that started in the meantime finds no bundle to be saved in. Its end removes its directory.
-    remover.end_logins(&id, None).await;
+    ended.extend(remover.end_logins(&id, None).await);
+    let cleanup = clean(store, remover, &gone).await;
+    remover.clean_logins(store, &id, &ended).await;
     Ok(Deleted {
         deleted: true,
         accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),
         instances_affected: gone.instances,
-        cleanup: clean(store, remover, &gone).await,
+        cleanup,
     })
 }
 

@@ -220,7 +220,12 @@ async fn sign_in_fails_with_the_forge_s_reason_when_a_scope_is_missing() {
     let git = Standin::start("gitea").await;
     git.naming(Naming::Forbids);
     let daemon = daemon(&[("git", "gitea", &git.url)]);
-    let (session, _) = sign_in(&daemon, json!({"forgeType": "gitea"}), None).await;
+    let started = daemon.call("operator.start", json!({"forgeType": "gitea"})).await;
+    let callback = approved(started["authUrl"].as_str().unwrap()).await;
+    let (status, cookie, _, page) = browse(&daemon, &callback, None);
+    assert!(status >= 400 && cookie.is_none(), "{status} {page}");
+    let poll = json!({"sessionId": started["sessionId"], "waitMs": 30_000});
+    let session = daemon.call("operator.poll", poll).await;
     assert_eq!((&session["status"], &session["errorKind"]), (&json!("failed"), &json!("invalid_scope")));
     let error = session["error"].as_str().unwrap();
     assert!(error.contains("required scope(s): [read:user]"), "{error}");

@@ -28,7 +28,7 @@ fn daemon_refuses_configuration_and_directories_that_others_can_change() {
         let home =
             Home::new().config("srvd.toml", "[log]\nfilter = \"info\"\n").config("providers.d/a.toml", "");
         change(&home);
-        let (code, said) = told(&home.run(&["serve", "--migrate-only"]));
+        let (code, said) = told(&home.run(&["migrate", "--dry-run"]));
         let place = home.dir(culprit).canonicalize().unwrap();
         let place = place.display();
         assert_eq!(code, Some(78), "{culprit}: {said}");
@@ -37,7 +37,7 @@ fn daemon_refuses_configuration_and_directories_that_others_can_change() {
         assert!(said.contains(&place.to_string()), "{culprit}: {said}");
         // Both ways that the message names lead on.
         let variable =
-            home.command(&["serve", "--migrate-only"]).env("SRVD_TRUSTED_PATHS", home.dir(culprit)).output();
+            home.command(&["migrate", "--dry-run"]).env("SRVD_TRUSTED_PATHS", home.dir(culprit)).output();
         assert_eq!(told(&variable.unwrap()).0, Some(0), "{culprit}");
         assert!(
             std::process::Command::new("chmod")
@@ -47,7 +47,7 @@ fn daemon_refuses_configuration_and_directories_that_others_can_change() {
                 .unwrap()
                 .success()
         );
-        assert_eq!(told(&home.run(&["serve", "--migrate-only"])).0, Some(0), "{culprit}");
+        assert_eq!(told(&home.run(&["migrate", "--dry-run"])).0, Some(0), "{culprit}");
     };
     check(&|home| mode(&home.dir("config/srvd.toml"), 0o666), "config/srvd.toml", 0o666);
     check(&|home| mode(&home.dir("config"), 0o777), "config", 0o777);
