@@ -67,6 +67,10 @@ fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
     if let Some(position) = accounts.iter().position(|account| account.id == wanted.trim()) {
         return Ok(position);
     }
+    let beginning = accounts.iter().enumerate().filter(|(_, account)| begins(&account.id, wanted.trim()));
+    if let Some((position, _)) = only(beginning) {
+        return Ok(position);
+    }
     let wanted = wanted.trim().to_lowercase();
     let known = |account: &Account| {
         let names = [&account.display_name, &account.email, &account.subject];
@@ -100,7 +104,21 @@ impl BundleDestination {
 fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
     let wanted = name_key(wanted.trim());
     let by = |field: fn(&Bundle) -> &str| bundles.iter().find(|bundle| name_key(field(bundle)) == wanted);
-    by(|bundle| &bundle.id).or_else(|| by(|bundle| &bundle.name))
+    let beginning = || only(bundles.iter().filter(|bundle| begins(&bundle.id, &wanted)));
+    by(|bundle| &bundle.id).or_else(|| by(|bundle| &bundle.name)).or_else(beginning)
+}
+
+/// The fewest characters of an id that name it.
+const FEWEST: usize = 8;
+
+/// Returns whether a text is the beginning of an id, long enough to be meant as one.
+fn begins(id: &str, wanted: &str) -> bool {
+    wanted.len() >= FEWEST && id.starts_with(wanted)
+}
+
+/// Returns the only item.
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    items.next().filter(|_| items.next().is_none())
 }
 
 #[cfg(test)]
@@ -140,6 +158,13 @@ mod tests {
         check("Octocat", Ok(1));
         check("Name", Err("several accounts are called \"name\""));
         check("a3", Err("no account has the id or the name"));
+        accounts[0].id = "0194f1c2-7a".to_owned();
+        accounts[1].id = "0194f1c2-7b".to_owned();
+        assert_eq!(meant(&accounts, "0194f1c2-7b").ok(), Some(1));
+        assert_eq!(meant(&accounts, "0194f1c2-").ok(), None, "two accounts begin so");
+        accounts[1].id = "0294f1c2-7b".to_owned();
+        assert_eq!(meant(&accounts, "0194f1c2").ok(), Some(0));
+        assert_eq!(meant(&accounts, "0194f1").ok(), None, "it is too short");
     }
 
     #[test]
@@ -160,5 +185,8 @@ mod tests {
         check("üMLÄUT", Some("b3"));
         check("wor", None);
         check("Home", None);
+        let ids = [bundle("0194f1c2-7a", "One"), bundle("0294f1c2-7b", "Two")];
+        let found = |wanted: &str| find(&ids, wanted).map(|bundle| bundle.name.as_str());
+        assert_eq!((found("0294f1c2"), found("0294f1")), (Some("Two"), None));
     }
 }

@@ -95,6 +95,7 @@ pub(crate) async fn start(
 ) -> Result<Running, BootError> {
     let started = Instant::now();
     let (lock, keyring) = prepare(&config, environment)?;
+    name_skipped(&config);
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
     let services = Services::build(&core, &guard).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -150,6 +151,20 @@ pub(crate) async fn start(
         announced,
         _lock: lock,
     })
+}
+
+/// Logs the directories that are not searched for CLIs, in one line: under WSL there are many.
+fn name_skipped(config: &Config) {
+    let skipped = config.search.skipped();
+    if let Some(first) = skipped.first() {
+        let paths: Vec<String> = skipped.iter().map(|one| one.path.display().to_string()).collect();
+        tracing::warn!(
+            paths = paths.join(", "),
+            reason = first.reason,
+            remedy = first.remedy,
+            "directories of the search path are not used"
+        );
+    }
 }
 
 /// Does the work that precedes the database: the key, the private directories and the lock. It blocks, because nothing

@@ -17,6 +17,7 @@ mod frontend;
 mod gh;
 mod health;
 mod here;
+mod hints;
 mod http;
 mod instances;
 #[cfg(all(feature = "keychain", target_os = "linux"))]

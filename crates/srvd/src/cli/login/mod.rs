@@ -129,7 +129,8 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
 /// Returns the failure for a login that did not start, with hints for this command line.
 fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     failure::of_call(error, |error| {
-        let bundle = args.bundle.as_ref().map(|bundle| format!(" --bundle \"{bundle}\"")).unwrap_or_default();
+        let bundle =
+            args.bundle.as_deref().map(|bundle| format!(" --bundle {}", typed(bundle))).unwrap_or_default();
         if failure::field(error, "accountId").is_some() {
             Some(format!("to log in again: srvd login {}{bundle} --force", args.provider))
         } else if let Some(session) = failure::field(error, "sessionId") {
@@ -144,6 +145,15 @@ fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
             None
         }
     })
+}
+
+/// Returns a name as it is typed in a shell.
+fn typed(name: &str) -> String {
+    if name.contains(['"', '\\', '$', '`', '!']) {
+        shell_words::quote(name).into_owned()
+    } else {
+        format!("\"{name}\"")
+    }
 }
 
 /// One login, as the user sees it.
@@ -369,6 +379,7 @@ mod tests {
             "to cancel the running login (s): srvd login codex --bundle \"work\" --cancel",
         );
         check(json!({"field": "providerId", "hint": "x"}), "add a key with: srvd add-key codex");
+        assert_eq!(typed("$(x) \"y\""), "'$(x) \"y\"'");
         check(json!({"hint": "the daemon's own"}), "the daemon's own");
     }
 }
