@@ -179,7 +179,10 @@ async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failu
     }
     for pending in pending.iter().filter(|pending| pending.reason.is_some()) {
         let reason = pending.reason.as_deref().unwrap_or_default();
-        ui.note(&plain_line(&format!("The sign-in {} is not complete: {reason}", pending.account_id)));
+        let id = &pending.account_id;
+        ui.note(&plain_line(&format!(
+            "The sign-in {id} is not complete: {reason}   (to forget it: srvd operator forget {id})"
+        )));
     }
     let rows = tokens
         .iter()

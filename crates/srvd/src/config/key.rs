@@ -28,12 +28,12 @@ pub(crate) enum KeySourceError {
     )]
     Missing(PathBuf),
     /// A source cannot be read, or another user can read or change it.
-    #[error("the encryption key in {place} cannot be read: {source}{ADVICE}")]
+    #[error("the encryption key in {place} cannot be read: {reason}{ADVICE}")]
     Unreadable {
         /// The source.
         place: String,
         /// The reason.
-        source: Box<TrustError>,
+        reason: Box<TrustError>,
     },
     /// A source holds no usable key.
     #[error("the encryption key in {place} cannot be used: {source}")]
@@ -146,7 +146,7 @@ fn given(environment: &Environment, sources: &Sources) -> Result<Vec<Source>, Ke
                 let place = path.display().to_string();
                 return Err(KeySourceError::Unreadable {
                     place,
-                    source: Box::new(TrustError::io(&path, source)),
+                    reason: Box::new(TrustError::io(&path, source)),
                 });
             }
         }
@@ -197,7 +197,7 @@ fn read_source(
         Ok(bytes) => Ok(Some(bytes)),
         Err(TrustError::Missing(_)) if !required => Ok(None),
         Err(source) => {
-            Err(KeySourceError::Unreadable { place: path.display().to_string(), source: Box::new(source) })
+            Err(KeySourceError::Unreadable { place: path.display().to_string(), reason: Box::new(source) })
         }
     }
 }

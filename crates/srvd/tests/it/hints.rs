@@ -1,4 +1,7 @@
 //! The next steps that commands print: each is typed as it is printed, in the situation that prints it.
+//!
+//! [`TYPED`] lists the hints that these tests type. A hint of the command line that names a command and is not in the
+//! list counts as untyped, and the number of those may only shrink.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,7 +12,50 @@ use serde_json::json;
 use crate::logins::log_in;
 use crate::support::fake::{self, HAPPY};
 use crate::support::program::Program;
-use crate::support::{Daemon, Home, private_directory};
+use crate::support::{Daemon, Home, files_below, private_directory};
+
+/// The hints that are typed here, each by a part of its text.
+const TYPED: &[&str] = &[
+    "start one with: srvd serve",
+    "show it with: srvd status",
+    "list them with: srvd bundles",
+    "list them with: srvd accounts",
+    "see: srvd operator list",
+    "to make it, add --new",
+    "srvd restore --force FILE",
+    "bind it with: srvd use BUNDLE",
+    "or name a bundle for this command only: --bundle BUNDLE",
+    "bind another one with: srvd use BUNDLE",
+    "check the file, and then bind the directory with: srvd use BUNDLE",
+    "show the bundle that applies here with: srvd which",
+    "pass it with --passphrase-file PATH or --passphrase-stdin",
+    "To confirm, add --yes",
+    "--cancel --bundle BUNDLE",
+];
+/// The number of hints that name a command and are not typed yet.
+const UNTYPED: usize = 13;
+
+#[test]
+fn hints_that_are_not_typed_by_a_test_do_not_become_more() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli");
+    let mut untyped = Vec::new();
+    for file in files_below(&root).into_iter().filter(|file| file.extension().is_some_and(|end| end == "rs"))
+    {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for rest in code.split(".hint(").skip(1) {
+            let Some(literal) = rest.split('"').nth(1).filter(|_| rest.trim_start().starts_with(['"', 'f']))
+            else {
+                continue;
+            };
+            let names_a_command = literal.contains("srvd ") || literal.contains(" --");
+            if names_a_command && !TYPED.iter().any(|typed| literal.contains(typed)) {
+                untyped.push(format!("{}: {literal}", file.display()));
+            }
+        }
+    }
+    assert!(untyped.len() <= UNTYPED, "type these in a test, or lower the number: {untyped:#?}");
+}
 
 /// Returns the arguments of the command `srvd ...` in the hint that contains `part`. A remark after three spaces is not
 /// part of the command.
@@ -168,4 +214,75 @@ async fn next_step_makes_an_open_directory_fit_for_a_binding() {
     let step: Vec<String> = step.iter().map(|word| word.replace("BUNDLE", "work")).collect();
     let args: Vec<&str> = step.iter().map(String::as_str).collect();
     assert!(inside(&args, &other).status.success(), "{step:?}");
+}
+
+/// Runs a command in a directory.
+fn inside(home: &Home, args: &[&str], dir: &Path) -> Output {
+    home.command(args).current_dir(dir).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_step_mends_the_binding_of_a_directory() {
+    let daemon = Home::new().start();
+    daemon.call("bundle.create", json!({"name": "work"})).await;
+    let home = &daemon.home;
+    let (project, below) = (home.dir("home/project"), home.dir("home/project/below"));
+    private_directory(&below);
+    for content in ["nowhere\n", "two\nlines\n"] {
+        std::fs::write(project.join(".srvd"), content).unwrap();
+        let refused = said(&inside(home, &["which"], &project));
+        let step: Vec<String> = next_step(&refused, "srvd use BUNDLE")
+            .iter()
+            .map(|word| word.replace("BUNDLE", "work"))
+            .collect();
+        let args: Vec<&str> = step.iter().map(String::as_str).collect();
+        assert!(inside(home, &args, &project).status.success(), "{content:?}: {step:?}");
+        assert!(inside(home, &["which"], &project).status.success(), "{content:?}");
+    }
+    // The directory above is bound, this one is not.
+    let refused = said(&inside(home, &["use", "--remove"], &below));
+    let step = next_step(&refused, "show the bundle that applies here with: srvd which");
+    let args: Vec<&str> = step.iter().map(String::as_str).collect();
+    assert!(inside(home, &args, &below).status.success(), "{step:?}");
+    // A bundle can be named without a binding.
+    let other = home.dir("home/other");
+    private_directory(&other);
+    let refused = said(&inside(home, &["env"], &other));
+    assert!(refused.contains("or name a bundle for this command only: --bundle BUNDLE"), "{refused}");
+    let named = said(&inside(home, &["env", "--bundle", "work"], &other));
+    assert!(!named.contains("is not bound"), "{named}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_step_answers_a_question_without_a_terminal() {
+    let daemon = fake::home(HAPPY).start();
+    log_in(&daemon, json!({"bundleName": "work"})).await;
+    let home = &daemon.home;
+    let file = home.dir("export").display().to_string();
+    let refused = said(&home.run(&["export", "--bundle", "work", "--output", &file]));
+    assert!(refused.contains("pass it with --passphrase-file PATH or --passphrase-stdin"), "{refused}");
+    let args = ["export", "--bundle", "work", "--output", &file, "--passphrase-stdin"];
+    let mut export = Program::start(home.command(&args));
+    export.types("correct horse battery staple").await;
+    let ended = export.end().await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let refused = said(&home.run(&["bundle", "delete", "work"]));
+    assert!(refused.contains("To confirm, add --yes"), "{refused}");
+    assert!(home.run(&["bundle", "delete", "work", "--yes"]).status.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn next_step_cancels_one_of_several_logins() {
+    let daemon = fake::home(HAPPY).start();
+    for name in ["one", "two"] {
+        let bundle = daemon.call("bundle.create", json!({"name": name})).await["id"].clone();
+        daemon.call("auth.start", json!({"providerId": "fake", "intoBundleId": bundle})).await;
+    }
+    let home = &daemon.home;
+    let refused = said(&home.run(&["login", "fake", "--cancel"]));
+    for name in ["one", "two"] {
+        let step = next_step(&refused, "--cancel --bundle BUNDLE");
+        let step: Vec<String> = step.iter().map(|word| word.replace("BUNDLE", name)).collect();
+        assert!(run(home, &step).status.success(), "{step:?}");
+    }
 }

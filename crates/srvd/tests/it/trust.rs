@@ -166,4 +166,5 @@ fn key_is_read_from_the_credentials_directory_whatever_its_mode() {
     let (code, said) = with("OAUTH_ENCRYPTION_KEY_FILE", &linked);
     assert_eq!(code, Some(78), "{said}");
     assert!(said.contains("mode 0646") && said.contains("CREDENTIALS_DIRECTORY"), "{said}");
+    assert_eq!(said.matches("mode 0646").count(), 1, "the reason is told once: {said}");
 }
