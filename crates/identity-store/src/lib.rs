@@ -62,6 +62,7 @@ mod pinned;
 mod profiles;
 pub mod secret;
 mod sessions;
+mod spelling;
 mod store;
 mod tokens;
 mod tombstones;
@@ -74,7 +75,8 @@ pub use id::{
 };
 pub use model::changes::{Announce, Change};
 pub use model::{account, audit, bundle, instance, operator, profile, session, share, token, transfer};
-pub use names::name as check_name;
+pub use names::{name as check_name, name_key, new_name as check_new_name};
+pub use spelling::{is_invisible, shown, skeleton};
 pub use store::{KnownDatabase, Store, StoreOptions};
 
 /// The credentials to save, and those that a bundle launches with.

@@ -3,6 +3,7 @@
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::error::StoreError;
+use crate::spelling;
 
 /// The maximum length of a name, in characters.
 pub(crate) const MAX_NAME: usize = 100;
@@ -33,6 +34,19 @@ pub fn name(field: &'static str, text: &str) -> Result<String, StoreError> {
         return Ok(text.to_owned());
     };
     Err(StoreError::InvalidName { field, reason })
+}
+
+/// Checks a name that a person gives to something new, as [`name`] does, and returns it in its composed form. It must not
+/// look like another name.
+///
+/// # Errors
+/// [`StoreError::InvalidName`] with the field that was given.
+pub fn new_name(field: &'static str, text: &str) -> Result<String, StoreError> {
+    let name = spelling::composed(&name(field, text)?);
+    match spelling::flaw(&name) {
+        Some(reason) => Err(StoreError::InvalidName { field, reason }),
+        None => Ok(name),
+    }
 }
 
 /// Checks a free text: trimmed, possibly empty, at most 2000 characters, no control character but line feed and tab.
@@ -76,15 +90,22 @@ pub(crate) fn masked_tail(secret: &SecretString) -> Option<String> {
 }
 
 /// Returns the key by which bundle names are compared.
-pub(crate) fn name_key(name: &str) -> String {
+pub fn name_key(name: &str) -> String {
+    spelling::composed(&name.to_lowercase())
+}
+
+/// Returns the key of names that were stored before names were composed.
+pub(crate) fn earlier_name_key(name: &str) -> String {
     name.to_lowercase()
 }
 
 /// Returns the name for an account or a bundle of this person at this provider.
 pub(crate) fn of_person(provider_name: &str, person: Option<&str>) -> String {
     match person {
-        // A line feed or a tab is allowed in a text but not in a name.
-        Some(person) => format!("{provider_name} ({})", person.replace(char::is_control, " ")),
+        // The person is what a CLI reports. A line feed or a tab is allowed in a text but not in a name.
+        Some(person) => {
+            format!("{provider_name} ({})", spelling::shown(&person.replace(char::is_control, " ")))
+        }
         None => provider_name.to_owned(),
     }
 }
@@ -121,6 +142,16 @@ mod tests {
     }
 
     #[test]
+    fn new_name_is_composed_and_a_stored_one_is_accepted_as_it_is() {
+        check(new_name("name", " e\u{301}cole "), Ok("\u{e9}cole"));
+        let mixed = "it mixes letters of several scripts, or has letters that look like others";
+        check(new_name("name", "p\u{430}ypal"), Err(mixed));
+        check(name("name", "p\u{430}ypal"), Ok("p\u{430}ypal"));
+        check(new_name("name", "a\nb"), Err("it has a control character"));
+        assert_eq!(name_key("E\u{301}COLE"), name_key("\u{e9}cole"));
+    }
+
+    #[test]
     fn text_keeps_line_breaks_and_rejects_control_characters_and_excess_length() {
         check(text("description", " one\n\ttwo "), Ok("one\n\ttwo"));
         check(text("description", ""), Ok(""));
@@ -144,6 +175,7 @@ mod tests {
         assert_eq!(of_person("Codex", Some("a@b.c")), "Codex (a@b.c)");
         assert_eq!(of_person("GitHub", Some("octo\ncat")), "GitHub (octo cat)");
         assert_eq!(of_person("Amp", None), "Amp");
+        assert_eq!(of_person("Amp", Some("p\u{430}y")), "Amp (p\\u{430}y)");
     }
 
     #[test]

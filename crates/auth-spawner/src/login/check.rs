@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use super::spawner::Clock;
 use crate::findings::Token;
-use crate::process::{BoundedCommand, ChildEnv};
+use crate::process::{BoundedCommand, ChildEnv, CommandError, CommandOutput};
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::registry::{Check, Cli, Provider};
 
@@ -63,7 +63,11 @@ pub(crate) enum CheckResult {
     NotConfirmed {
         reason: String,
     },
-    /// The CLI has stored its login where only the CLI can read it.
+    /// The CLI's check command did not end in time, so the login is neither confirmed nor refused.
+    Hung {
+        reason: String,
+    },
+    /// The CLI has stored its login in a place that only the CLI can read.
     InKeyring {
         reason: String,
         hint: String,
@@ -100,11 +104,20 @@ impl LoginCheck {
         };
         match &cli.check {
             None => CheckResult::Confirmed { credential, checked: false },
-            Some(check) if self.run_command(check).await => {
-                CheckResult::Confirmed { credential, checked: true }
-            }
-            Some(_) => CheckResult::NotConfirmed {
-                reason: "the CLI's check command did not confirm the login".to_owned(),
+            Some(check) => match self.run_command(check).await {
+                Ok(ended) if ended.code.is_some_and(|code| check.ok.contains(&code)) => {
+                    CheckResult::Confirmed { credential, checked: true }
+                }
+                Err(CommandError::TimedOut) => CheckResult::Hung {
+                    reason: format!(
+                        "the CLI's check command ({}) did not end within {} seconds",
+                        check.args.join(" "),
+                        self.check_timeout.as_secs_f64().ceil()
+                    ),
+                },
+                Ok(_) | Err(CommandError::Io(_) | CommandError::TooLong) => CheckResult::NotConfirmed {
+                    reason: "the CLI's check command did not confirm the login".to_owned(),
+                },
             },
         }
     }
@@ -132,10 +145,10 @@ impl LoginCheck {
         }
     }
 
-    async fn run_command(&self, check: &Check) -> bool {
+    async fn run_command(&self, check: &Check) -> Result<CommandOutput, CommandError> {
         let command =
             BoundedCommand::silent(&self.program, &check.args, &self.env, &self.dir, self.check_timeout);
-        command.code().await.is_some_and(|code| check.ok.contains(&code))
+        command.run().await
     }
 }
 

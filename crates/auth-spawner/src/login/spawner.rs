@@ -3,7 +3,7 @@
 use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -179,7 +179,7 @@ impl Spawner {
             .recipe(&request.recipe, request.version.as_deref())
             .ok_or(StartError::UnknownRecipe)?;
         let (commands, inbox) = mpsc::channel(4);
-        let cancel = CancellationToken::new();
+        let (cancel, why) = (CancellationToken::new(), Arc::new(OnceLock::new()));
         let (turn, its_turn) = oneshot::channel();
         let (sender, receiver) = watch::channel(self.0.first_snapshot(&request, &recipe));
         {
@@ -189,6 +189,7 @@ impl Spawner {
                 snapshot: receiver,
                 commands,
                 cancel: cancel.clone(),
+                why: Arc::clone(&why),
                 provider: request.provider.id.clone(),
                 scope: request.scope.clone(),
                 ports: recipe.callback_ports.clone(),
@@ -199,7 +200,7 @@ impl Spawner {
             table.insert(request.id.clone(), handle);
         }
         let shared = Arc::clone(&self.0);
-        let inbox = Inbox { commands: inbox, cancel, turn: its_turn };
+        let inbox = Inbox { commands: inbox, cancel, why, turn: its_turn };
         self.0.tracker.spawn(async move {
             let id = request.id.clone();
             let session = session::run(Arc::clone(&shared), request, recipe, inbox, sender.clone());
@@ -263,13 +264,25 @@ impl Spawner {
     /// # Errors
     /// Returns [`NotLive`] if the session is unknown, has already ended, or ends in another way.
     pub async fn cancel(&self, id: &str) -> Result<(), NotLive> {
-        let (cancel, mut receiver) = {
+        self.cancel_because(id, None).await
+    }
+
+    /// Ends a login as [`Spawner::cancel`] does. The session's message then names the reason, if one is given.
+    ///
+    /// # Errors
+    /// Returns [`NotLive`] if the session is unknown, has ended, or ended in another way.
+    pub async fn cancel_because(&self, id: &str, reason: Option<&str>) -> Result<(), NotLive> {
+        let (cancel, why, mut receiver) = {
             let table = self.0.table();
             let handle = table.live.get(id).ok_or(NotLive)?;
-            (handle.cancel.clone(), handle.snapshot.clone())
+            (handle.cancel.clone(), Arc::clone(&handle.why), handle.snapshot.clone())
         };
         if receiver.borrow().state.is_terminal() {
             return Err(NotLive);
+        }
+        if let Some(reason) = reason {
+            // The first reason is kept.
+            let _ = why.set(reason.to_owned());
         }
         cancel.cancel();
         let ended = receiver.wait_for(|snapshot| snapshot.state.is_terminal()).await.map_err(|_| NotLive)?;
@@ -297,7 +310,10 @@ impl Spawner {
         {
             let mut table = self.0.table();
             table.closed = true;
-            table.live.values().for_each(|handle| handle.cancel.cancel());
+            for handle in table.live.values() {
+                let _ = handle.why.set("the daemon was stopped".to_owned());
+                handle.cancel.cancel();
+            }
         }
         self.0.tracker.close();
         if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,8 @@ pub(crate) struct LiveLogin {
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) commands: mpsc::Sender<Submit>,
     pub(crate) cancel: CancellationToken,
+    /// The reason for a cancellation, set before it.
+    pub(crate) why: Arc<OnceLock<String>>,
     pub(crate) provider: String,
     pub(crate) scope: String,
     pub(crate) ports: Vec<u16>,

@@ -26,7 +26,7 @@ pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
 pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
 pub use ports::{HeldPort, PortHolder, held_ports};
 
-pub(crate) use bounded::{BoundedCommand, CommandError};
+pub(crate) use bounded::{BoundedCommand, CommandError, CommandOutput};
 pub(crate) use child::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild, open};
 pub(crate) use directory::private_directory;
 pub(crate) use environment::{ChildEnvSources, asking_env, child_env, own_env};

@@ -58,18 +58,18 @@ impl Source<'_> {
         let pointer = &mode.pointer;
         match document_of_mode.and_then(|found| found.pointer(pointer)) {
             None | Some(Value::Null) if mode.required => {
-                Err(format!("{place} selects no login ({pointer}), so the CLI would not use this login"))
+                Err(format!("{place} selects no login, so the CLI would not use this login"))
             }
             None | Some(Value::Null) => {
                 let held = |key: &&String| document.pointer(key).is_some_and(|value| !value.is_null());
-                mode.keys.iter().find(held).map_or(Ok(()), |key| {
-                    Err(format!("the CLI would use the key in {name} ({key}) instead of this login"))
+                mode.keys.iter().find(held).map_or(Ok(()), |_| {
+                    Err(format!("the CLI would use the key in {name} and not this login"))
                 })
             }
             Some(Value::String(value)) if mode.accepts.contains(value) => Ok(()),
             Some(value) => {
                 let value = value.as_str().and_then(printable).unwrap_or("another credential");
-                Err(format!("{place} selects {value} ({pointer}), so the CLI would not use this login"))
+                Err(format!("{place} selects {value}, so the CLI would not use this login"))
             }
         }
     }
@@ -108,7 +108,7 @@ impl Source<'_> {
     }
 
     fn incomplete(&self, pointer: &str) -> String {
-        format!("{} contains no login: the file has no {} ({pointer})", self.name, meaning(pointer))
+        format!("{} holds no login: the file has no {}", self.name, meaning(pointer))
     }
 }
 

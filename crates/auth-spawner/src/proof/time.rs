@@ -13,17 +13,28 @@ const FURTHEST: f64 = 9e15;
 /// which several CLIs use to mean "never".
 pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
     let time = match unit {
-        ExpiryUnit::Ms => number(value, 1),
-        ExpiryUnit::S | ExpiryUnit::FloatS => number(value, 1000),
-        ExpiryUnit::Rfc3339 => {
-            Some(chrono::DateTime::parse_from_rfc3339(value.as_str()?).ok()?.timestamp_millis())
-        }
+        // A CLI may change its way to write a time. Every way is unambiguous.
+        ExpiryUnit::Ms => number(value, 1).or_else(|| date(value)),
+        ExpiryUnit::S | ExpiryUnit::FloatS => number(value, 1000).or_else(|| date(value)),
+        ExpiryUnit::Rfc3339 => date(value).or_else(|| guessed(value)),
         ExpiryUnit::JwtExp => number(claims(value.as_str()?)?.get("exp")?, 1000),
     };
     time.filter(|time| *time != 0)
 }
 
-/// Returns a number, or a number written as text, multiplied by `scale`.
+/// Returns a date and time as text.
+fn date(value: &Value) -> Option<i64> {
+    Some(chrono::DateTime::parse_from_rfc3339(value.as_str()?.trim()).ok()?.timestamp_millis())
+}
+
+/// Returns a number of seconds, or of milliseconds if it would be a time after the year 5000 otherwise.
+fn guessed(value: &Value) -> Option<i64> {
+    const LATEST_SECOND: i64 = 100_000_000_000;
+    let seconds = number(value, 1)?;
+    if seconds.abs() < LATEST_SECOND { number(value, 1000) } else { Some(seconds) }
+}
+
+/// Returns a number, or a number written as text, times `scale`.
 fn number(value: &Value, scale: i32) -> Option<i64> {
     let whole = value.as_i64().or_else(|| value.as_str()?.parse().ok());
     if let Some(whole) = whole {
@@ -60,6 +71,10 @@ mod tests {
         for (value, unit, expected) in [
             (json!(1_893_456_000_000_i64), ExpiryUnit::Ms, Some(end)),
             (json!(1_893_456_000_000.5), ExpiryUnit::Ms, Some(end + 1)),
+            (json!("2030-01-01T00:00:00Z"), ExpiryUnit::Ms, Some(end)),
+            (json!("2030-01-01T00:00:00.000Z"), ExpiryUnit::S, Some(end)),
+            (json!(1_893_456_000), ExpiryUnit::Rfc3339, Some(end)),
+            (json!("1893456000000"), ExpiryUnit::Rfc3339, Some(end)),
             (json!("1893456000000"), ExpiryUnit::Ms, Some(end)),
             (json!(1_893_456_000), ExpiryUnit::S, Some(end)),
             (json!(1_893_456_000.75), ExpiryUnit::S, Some(end + 750)),

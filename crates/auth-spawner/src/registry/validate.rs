@@ -40,6 +40,8 @@ pub(crate) fn validate(provider: &Provider) -> Result<(), Violation> {
 }
 
 const VARS: &str = "must be names of environment variables";
+const CODE: &str =
+    "must not set PATH, LD_*, DYLD_*, NODE_OPTIONS, ENV or BASH_ENV, which decide which code a program loads";
 const HTTPS: &str = "must be an https address (http on a loopback address)";
 const RELATIVE: &str = "must be a path below the CLI's directory without `..`";
 const POINTER: &str = "must be a JSON pointer, beginning with a slash, with at most one segment `*`";
@@ -47,6 +49,11 @@ const POINTER: &str = "must be a JSON pointer, beginning with a slash, with at m
 fn key_holds(key: &KeyService) -> Result<(), Violation> {
     ensure(key.vars.is_empty() == key.pair.is_some(), "key", "needs either vars or a pair")?;
     ensure(key.variables().all(is_var), "key.vars", VARS)?;
+    ensure(
+        !key.variables().chain(key.base_url_vars.keys().map(String::as_str)).any(loads_code),
+        "key",
+        CODE,
+    )?;
     if let Some(pair) = &key.pair {
         ensure(pair.vars.len() >= 2, "key.pair.vars", "a pair needs at least two variables")?;
         let visible = pair.separator.bytes().all(|byte| byte.is_ascii_graphic());
@@ -101,9 +108,12 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
     ensure(words, "cli.plain-commands", "must be single words, each the first argument of a command")?;
     ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
     ensure(cli.access_token_var.as_deref().is_none_or(is_var), "cli.access-token-var", VARS)?;
+    let carriers = cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var);
+    sets_no_code(carriers, "cli")?;
     config_dir_holds(&cli.config_dir)?;
     let named = cli.env.keys().chain(&cli.scrub).chain(&cli.key_vars);
     ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;
+    sets_no_code(cli.env.keys(), "cli.env")?;
     let proven = cli.recipes.is_empty() || !cli.credential.is_empty();
     ensure(proven, "cli.credential", "a login needs a file that proves it")?;
     for (position, credential) in cli.credential.iter().enumerate() {
@@ -155,6 +165,7 @@ fn config_dir_holds(dir: &ConfigDir) -> Result<(), Violation> {
     let segment = !dir.name.is_empty() && !dir.name.contains('/') && dir.name != "." && dir.name != "..";
     ensure(segment, "cli.config-dir.name", "must be one path segment")?;
     ensure(is_var(&dir.var), "cli.config-dir.var", VARS)?;
+    sets_no_code(dir.extra_vars.keys().chain([&dir.var]), "cli.config-dir")?;
     ensure(dir.inner.is_empty() || is_relative(&dir.inner), "cli.config-dir.inner", RELATIVE)?;
     let below = dir.ambient.strip_prefix("~/");
     ensure(below.is_some_and(is_relative), "cli.config-dir.ambient", "must begin with ~/, without `..`")?;
@@ -312,6 +323,7 @@ fn recipes_hold(cli: &Cli) -> Result<(), Violation> {
         let told_apart = twins().count() == 1 || twins().all(|twin| twin.versions.is_some());
         ensure(told_apart, &place, "another recipe has the same id, so each must name its `versions`")?;
         ensure(recipe.env.keys().all(|var| is_var(var)), &place, VARS)?;
+        sets_no_code(recipe.env.keys(), &format!("{place}.env"))?;
         ensure(!recipe.deadline.is_zero(), &place, "the deadline must not be zero")?;
         for pattern in &recipe.patterns.device_code {
             ensure(pattern.names("code"), &place, "the device-code pattern needs a group named `code`")?;
@@ -332,6 +344,11 @@ fn recipes_hold(cli: &Cli) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Checks that no variable that an entry sets decides which code a program loads.
+fn sets_no_code<'a>(names: impl IntoIterator<Item = &'a String>, field: &str) -> Result<(), Violation> {
+    ensure(!names.into_iter().any(|name| loads_code(name)), field, CODE)
+}
+
 fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation { field: field.to_owned(), reason: reason.to_owned() }) }
 }
@@ -339,6 +356,14 @@ fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), Violation> {
 fn is_id(id: &str) -> bool {
     let body = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
     matches!(id.len(), 1..=64) && id.bytes().all(body) && !id.starts_with(['-', '_'])
+}
+
+/// Returns whether a variable decides which code a program loads. An entry names programs by its own fields only.
+fn loads_code(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["PATH", "NODE_OPTIONS", "BASH_ENV", "ENV"].contains(&name.as_str())
+        || name.starts_with("LD_")
+        || name.starts_with("DYLD_")
 }
 
 fn is_var(name: &str) -> bool {

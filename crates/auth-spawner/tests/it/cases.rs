@@ -300,7 +300,9 @@ async fn check_times_out_when_the_status_command_hangs() {
             format!("when status\nhang\nwhen *\ndir-var FAKE_HOME\nwrite auth.json {LOGIN}\nexit 0\n");
         let world = World::with(Options { limits, ..Options::on(terminal) }, &script);
         world.start("login").unwrap();
-        assert_eq!(world.end().await.failure.unwrap().kind, FailureKind::NotAuthenticated);
+        let failure = world.end().await.failure.unwrap();
+        assert_eq!(failure.kind, FailureKind::Expired);
+        assert!(failure.message.contains("check command (status) did not end within"), "{failure:?}");
         world.assert_no_process_left();
     }
 }

@@ -107,7 +107,7 @@ fn user_link_is_named_when_it_leads_to_no_login() {
     check(&text, unreadable(&text, "not JSON at line 1"));
     let empty = world.path("shared/empty");
     std::fs::write(&empty, "{}").unwrap();
-    let words = "contains no login: the file has no ID token (/tokens/id_token)";
+    let words = "holds no login: the file has no ID token";
     check(&empty, no_login(&format!("auth.json (a link to {}) {words}", empty.display())));
 }
 

@@ -24,9 +24,8 @@ fn codex_login_counts_only_when_codex_would_use_its_tokens() {
         refreshable: true,
         ..Credential::default()
     });
-    let key = "the CLI would use the key in auth.json (/OPENAI_API_KEY) instead of this login";
-    let selects =
-        |mode: &str| format!("auth.json selects {mode} (/auth_mode), so the CLI would not use this login");
+    let key = "the CLI would use the key in auth.json and not this login";
+    let selects = |mode: &str| format!("auth.json selects {mode}, so the CLI would not use this login");
     for (mode, api_key, expected) in [
         (json!("chatgpt"), Value::Null, used.clone()),
         (json!("chatgpt"), json!("sk-x"), used.clone()),
@@ -110,8 +109,8 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
     let missing = "config.json selects https://github.com:cleo but contains no login with that name";
     check(&["ann:github"], Some("cleo"), Err(missing));
     check(&["ann:github"], None, Ok(None));
-    check(&[], None, Err("config.json contains no login: the file has no token (/authTokens/*/token)"));
-    // An empty slot of the selected user is not replaced with another user's slot.
+    check(&[], None, Err("config.json holds no login: the file has no token"));
+    // An empty slot of the selected user is not replaced by another user's slot.
     let file = json!({"authTokens": {(format!("{host}:ann:github")): {"token": "gho"}, (format!("{host}:bob:github")): {}},
         "lastLoggedInUser": {"host": host, "login": "bob"}});
     let missing = no_login("config.json selects https://github.com:bob but contains no login with that name");
@@ -123,8 +122,8 @@ fn copilot_login_belongs_to_the_last_logged_in_user() {
 #[test]
 fn github_login_is_the_token_that_gh_would_use() {
     let octo = || login(Credential { subject: Some("octo".into()), ..Credential::default() });
-    let missing = || no_login("hosts.yml contains no login: the file has no token (/github.com/oauth_token)");
-    // If the file has no active token, gh asks the keyring.
+    let missing = || no_login("hosts.yml holds no login: the file has no token");
+    // Without an active token in the file, gh asks the keyring.
     let keyring = || Proof::InKeyring {
         reason: "gh stored the token in your keyring, where srvd does not look".to_owned(),
         hint: "log in again with srvd and gh 2.26 or newer".to_owned(),
@@ -150,16 +149,9 @@ fn github_login_is_the_token_that_gh_would_use() {
 fn gemini_login_counts_only_when_its_settings_select_it() {
     let creds = json!({"access_token": "a", "refresh_token": "r"}).to_string();
     let used = || login(Credential { refreshable: true, ..Credential::default() });
-    let selects = |kind: &str| {
-        no_login(&format!(
-            "settings.json selects {kind} (/security/auth/selectedType), so the CLI would not use this login"
-        ))
-    };
-    let none = || {
-        no_login(
-            "settings.json selects no login (/security/auth/selectedType), so the CLI would not use this login",
-        )
-    };
+    let selects =
+        |kind: &str| no_login(&format!("settings.json selects {kind}, so the CLI would not use this login"));
+    let none = || no_login("settings.json selects no login, so the CLI would not use this login");
     let selected = |kind: &str| json!({"security": {"auth": {"selectedType": kind}}}).to_string();
     for (settings, expected) in [
         (selected("oauth-personal"), used()),
@@ -215,7 +207,7 @@ fn opencode_login_is_openai_or_else_any_usable_one() {
     ] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), login(expected), "{file}");
     }
-    let reason = "auth.json contains no login: the file has no access token (/openai/access)";
+    let reason = "auth.json holds no login: the file has no access token";
     for file in [json!({}), json!({"openai": {"type": "oauth"}}), json!({"openai": "text"})] {
         assert_eq!(look("opencode", &[("opencode/auth.json", file.to_string())]), no_login(reason), "{file}");
     }

@@ -146,7 +146,7 @@ pub(super) async fn reach(
         DestinationBundle::New { id, name } => {
             unprotected(id)?;
             let name = match name {
-                Some(name) => names::name("bundle_name", name)?,
+                Some(name) => names::new_name("bundle_name", name)?,
                 None => free_name(work, &names::of_person(provider_name, person)).await?,
             };
             insert(work, id, &name, "").await?;

@@ -107,8 +107,9 @@ impl Store {
             optional,
             BundleRow,
             &mut tx,
-            select_bundle!("WHERE name_key = $1"),
+            select_bundle!("WHERE name_key = $1 OR name_key = $2 ORDER BY name_key <> $1 LIMIT 1"),
             names::name_key(name.trim()),
+            names::earlier_name_key(name.trim()),
         )?;
         let Some(row) = row else { return Ok(None) };
         let bundle = complete(&mut tx, row).await?;
@@ -137,7 +138,7 @@ impl Store {
     /// [`StoreError::InvalidName`] if a text is not valid; [`StoreError::Conflict`] if the id or the name is taken;
     /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn create_bundle(&self, new: NewBundle, now: i64) -> Result<Bundle, StoreError> {
-        let name = names::name("name", &new.name)?;
+        let name = names::new_name("name", &new.name)?;
         let description = names::text("description", &new.description)?;
         let mut work = self.write(now).await?;
         insert(&mut work, &new.id, &name, &description).await?;
@@ -160,7 +161,7 @@ impl Store {
         now: i64,
     ) -> Result<Bundle, StoreError> {
         unprotected(id)?;
-        let name = edit.name.as_deref().map(|name| names::name("name", name)).transpose()?;
+        let name = edit.name.as_deref().map(|name| names::new_name("name", name)).transpose()?;
         let description =
             edit.description.as_deref().map(|text| names::text("description", text)).transpose()?;
         let mut work = self.write(now).await?;
@@ -169,7 +170,7 @@ impl Store {
                 optional,
                 (String,),
                 &mut work.tx,
-                "SELECT id FROM identity_bundles WHERE name_key = $1 AND id <> $2",
+                "SELECT id FROM identity_bundles WHERE (name_key = $1 OR id = $1) AND id <> $2",
                 names::name_key(name),
                 id.as_str(),
             )?;

@@ -28,7 +28,7 @@ pub(crate) async fn insert(
         optional,
         (String,),
         &mut work.tx,
-        "SELECT id FROM identity_bundles WHERE id = $1 OR name_key = $2 ORDER BY id <> $1 LIMIT 1",
+        "SELECT id FROM identity_bundles WHERE id = $1 OR name_key = $2 OR id = $2 ORDER BY id <> $1 LIMIT 1",
         id.as_str(),
         names::name_key(name),
     )?;

@@ -50,6 +50,8 @@ pub enum KeyFit {
 pub struct Contents {
     /// The ids of all bundles, in order.
     pub bundles: Vec<String>,
+    /// The names of all bundles, in the order of their ids.
+    pub names: Vec<String>,
     /// The ids of bundles that have logins in progress.
     pub expected: Vec<String>,
     /// The providers that any bundle binds, in order.
@@ -154,6 +156,7 @@ async fn read(tx: &mut Tx, known: i64, keyring: Option<&Keyring>) -> Result<Insp
 async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {
     let first = |rows: Vec<(String,)>| rows.into_iter().map(|(text,)| text).collect();
     let bundles = sql!(all, (String,), tx, "SELECT id FROM identity_bundles ORDER BY id")?;
+    let names = sql!(all, (String,), tx, "SELECT name FROM identity_bundles ORDER BY id")?;
     let expected = sql!(
         all,
         (String,),
@@ -176,6 +179,7 @@ async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {
         .filter_map(|(provider, reference)| Some((provider, adopted_directory(&reference)?)));
     Ok(Contents {
         bundles: first(bundles),
+        names: first(names),
         expected: first(expected),
         bound: first(bound),
         adopted: adopted.collect(),

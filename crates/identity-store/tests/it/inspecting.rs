@@ -34,6 +34,11 @@ async fn inspection_returns_the_contents_of_a_database(f: Fixture) {
     };
     let AdoptedLogins { outcomes, .. } = f.store.adopt_logins(vec![own], NOW).await.unwrap();
     let known = f.store.schema_version().await.unwrap();
+    let listed = f.store.bundles().await.unwrap();
+    let mut listed: Vec<_> =
+        listed.iter().map(|bundle| (bundle.id.to_string(), bundle.name.clone())).collect();
+    listed.sort();
+    let names: Vec<String> = listed.into_iter().map(|(_, name)| name).collect();
     let expect =
         |key, declined: &[&str], adopted: &[(&str, &str)], bound: &[&str], bundles: &[&str]| Inspection {
             schema: Some(known),
@@ -41,6 +46,7 @@ async fn inspection_returns_the_contents_of_a_database(f: Fixture) {
             key,
             contents: Some(Contents {
                 bundles: bundles.iter().map(ToString::to_string).collect(),
+                names: names.clone(),
                 expected: vec!["coming".to_owned()],
                 bound: bound.iter().map(ToString::to_string).collect(),
                 adopted: adopted.iter().map(|(id, dir)| ((*id).to_owned(), dir.into())).collect(),

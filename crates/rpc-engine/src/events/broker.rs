@@ -130,6 +130,13 @@ impl Broker {
         }
     }
 
+    /// Returns whether any connection is subscribed to a topic, by its name or by a prefix of it.
+    pub fn has_subscriber(&self, topic: &str) -> bool {
+        let state = self.state();
+        state.exact.contains_key(topic)
+            || state.prefixes.keys().any(|prefix| topic.starts_with(prefix.as_str()))
+    }
+
     /// Registers a subscription, replays missed events and reads the newest sequence number in one step, so no event is
     /// lost or duplicated in between.
     pub(super) fn subscribe(

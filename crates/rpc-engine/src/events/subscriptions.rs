@@ -6,6 +6,7 @@ use std::task::Waker;
 use bytes::Bytes;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::broker::Broker;
 use super::mailbox::{Mailbox, Notice};
@@ -39,11 +40,12 @@ pub struct Subscribed {
 pub(crate) struct Subscriptions {
     broker: Broker,
     mailbox: Arc<Mailbox>,
+    closed: CancellationToken,
 }
 
 impl Subscriptions {
     pub(crate) fn new(broker: Broker, limits: Arc<Limits>) -> Self {
-        Self { broker, mailbox: Mailbox::new(limits) }
+        Self { broker, mailbox: Mailbox::new(limits), closed: CancellationToken::new() }
     }
 
     /// Adds a subscription and holds its events until the reply to `request` is queued.
@@ -98,6 +100,12 @@ impl Subscriptions {
     /// Removes all subscriptions because the connection has ended.
     pub(crate) fn close(&self) {
         self.broker.unsubscribe_all(&self.mailbox);
+        self.closed.cancel();
+    }
+
+    /// Returns the token that is cancelled when the connection has ended.
+    pub(crate) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 }
 

@@ -81,6 +81,12 @@ impl Call {
         Ok(self.subscriptions()?.unsubscribe(subscription_id))
     }
 
+    /// Returns a wait for the end of the connection; `None` for a POST, which has no connection of its own.
+    pub fn closed(&self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        let closed = self.subscriptions.as_ref()?.closed();
+        Some(async move { closed.cancelled().await })
+    }
+
     fn subscriptions(&self) -> Result<&Subscriptions, RpcError> {
         self.subscriptions.as_ref().ok_or_else(RpcError::not_supported)
     }

@@ -95,7 +95,7 @@ async fn policy(
 /// the result.
 pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> Result<Deleted, ApiError> {
     let id = bundle_id(&params.bundle_id)?;
-    remover.end_logins(&id, None).await;
+    let mut ended = remover.end_logins(&id, None).await;
     let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
     // A launch that has begun must not make the homes again after they were removed.
     remover.retire(&id, true).await?;
@@ -107,16 +107,15 @@ pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> 
         }
     };
     // A login that started in the meantime finds no bundle to be saved in. Its end removes its directory.
-    remover.end_logins(&id, None).await;
+    ended.extend(remover.end_logins(&id, None).await);
+    let mut cleanup = clean(store, remover, &gone).await;
+    cleanup.extend(remover.clean_homes(store, &id, history).await);
+    remover.clean_logins(store, &id, &ended).await;
     Ok(Deleted {
         deleted: true,
         accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),
         instances_affected: gone.instances,
-        cleanup: {
-            let mut cleanup = clean(store, remover, &gone).await;
-            cleanup.extend(remover.clean_homes(store, &id, history).await);
-            cleanup
-        },
+        cleanup,
     })
 }
 

@@ -1,5 +1,7 @@
 //! The end of what belongs to a deleted account or bundle: its running logins and its directories.
 
+use std::collections::BTreeSet;
+
 use auth_spawner::{Registry, Snapshot, Spawner};
 use identity_store::{Account, BundleId, History, Leftover, SecretRef, Store};
 
@@ -77,16 +79,30 @@ impl Remover {
         failed
     }
 
-    /// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending.
-    pub(super) async fn end_logins(&self, bundle: &BundleId, provider: Option<&str>) {
+    /// Ends the logins of a bundle, or of one provider in it. This includes logins whose CLI is still ending. Returns
+    /// their providers.
+    pub(super) async fn end_logins(&self, bundle: &BundleId, provider: Option<&str>) -> BTreeSet<String> {
+        let reason = if provider.is_some() { "its account was deleted" } else { "its bundle was deleted" };
         let ours = |login: &Snapshot| {
             login.scope == bundle.as_str() && provider.is_none_or(|provider| login.provider == provider)
         };
+        let mut ended = BTreeSet::new();
         for login in self.spawner.snapshots().into_iter().filter(ours) {
             // A login that has already ended needs no cancellation.
-            let _ = self.spawner.cancel(&login.id).await;
+            let _ = self.spawner.cancel_because(&login.id, Some(reason)).await;
             if let Some(provider) = self.registry.provider(&login.provider) {
                 self.spawner.settled(provider, &login.recipe, bundle.as_str()).await;
+            }
+            ended.insert(login.provider);
+        }
+        ended
+    }
+
+    /// Removes the directories that logins of a deleted bundle have made, unless an account uses them.
+    pub(super) async fn clean_logins(&self, store: &Store, bundle: &BundleId, providers: &BTreeSet<String>) {
+        for provider in providers {
+            if let Some(provider) = self.registry.provider(provider) {
+                self.leftovers.clear_login(store, bundle, provider).await;
             }
         }
     }

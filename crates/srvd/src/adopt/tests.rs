@@ -416,9 +416,9 @@ async fn unusable_login_is_skipped_with_a_reason() {
     assert_eq!(
         [reason("codex"), reason("github"), reason("gemini")],
         [
-            "the CLI would use the key in auth.json (/OPENAI_API_KEY) instead of this login",
-            "hosts.yml contains no login: the file has no token (/github.com/oauth_token)",
-            "settings.json selects gemini-api-key (/security/auth/selectedType), so the CLI would not use this login",
+            "the CLI would use the key in auth.json and not this login",
+            "hosts.yml holds no login: the file has no token",
+            "settings.json selects gemini-api-key, so the CLI would not use this login",
         ]
     );
     // opencode uses logins of providers other than the one that srvd logs in to.

@@ -62,6 +62,18 @@ impl Environment {
             .collect()
     }
 
+    /// The variables for a program of the user's, such as a browser: all but the encryption key and srvd's own, which
+    /// may hold secrets.
+    pub(crate) fn for_programs(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        let withheld = |name: &OsString| {
+            let name = name.as_bytes();
+            name.starts_with(b"SRVD_")
+                || name.starts_with(b"OAUTH_ENCRYPTION_KEY")
+                || name == b"CREDENTIALS_DIRECTORY"
+        };
+        self.vars.iter().filter(move |(name, _)| !withheld(name))
+    }
+
     /// The user's home directory, as an absolute path.
     pub(crate) fn home(&self) -> Option<PathBuf> {
         self.path("HOME")

@@ -15,6 +15,7 @@ use super::vocabulary::Symbol;
 use super::{resolve, table};
 use crate::base::environment::Environment;
 use crate::base::private;
+use crate::base::trust::{Trust, TrustError};
 use crate::config::Config;
 use crate::wire::bundle::{Bundle, UnboundPolicy};
 use crate::wire::launch::ProviderReadiness;
@@ -130,6 +131,18 @@ impl Choice {
     }
 }
 
+/// The way to use a bundle in a directory that cannot be bound.
+const WITHOUT_BINDING: &str =
+    "or name a bundle for this command only: --bundle BUNDLE   (or set SRVD_BUNDLE=BUNDLE)";
+
+/// Returns the step after which a directory can be bound.
+fn mend(dir: &Path) -> String {
+    match Trust::of_process(None).directory(dir) {
+        Err(TrustError::Untrusted(found)) if found.uid == me() => found.mend(),
+        _ => "change to a directory that belongs to you".to_owned(),
+    }
+}
+
 fn here() -> Result<PathBuf, Failure> {
     std::env::current_dir()
         .map_err(|error| Failure::new(code::IO, format!("cannot find the current directory: {error}")))
@@ -146,26 +159,15 @@ fn unbound(here: &Path, end: &End, ignored: &[Ignored]) -> Failure {
     };
     let failure =
         Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()));
-    let step = match end {
-        // Such a directory cannot be bound either.
-        End::Before(dir, reason) if dir == here => cannot_be_bound(dir, reason),
-        _ if ignored.iter().any(|one| one.content.is_some()) => {
-            "obey the file that is named above with: srvd use --allow".to_owned()
-        }
-        _ => "bind it with: srvd use BUNDLE   (see: srvd bundles)".to_owned(),
-    };
-    failure.hint(step).hint("or name a bundle for this command only: --bundle BUNDLE")
-}
-
-/// Returns the next step for a directory that others can change.
-fn cannot_be_bound(dir: &Path, reason: &str) -> String {
-    if reason == binding::WORLD_WRITABLE {
-        format!(
-            "run: chmod o-w {}   (WSL: mount with metadata,umask=022 in /etc/wsl.conf), or set {BUNDLE_VAR}",
-            dir.display()
-        )
-    } else {
-        "change to a directory that belongs to you".to_owned()
+    match end {
+        // A binding of this directory would be refused.
+        End::Before(dir, _) if dir == here => failure.hint(mend(here)).hint(WITHOUT_BINDING),
+        _ if ignored.iter().any(|one| one.content.is_some()) => failure
+            .hint("obey the file that is named above with: srvd use --allow")
+            .hint("or name a bundle for this command only: --bundle BUNDLE"),
+        _ => failure
+            .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
+            .hint("or name a bundle for this command only: --bundle BUNDLE"),
     }
 }
 
@@ -236,7 +238,7 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, config: &Config, ui:
     let file = here.join(FILE);
     if let Err(reason) = binding::trusted(&here, me()) {
         let message = format!("{} cannot be bound, because {reason}", here.display());
-        return Err(Failure::new(code::PERMISSION, message).hint(cannot_be_bound(&here, reason)));
+        return Err(Failure::new(code::PERMISSION, message).hint(mend(&here)).hint(WITHOUT_BINDING));
     }
     match binding::read(&file, me()) {
         Ok(_) | Err(None) => {}

@@ -2,8 +2,6 @@
 //!
 //! It takes the daemon's lock, because a running daemon would not notice what another process writes into its database.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use identity_store::ImportedBundle;
@@ -19,6 +17,7 @@ use super::ui::{Ui, plain_line};
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
+use crate::base::trust;
 use crate::config::{Config, key};
 use crate::daemon;
 use crate::daemon::{BootError, Offline, logging};
@@ -66,13 +65,13 @@ pub(super) async fn run(
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let unreadable =
         |error: std::io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", path.display()));
-    let mut content = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(portable::LONGEST + 1).read_to_end(&mut content).map_err(unreadable)?;
-    if content.len() as u64 > portable::LONGEST {
-        return Err(Failure::new(code::IO, format!("{} is too large for an export", path.display())));
+    match trust::read_regular(path, portable::LONGEST) {
+        Ok(content) => Ok(content.to_vec()),
+        Err(error) if error.kind() == std::io::ErrorKind::FileTooLarge => {
+            Err(Failure::new(code::IO, format!("{} is too large for an export", path.display())))
+        }
+        Err(error) => Err(unreadable(error)),
     }
-    Ok(content)
 }
 
 fn open(sealed: &[u8], passphrase: SecretString) -> Result<Opened, Failure> {

@@ -14,9 +14,12 @@ use crate::wire::{SecretInput, Status, bundle};
 pub(super) struct AddKeyArgs {
     /// The provider, as listed by `srvd providers`
     provider: String,
-    /// The bundle for the key, by name or id; it is created if it does not exist
+    /// The bundle for the key, by name or id
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
+    /// Make the bundle if it does not exist
+    #[arg(long, requires = "bundle")]
+    new: bool,
     /// The name of the account
     #[arg(long, value_name = "NAME", default_value = "API key")]
     name: String,
@@ -33,7 +36,7 @@ pub(super) struct AddKeyArgs {
 
 /// Asks for the key, sends it to the daemon and prints the result.
 pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
-    let target = resolve::target(daemon, args.bundle.as_deref()).await?;
+    let target = resolve::target(daemon, args.bundle.as_deref(), args.new, ui).await?;
     let api_key = match &args.from {
         Some(_) => None,
         None => Some(ask(&args.provider, ui).await?),

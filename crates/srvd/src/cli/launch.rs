@@ -25,7 +25,7 @@ use gather::Wanted;
 use render::Shell;
 
 pub(super) use explain::policy;
-pub(super) use program::{Program, find, search_path};
+pub(super) use program::{Program, find, search_path, trust};
 pub(super) use shim::OPT_OUT_VAR;
 
 /// The identity to use, and the part of it.

@@ -103,10 +103,11 @@ fn account_row(account: &account::Account, bundles: &[bundle::Bundle], ui: &Ui, 
 /// is the login name at some providers, else the account's own name. The end of an API key is added.
 pub(super) fn who(account: &account::Account) -> String {
     let known = [&account.display_name, &account.email, &account.subject];
-    let name = known.into_iter().flatten().next().unwrap_or(&account.name);
+    // A CLI or a forge reported the name.
+    let name = identity_store::shown(known.into_iter().flatten().next().unwrap_or(&account.name));
     match &account.masked_tail {
         Some(tail) => format!("{name} ({tail})"),
-        None => name.clone(),
+        None => name.into_owned(),
     }
 }
 

@@ -177,6 +177,13 @@ async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failu
         ui.note(&format!("No accounts. Sign in with: srvd operator login NAME   (forges: {forges})"));
         return Ok(());
     }
+    for pending in pending.iter().filter(|pending| pending.reason.is_some()) {
+        let reason = pending.reason.as_deref().unwrap_or_default();
+        let id = &pending.account_id;
+        ui.note(&plain_line(&format!(
+            "The sign-in {id} is not complete: {reason}   (to forget it: srvd operator forget {id})"
+        )));
+    }
     let rows = tokens
         .iter()
         .map(|token| row(token, ui, now()))

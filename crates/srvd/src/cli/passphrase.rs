@@ -38,6 +38,7 @@ pub(super) async fn chosen(args: &PassphraseArgs, ui: &Ui) -> Result<SecretStrin
         )
         .hint("use a longer one: anyone who has the file can try any number of passphrases"));
     }
+    judge(passphrase.expose_secret())?;
     if asks(args, ui) {
         let again = line(ui, "Repeat the passphrase: ").await?;
         if again.expose_secret() != passphrase.expose_secret() {
@@ -72,6 +73,19 @@ pub(super) async fn given(args: &PassphraseArgs, ui: &Ui) -> Result<SecretString
     line(ui, "Passphrase (not shown): ").await
 }
 
+/// Refuses a passphrase that a program for guessing finds soon: a common one, a pattern, a repetition.
+fn judge(passphrase: &str) -> Result<(), Failure> {
+    let judged = zxcvbn::zxcvbn(passphrase, &["srvd"]);
+    if judged.score() >= zxcvbn::Score::Three {
+        return Ok(());
+    }
+    let warning = judged.feedback().and_then(zxcvbn::feedback::Feedback::warning);
+    let reason = warning.map(|warning| format!(": {warning}")).unwrap_or_default();
+    let reason = reason.trim_end_matches('.');
+    Err(Failure::new(code::USAGE, format!("the passphrase is easy to guess{reason}"))
+        .hint("use four or more words that do not belong together"))
+}
+
 fn asks(args: &PassphraseArgs, ui: &Ui) -> bool {
     ui.types && args.passphrase_file.is_none() && !args.passphrase_stdin
 }
@@ -101,7 +115,10 @@ mod tests {
             }
         };
         check("correct horse battery\nsecond line\n", Ok("correct horse battery")).await;
-        check("äöüäöüäöüäöü", Ok("äöüäöüäöüäöü")).await;
+        check("äöüäöüäöüäöü", Err("easy to guess")).await;
+        check("password1234", Err("easy to guess")).await;
+        check("qwertyuiop12", Err("easy to guess")).await;
+        check("größe kälte brücke\n", Ok("größe kälte brücke")).await;
         check("too short\n", Err("fewer than 12")).await;
         check("\n", Err("it is empty")).await;
         std::fs::remove_file(&path).unwrap();

@@ -1,7 +1,11 @@
 //! Finds the bundle or the account that a user names.
 
+use identity_store::name_key;
+
 use super::client::Connection;
 use super::failure::{Failure, code};
+use super::prompt;
+use super::ui::{Ui, plain_line};
 use crate::wire::account;
 use crate::wire::account::Account;
 use crate::wire::bundle::{Bundle, List};
@@ -15,12 +19,26 @@ pub(super) struct BundleDestination {
     pub(super) bundle_name: Option<String>,
 }
 
-/// Finds `wanted` among the daemon's bundles. If there is no such bundle, `wanted` is the name of a new one.
-pub(super) async fn target(daemon: &Connection, wanted: Option<&str>) -> Result<BundleDestination, Failure> {
-    match wanted {
-        None => Ok(BundleDestination::default()),
-        Some(wanted) => Ok(BundleDestination::of(&daemon.call(&List {}).await?.bundles, wanted)),
+/// Finds `wanted` among the daemon's bundles. If there is no such bundle, `wanted` is the name of a new one: with `new`,
+/// or when the user says so on a terminal. A misspelt name makes no bundle.
+pub(super) async fn target(
+    daemon: &Connection,
+    wanted: Option<&str>,
+    new: bool,
+    ui: &Ui,
+) -> Result<BundleDestination, Failure> {
+    let Some(wanted) = wanted else { return Ok(BundleDestination::default()) };
+    let found = BundleDestination::of(&daemon.call(&List {}).await?.bundles, wanted);
+    if found.into_bundle_id.is_some() || new {
+        return Ok(found);
     }
+    let shown = plain_line(wanted);
+    if !ui.types {
+        return Err(Failure::new(code::FAILED, format!("no bundle has the id or the name \"{shown}\""))
+            .hint("to make it, add --new   (to list the others: srvd bundles)"));
+    }
+    prompt::confirm(ui, &format!("There is no bundle \"{shown}\". Make it?"), false).await?;
+    Ok(found)
 }
 
 /// Returns the id of an existing bundle.
@@ -47,6 +65,10 @@ pub(super) async fn account(daemon: &Connection, wanted: &str) -> Result<Account
 
 fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
     if let Some(position) = accounts.iter().position(|account| account.id == wanted.trim()) {
+        return Ok(position);
+    }
+    let beginning = accounts.iter().enumerate().filter(|(_, account)| begins(&account.id, wanted.trim()));
+    if let Some((position, _)) = only(beginning) {
         return Ok(position);
     }
     let wanted = wanted.trim().to_lowercase();
@@ -80,10 +102,23 @@ impl BundleDestination {
 
 /// Finds a bundle. An id takes precedence over a name, so that no name can hide another bundle.
 fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
-    let wanted = wanted.trim().to_lowercase();
-    let by =
-        |field: fn(&Bundle) -> &str| bundles.iter().find(|bundle| field(bundle).to_lowercase() == wanted);
-    by(|bundle| &bundle.id).or_else(|| by(|bundle| &bundle.name))
+    let wanted = name_key(wanted.trim());
+    let by = |field: fn(&Bundle) -> &str| bundles.iter().find(|bundle| name_key(field(bundle)) == wanted);
+    let beginning = || only(bundles.iter().filter(|bundle| begins(&bundle.id, &wanted)));
+    by(|bundle| &bundle.id).or_else(|| by(|bundle| &bundle.name)).or_else(beginning)
+}
+
+/// The fewest characters of an id that name it.
+const FEWEST: usize = 8;
+
+/// Returns whether a text is the beginning of an id, long enough to be meant as one.
+fn begins(id: &str, wanted: &str) -> bool {
+    wanted.len() >= FEWEST && id.starts_with(wanted)
+}
+
+/// Returns the only item.
+fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+    items.next().filter(|_| items.next().is_none())
 }
 
 #[cfg(test)]
@@ -124,6 +159,13 @@ mod tests {
         check("Octocat", Ok(1));
         check("Name", Err("several accounts are called \"name\""));
         check("a3", Err("no account has the id or the name"));
+        accounts[0].id = "0194f1c2-7a".to_owned();
+        accounts[1].id = "0194f1c2-7b".to_owned();
+        assert_eq!(meant(&accounts, "0194f1c2-7b").ok(), Some(1));
+        assert_eq!(meant(&accounts, "0194f1c2-").ok(), None, "two accounts begin so");
+        accounts[1].id = "0294f1c2-7b".to_owned();
+        assert_eq!(meant(&accounts, "0194f1c2").ok(), Some(0));
+        assert_eq!(meant(&accounts, "0194f1").ok(), None, "it is too short");
     }
 
     #[test]
@@ -144,5 +186,8 @@ mod tests {
         check("üMLÄUT", Some("b3"));
         check("wor", None);
         check("Home", None);
+        let ids = [bundle("0194f1c2-7a", "One"), bundle("0294f1c2-7b", "Two")];
+        let found = |wanted: &str| find(&ids, wanted).map(|bundle| bundle.name.as_str());
+        assert_eq!((found("0294f1c2"), found("0294f1")), (Some("Two"), None));
     }
 }

@@ -23,6 +23,7 @@ use super::ui::Ui;
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::private;
+use crate::base::trust;
 use crate::config::{Config, key};
 use crate::daemon::{BootError, Offline};
 use crate::wire::error::with_causes;
@@ -142,7 +143,7 @@ fn stage(file: &Path, staged: &Path, keyring: &Keyring, unauthenticated: bool) -
     let unreadable =
         |error: io::Error| Failure::new(code::IO, format!("cannot read {}: {error}", file.display()));
     let bad = |reason: &str| Failure::new(code::IO, format!("{} {reason}", file.display()));
-    let mut from = File::open(file).map_err(unreadable)?;
+    let mut from = trust::open_regular(file).map_err(unreadable)?;
     let manifest = manifest_of(&mut from)
         .map_err(unreadable)?
         .ok_or_else(|| bad("is not an srvd backup, or is truncated"))?;

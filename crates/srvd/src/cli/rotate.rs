@@ -247,7 +247,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| private::replace_file(&dir.path().join(name), text.as_bytes());
         write("encryption.key", "a-first-key-of-more-than-32-bytes-------\n").unwrap();
-        let sources = key::Sources { config_dir: dir.path().to_owned(), keychain: false };
+        let sources = key::Sources {
+            config_dir: dir.path().to_owned(),
+            keychain: false,
+            trust: crate::base::trust::Trust::of_process(None),
+        };
         let load = || key::load(&Environment::default(), &sources).unwrap();
         let first = load();
         begin(&first, Own::File, None, dir.path()).unwrap();

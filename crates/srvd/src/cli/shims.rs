@@ -12,7 +12,7 @@ use auth_spawner::Registry;
 use serde::Serialize;
 
 use super::failure::{Failure, code};
-use super::launch::{find, search_path};
+use super::launch::{find, search_path, trust};
 use super::list::Format;
 use super::table;
 use super::ui::{Ui, plain_line};
@@ -100,7 +100,7 @@ fn install(args: &ShimsArgs, config: &Config, environment: &Environment, ui: &Ui
         if written == Written::NotOurs {
             foreign.push(path.display().to_string());
         }
-        let leads = find(name.as_ref(), search_path(environment));
+        let leads = find(name.as_ref(), search_path(environment), &trust(environment));
         let leads = leads.map(|path| path.display().to_string()).unwrap_or_default();
         rows.push(vec![name.clone(), written.as_str().to_owned(), leads]);
     }
@@ -127,7 +127,8 @@ fn wanted(registry: &Registry, named: &[String], environment: &Environment) -> R
     let mut known: Vec<&String> = clis().flat_map(|cli| &cli.binaries).collect();
     known.sort();
     known.dedup();
-    let is_there = |name: &&String| find(name.as_ref(), search_path(environment)).is_ok();
+    let is_there =
+        |name: &&String| find(name.as_ref(), search_path(environment), &trust(environment)).is_ok();
     if named.is_empty() {
         return Ok(known.into_iter().filter(|name| is_there(name)).cloned().collect());
     }
@@ -174,7 +175,7 @@ fn own_path(environment: &Environment) -> Result<PathBuf, Failure> {
     let running = std::env::current_exe().map_err(Failure::io)?;
     let real = running.canonicalize().map_err(Failure::io)?;
     let called = std::env::args_os().next().and_then(|name| {
-        let found = find(&name, search_path(environment)).ok()?;
+        let found = find(&name, search_path(environment), &trust(environment)).ok()?;
         std::path::absolute(found).ok()
     });
     Ok(called.filter(|path| path.canonicalize().is_ok_and(|path| path == real)).unwrap_or(running))
@@ -253,7 +254,7 @@ fn list(dir: &Path, format: &Format, environment: &Environment, ui: &Ui) -> Resu
         let reaches = first(&program, environment);
         Shim {
             first: reaches.as_ref() == Some(&path),
-            leads_to: find(program.as_ref(), search_path(environment)).ok(),
+            leads_to: find(program.as_ref(), search_path(environment), &trust(environment)).ok(),
             reaches,
             path,
             program,

@@ -130,10 +130,8 @@ fn speaks_unicode(environment: &Environment, terminal: bool) -> bool {
 /// Replaces the characters of a text that would move the cursor, change colours or reverse the direction of writing.
 /// Names, addresses and error texts come from other programs and from the network.
 pub(super) fn plain(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control() && c != '\n'
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
+    let steers =
+        |c: char| c.is_control() && c != '\n' || (identity_store::is_invisible(c) && !c.is_whitespace());
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 

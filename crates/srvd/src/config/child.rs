@@ -30,7 +30,7 @@ pub(crate) fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
 /// Returns the variables of every child. They start from an empty environment, without the daemon's own variables.
 pub(crate) fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();
-    let path = std::env::join_paths(&config.search_path).unwrap_or_default();
+    let path = std::env::join_paths(config.search.dirs()).unwrap_or_default();
     env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
     env.extend(config.child_env.iter().cloned());
     ChildEnv::from_iter(env)

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy};
 use crate::base::environment::is_variable_name;
+use crate::base::trust::Trust;
 use crate::config::forges::ForgeTable;
 
 /// The whole file. Every key is optional, and unknown keys are errors.
@@ -15,6 +16,7 @@ use crate::config::forges::ForgeTable;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct FileConfig {
     pub(super) shutdown_seconds: Option<u64>,
+    pub(super) trusted_paths: Vec<PathBuf>,
     pub(super) key: Key,
     pub(super) database: Database,
     pub(super) listen: Listen,
@@ -90,15 +92,13 @@ impl Launch {
 }
 
 impl FileConfig {
-    /// Reads the file. A missing file counts as empty.
+    /// Reads the file. A missing file counts as empty. A file that another user can change is not read.
     ///
     /// # Errors
-    /// [`ConfigError::Unreadable`], or [`ConfigError::Malformed`] with the line and the key.
-    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+    /// [`ConfigError::Untrusted`] or [`ConfigError::Malformed`] with the line and the key.
+    pub(crate) fn read(path: &Path, trust: &Trust) -> Result<Self, ConfigError> {
+        let Some(text) = trust.read_text(path, super::LONGEST_FILE).map_err(ConfigError::Untrusted)? else {
+            return Ok(Self::default());
         };
         Self::parse(&text)
             .map_err(|error| ConfigError::Malformed { path: path.to_owned(), message: error.to_string() })

@@ -7,12 +7,17 @@ use identity_store::{Key, KeyError, Keyring};
 use zeroize::Zeroizing;
 
 use crate::base::environment::Environment;
+#[cfg(test)]
 use crate::base::private;
+use crate::base::trust::{self, Trust, TrustError};
 use crate::config::keychain;
 use crate::config::keychain::KeychainError;
 
 /// Longest key that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;
+
+/// The way that works wherever a service manager or a container runtime mounts the key.
+const ADVICE: &str = ". Or name the directory of a file oauth_encryption_key in CREDENTIALS_DIRECTORY";
 
 /// The reason why there is no key. Each ends the program with exit code 78. No text holds a byte of a key.
 #[derive(Debug, thiserror::Error)]
@@ -22,13 +27,13 @@ pub(crate) enum KeySourceError {
         "there is no encryption key: OAUTH_ENCRYPTION_KEY, OAUTH_ENCRYPTION_KEY_FILE and {0} are all missing. Make one with: srvd key generate"
     )]
     Missing(PathBuf),
-    /// A source cannot be read.
-    #[error("the encryption key in {place} cannot be read: {source}")]
+    /// A source cannot be read, or another user can read or change it.
+    #[error("the encryption key in {place} cannot be read: {reason}{ADVICE}")]
     Unreadable {
         /// The source.
         place: String,
-        /// The I/O error.
-        source: io::Error,
+        /// The reason.
+        reason: Box<TrustError>,
     },
     /// A source holds no usable key.
     #[error("the encryption key in {place} cannot be used: {source}")]
@@ -58,6 +63,8 @@ pub(crate) struct Sources {
     pub config_dir: PathBuf,
     /// True if the OS keychain must have the key.
     pub keychain: bool,
+    /// The check of the files.
+    pub trust: Trust,
 }
 
 /// The keys that the sources hold.
@@ -110,7 +117,7 @@ pub(crate) fn load(environment: &Environment, sources: &Sources) -> Result<Keys,
         }
     }
     let (key, places) = found.ok_or_else(|| KeySourceError::Missing(default_file(config_dir)))?;
-    let mut old = old_keys(environment, config_dir)?;
+    let mut old = old_keys(environment, sources)?;
     old.retain(|old| old.id() != key.id());
     Ok(Keys { key, places, old })
 }
@@ -119,20 +126,31 @@ type Source = (String, Result<Key, KeyError>);
 
 fn given(environment: &Environment, sources: &Sources) -> Result<Vec<Source>, KeySourceError> {
     let mut found = Vec::new();
-    let mut file = |path: PathBuf, required: bool, read: fn(&Path) -> io::Result<Vec<u8>>| {
-        if let Some(bytes) = read_source(&path, required, read)? {
+    let mut file = |path: PathBuf, required: bool| {
+        if let Some(bytes) = read_source(&path, required, &sources.trust)? {
             found.push((path.display().to_string(), Key::parse_file_bytes(&bytes)));
         }
         Ok(())
     };
+    if let Some(path) = environment.text("OAUTH_ENCRYPTION_KEY_FILE") {
+        file(PathBuf::from(path), true)?;
+    }
+    file(default_file(&sources.config_dir), false)?;
     if let Some(dir) = environment.path("CREDENTIALS_DIRECTORY") {
         // The service manager creates this file and controls who may read it.
-        file(dir.join("oauth_encryption_key"), false, |path| std::fs::read(path))?;
+        let path = dir.join("oauth_encryption_key");
+        match trust::read_regular(&path, LONGEST) {
+            Ok(bytes) => found.insert(0, (path.display().to_string(), Key::parse_file_bytes(&bytes))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => {
+                let place = path.display().to_string();
+                return Err(KeySourceError::Unreadable {
+                    place,
+                    reason: Box::new(TrustError::io(&path, source)),
+                });
+            }
+        }
     }
-    if let Some(path) = environment.text("OAUTH_ENCRYPTION_KEY_FILE") {
-        file(PathBuf::from(path), true, private_file)?;
-    }
-    file(default_file(&sources.config_dir), false, private_file)?;
     if let Some(bytes) = environment.bytes("OAUTH_ENCRYPTION_KEY") {
         found.push(("OAUTH_ENCRYPTION_KEY".to_owned(), Key::parse(bytes)));
     }
@@ -146,7 +164,7 @@ fn given(environment: &Environment, sources: &Sources) -> Result<Vec<Source>, Ke
 }
 
 /// Reads the keys that only open. A key that contains a comma or a line feed can be given as `hex:` or `base64:`.
-fn old_keys(environment: &Environment, config_dir: &Path) -> Result<Vec<Key>, KeySourceError> {
+fn old_keys(environment: &Environment, sources: &Sources) -> Result<Vec<Key>, KeySourceError> {
     let mut keys = Vec::new();
     let mut add = |place: &str, text: &[u8], ends: fn(&u8) -> bool| {
         for part in text.split(ends).map(<[u8]>::trim_ascii).filter(|part| !part.is_empty()) {
@@ -159,29 +177,28 @@ fn old_keys(environment: &Environment, config_dir: &Path) -> Result<Vec<Key>, Ke
         add("OAUTH_ENCRYPTION_KEYS_OLD", text, |byte| matches!(byte, b',' | b'\n'))?;
     }
     let named = environment.text("OAUTH_ENCRYPTION_KEYS_OLD_FILE").map(PathBuf::from);
-    for (path, required) in named.map(|path| (path, true)).into_iter().chain([(old_file(config_dir), false)])
+    for (path, required) in
+        named.map(|path| (path, true)).into_iter().chain([(old_file(&sources.config_dir), false)])
     {
-        if let Some(bytes) = read_source(&path, required, private_file)? {
+        if let Some(bytes) = read_source(&path, required, &sources.trust)? {
             add(&path.display().to_string(), &bytes, |byte| *byte == b'\n')?;
         }
     }
     Ok(keys)
 }
 
-fn private_file(path: &Path) -> io::Result<Vec<u8>> {
-    private::read_file(path, LONGEST)
-}
-
 /// Reads a file that may be missing unless the operator named it.
 fn read_source(
     path: &Path,
     required: bool,
-    read: fn(&Path) -> io::Result<Vec<u8>>,
+    trust: &Trust,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, KeySourceError> {
-    match read(path) {
-        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !required => Ok(None),
-        Err(source) => Err(KeySourceError::Unreadable { place: path.display().to_string(), source }),
+    match trust.read_secret(path, LONGEST) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(TrustError::Missing(_)) if !required => Ok(None),
+        Err(source) => {
+            Err(KeySourceError::Unreadable { place: path.display().to_string(), reason: Box::new(source) })
+        }
     }
 }
 
@@ -193,7 +210,7 @@ mod tests {
     const OTHER: &str = "0123456789abcdef0123456789abcdeX";
 
     fn files(dir: &Path) -> Sources {
-        Sources { config_dir: dir.to_owned(), keychain: false }
+        Sources { config_dir: dir.to_owned(), keychain: false, trust: Trust::of_process(None) }
     }
 
     fn check(variable: Option<&str>, file: Option<&str>, expect: Result<(), &str>) {
@@ -266,6 +283,36 @@ mod tests {
         std::fs::write(&path, ONE).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
         let error = load(&Environment::default(), &files(dir.path())).unwrap_err().to_string();
-        assert!(error.contains("mode 0644"), "{error}");
+        assert!(error.contains("mode 0644") && error.contains("chmod 600"), "{error}");
+        assert!(error.contains("CREDENTIALS_DIRECTORY"), "{error}");
+    }
+
+    #[test]
+    fn key_is_read_through_the_links_of_a_mount() {
+        let dir = tempfile::tempdir().unwrap();
+        let version = dir.path().join("..2026_01_01");
+        std::fs::create_dir(&version).unwrap();
+        private::replace_file(&version.join("key"), ONE.as_bytes()).unwrap();
+        std::os::unix::fs::symlink("..2026_01_01", dir.path().join("..data")).unwrap();
+        std::os::unix::fs::symlink("..data/key", dir.path().join("key")).unwrap();
+        let named = dir.path().join("key").display().to_string();
+        let environment = Environment::of([("OAUTH_ENCRYPTION_KEY_FILE", named)]);
+        let config = tempfile::tempdir().unwrap();
+        load(&environment, &files(config.path())).unwrap();
+        // A link that others could replace leads to a key of theirs.
+        std::fs::set_permissions(dir.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let error = load(&environment, &files(config.path())).unwrap_err().to_string();
+        assert!(error.contains("mode 0777"), "{error}");
+    }
+
+    #[test]
+    fn key_of_the_service_manager_is_read_first_and_whatever_its_mode() {
+        let (credentials, config) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = credentials.path().join("oauth_encryption_key");
+        std::fs::write(&file, ONE).unwrap();
+        std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+        let named = credentials.path().display().to_string();
+        let environment = Environment::of([("CREDENTIALS_DIRECTORY", named)]);
+        assert_eq!(load(&environment, &files(config.path())).unwrap().places, [file.display().to_string()]);
     }
 }

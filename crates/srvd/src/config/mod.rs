@@ -21,7 +21,12 @@ pub(crate) use file::FileConfig;
 pub(crate) use secrets::{ExternalSecret, Source};
 
 use crate::base::environment::Environment;
+use crate::base::programs::Search;
+use crate::base::trust::{self, Trust, TrustError};
 use forges::ForgeSettings;
+
+/// The longest file of settings that is read, in bytes.
+pub(crate) const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// The effective configuration.
 #[derive(Debug, Clone)]
@@ -51,7 +56,11 @@ pub(crate) struct Config {
     /// Restrictions on the login command that a client may choose.
     pub spawn_policy: SpawnPolicy,
     /// Directories that are searched for CLIs, in this order; also the `PATH` of children.
-    pub search_path: Vec<PathBuf>,
+    pub search: Search,
+    /// The check of files and directories, with the paths that the operator accepts as they are.
+    pub trust: Trust,
+    /// The paths that `srvd.toml` accepts as they are.
+    pub trusted_paths: Vec<PathBuf>,
     /// Variables of the daemon's own environment that are passed to children unchanged.
     pub base_env: Vec<(String, String)>,
     /// Variables that every child receives in addition to `base_env`, such as proxies and certificate files.
@@ -137,6 +146,9 @@ pub(crate) enum ConfigError {
         /// The I/O error.
         source: std::io::Error,
     },
+    /// A file or directory is not used, because another user can change it or because it is not what it should be.
+    #[error(transparent)]
+    Untrusted(TrustError),
     /// A file cannot be parsed.
     #[error("{path}: {message}")]
     Malformed {
@@ -166,6 +178,7 @@ const VARIABLES: &[&str] = &[
     "SRVD_LISTEN",
     "SRVD_LOG",
     "SRVD_LOG_FORMAT",
+    trust::VARIABLE,
 ];
 
 /// `SRVD_*` variables that are not settings: the mark of CLIs that a daemon started, and the variables that launches
@@ -193,7 +206,10 @@ impl Config {
             (_, dirs) => dirs.map(|dirs| dirs.runtime),
         };
         let runtime_dir = dir(&flags.runtime_dir, default_runtime)?;
-        let file = FileConfig::read(&config_dir.join("srvd.toml"))?;
+        let trust = Trust::of_process(environment.text(trust::VARIABLE));
+        let file = FileConfig::read(&config_dir.join("srvd.toml"), &trust)?;
+        let trusted_paths = absolute(trust::KEY, file.trusted_paths)?;
+        let trust = trust.accepting(trusted_paths.clone());
         let home = environment.home().ok_or(ConfigError::NoHome)?;
 
         let pick = |flag: &Option<String>, variable: &str, file: Option<String>| {
@@ -218,7 +234,9 @@ impl Config {
             log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
             log_format,
             spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
-            search_path: search_path(&file.spawn.search_path, environment, &home)?,
+            search: Search::new(search_path(file.spawn.search_path, environment, &home)?, trust.clone()),
+            trust,
+            trusted_paths,
             base_env: base_env(environment),
             child_env: child_env(file.spawn.environment)?,
             secrets: secrets::read(file.secrets, environment)?,
@@ -239,7 +257,8 @@ impl Config {
 
     /// Returns the places that may hold the encryption key.
     pub(crate) fn key_sources(&self) -> key::Sources {
-        key::Sources { config_dir: self.config_dir.clone(), keychain: self.keychain }
+        let (config_dir, trust) = (self.config_dir.clone(), self.trust.clone());
+        key::Sources { config_dir, keychain: self.keychain, trust }
     }
 
     /// Path of the Unix socket.
@@ -262,7 +281,9 @@ impl Config {
         let mut text = String::new();
         let quoted = |value: &str| toml::Value::from(value).to_string();
         let list = |values: &[String]| toml::Value::from(values.to_vec()).to_string();
-        let paths: Vec<String> = self.search_path.iter().map(|path| path.display().to_string()).collect();
+        let shown = |paths: &[PathBuf]| {
+            list(&paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>())
+        };
         let listen = self.listen.map_or_else(|| "off".to_owned(), |address| address.to_string());
         let format = if self.log_format == LogFormat::Json { "json" } else { "text" };
         let policy = if self.spawn_policy == SpawnPolicy::Checked { "checked" } else { "registered" };
@@ -270,13 +291,14 @@ impl Config {
         let _ = write!(
             text,
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
-             shutdown_seconds = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
+             shutdown_seconds = {}\ntrusted_paths = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
              [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
              [launch]\nkeep = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
             self.runtime_dir.display(),
             self.shutdown_seconds,
+            shown(&self.trusted_paths),
             self.keychain,
             quoted(&self.database.to_string()),
             quoted(&listen),
@@ -288,7 +310,7 @@ impl Config {
             quoted(format),
             list(&self.launch_keep),
             quoted(policy),
-            list(&paths),
+            shown(self.search.dirs()),
             self.live_logins,
             self.login_seconds,
         );
@@ -348,17 +370,22 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
     Err(invalid(name, format!("{value} is not in the range from {} to {}", range.start(), range.end())))
 }
 
+/// Returns the paths if all of them are absolute.
+fn absolute(name: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {
+    match paths.iter().find(|path| !path.is_absolute()) {
+        Some(relative) => Err(invalid(name, format!("{} is not an absolute path", relative.display()))),
+        None => Ok(paths),
+    }
+}
+
 /// Returns the directories in which CLIs are installed. The `PATH` of a service manager is short, so usual ones are
 /// added.
 fn search_path(
-    configured: &[PathBuf],
+    configured: Vec<PathBuf>,
     environment: &Environment,
     home: &std::path::Path,
 ) -> Result<Vec<PathBuf>, ConfigError> {
-    if let Some(relative) = configured.iter().find(|path| !path.is_absolute()) {
-        return Err(invalid("spawn.search_path", format!("{} is not an absolute path", relative.display())));
-    }
-    let mut path: Vec<PathBuf> = configured.to_vec();
+    let mut path = absolute("spawn.search_path", configured)?;
     if path.is_empty() {
         let inherited = environment.text("PATH").unwrap_or_default();
         path.extend(std::env::split_paths(inherited).filter(|dir| dir.is_absolute()));

@@ -24,8 +24,8 @@ fn config_has_defaults_when_nothing_is_set() {
     assert_eq!(config.listen.unwrap().to_string(), "127.0.0.1:0");
     assert_eq!((config.log.as_str(), config.log_format), ("info", LogFormat::Text));
     assert_eq!(config.spawn_policy, SpawnPolicy::Registered);
-    assert_eq!(config.search_path.first().unwrap(), Path::new("/usr/bin"));
-    assert!(config.search_path.iter().all(|path| path.is_absolute()));
+    assert_eq!(config.search.dirs().first().unwrap(), Path::new("/usr/bin"));
+    assert!(config.search.dirs().iter().all(|path| path.is_absolute()));
     assert_eq!(config.socket(), Path::new("/run/srvd/srvd.sock"));
 }
 

@@ -91,16 +91,17 @@ impl BootError {
     /// already running, 77 permission, 78 configuration or key.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
+            Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
+            Self::Private(PrivateError::Io { .. }) | Self::CannotCreate(_) => 73,
             Self::Config(_)
             | Self::LogFilter(_)
             | Self::Key(_)
             | Self::Registry(_)
+            | Self::Private(_)
             | Self::Record { .. }
             | Self::NoDatabase { .. }
             | Self::OtherDatabase { .. }
             | Self::IdentitiesWithoutDatabase { .. } => 78,
-            Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
-            Self::Private(_) | Self::CannotCreate(_) => 73,
             Self::AlreadyRunning { .. } => 75,
             Self::Open(error) => match error {
                 OpenError::SchemaNewer { .. }
@@ -151,7 +152,14 @@ mod tests {
             (BootError::AlreadyRunning { pid: None, data_dir: path() }, 75),
             (BootError::cannot_create(io(io::ErrorKind::AddrInUse)), 73),
             (BootError::cannot_create(io(io::ErrorKind::PermissionDenied)), 77),
-            (BootError::Private(PrivateError::Link(path())), 73),
+            (BootError::Private(PrivateError::Link(path())), 78),
+            (
+                BootError::Private(PrivateError::Io {
+                    path: path(),
+                    source: io(io::ErrorKind::NotADirectory),
+                }),
+                73,
+            ),
         ] {
             assert_eq!(error.exit_code(), code, "{error}");
         }

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use rustix::process::Pid;
 
 use super::BootError;
@@ -40,8 +41,14 @@ impl Lock {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            // A link could lead to a file that is then truncated; a FIFO would block.
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(&path)
-            .map_err(BootError::cannot_create)?;
+            .map_err(|error| named(&path, &error))?;
+        if !file.metadata().map_err(|error| named(&path, &error))?.is_file() {
+            let error = std::io::Error::other("it is not a regular file; move it away");
+            return Err(named(&path, &error));
+        }
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -64,6 +71,18 @@ impl Lock {
         written.map_err(BootError::cannot_create)?;
         Ok(Self { _file: file })
     }
+}
+
+/// Returns the error with the path of the lock. A link is told in words.
+fn named(path: &Path, error: &std::io::Error) -> BootError {
+    let path = path.display();
+    let is_link = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
+    let reason = if is_link {
+        format!("{path} is a symbolic link, which srvd does not follow; remove it")
+    } else {
+        format!("{path}: {error}")
+    };
+    BootError::cannot_create(std::io::Error::new(error.kind(), reason))
 }
 
 /// Returns the pid in the file. The pid is optional: without it the error is still correct.
@@ -94,6 +113,21 @@ mod tests {
         );
         drop(first);
         Lock::acquire(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn lock_is_refused_when_its_path_is_a_link_or_a_fifo() {
+        let dir = tempfile::tempdir().unwrap();
+        let (lock, other) = (dir.path().join("srvd.lock"), dir.path().join("other"));
+        std::fs::write(&other, "kept").unwrap();
+        std::os::unix::fs::symlink(&other, &lock).unwrap();
+        let said = Lock::acquire(dir.path()).unwrap_err().to_string();
+        assert!(said.contains(&format!("{} is a symbolic link", lock.display())), "{said}");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "kept");
+        std::fs::remove_file(&lock).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+        let said = Lock::acquire(dir.path()).unwrap_err().to_string();
+        assert!(said.contains("srvd.lock") && said.contains("not a regular file"), "{said}");
     }
 
     #[test]

@@ -46,7 +46,6 @@ use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::endpoint;
 use crate::base::environment::Environment;
-use crate::base::private;
 use crate::base::redact::Redactor;
 use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
@@ -101,6 +100,7 @@ pub(crate) async fn start(
 ) -> Result<Running, BootError> {
     let started = Instant::now();
     let (lock, keyring) = prepare(&config, environment)?;
+    name_skipped(&config);
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
     let services = Services::build(&core, &guard).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -159,12 +159,24 @@ pub(crate) async fn start(
     })
 }
 
+/// Logs the directories that are not searched for CLIs, in one line: under WSL there are many.
+fn name_skipped(config: &Config) {
+    let skipped = config.search.skipped();
+    if let Some(first) = skipped.first() {
+        let paths: Vec<String> = skipped.iter().map(|one| one.path.display().to_string()).collect();
+        tracing::warn!(
+            paths = paths.join(", "),
+            reason = first.reason,
+            remedy = first.remedy,
+            "directories of the search path are not used"
+        );
+    }
+}
+
 /// Does the work that precedes the database: the key, the private directories and the lock. It blocks, because nothing
 /// is served yet.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
-    for dir in [&config.data_dir, &config.runtime_dir] {
-        private::directory(dir)?;
-    }
+    offline::directories(config)?;
     Ok((Lock::acquire(&config.data_dir)?, keyring))
 }

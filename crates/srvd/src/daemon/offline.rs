@@ -9,8 +9,8 @@ use super::{BootError, DatabaseRecord, Lock};
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::private;
-use crate::base::private::PrivateError;
-use crate::config::{Config, key};
+use crate::base::trust::TrustError;
+use crate::config::{Config, ConfigError, key};
 
 /// The data directory of a daemon that is not running. No daemon can start until this is dropped.
 #[derive(Debug)]
@@ -54,6 +54,17 @@ pub(crate) async fn beside(config: &Config, environment: &Environment) -> Result
     Ok(Store::attach(options, keyring).await?)
 }
 
-fn directories(config: &Config) -> Result<(), PrivateError> {
-    [&config.data_dir, &config.runtime_dir].into_iter().try_for_each(|dir| private::directory(dir))
+/// Checks that only root and this user can change the configuration, and what lies above the daemon's own directories,
+/// and makes these directories.
+pub(super) fn directories(config: &Config) -> Result<(), BootError> {
+    let trust = &config.trust;
+    match trust.directory(&config.config_dir) {
+        Ok(_) | Err(TrustError::Missing(_)) => {}
+        Err(error) => return Err(ConfigError::Untrusted(error).into()),
+    }
+    for dir in [&config.data_dir, &config.runtime_dir] {
+        trust.above(dir).map_err(ConfigError::Untrusted)?;
+        private::directory(dir)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,8 @@
 use auth_spawner::{Overlay, Registry};
 
 use super::BootError;
-use crate::config::{Config, ConfigError};
+use crate::base::trust::TrustError;
+use crate::config::{Config, ConfigError, LONGEST_FILE};
 
 /// Loads the provider registry with the operator's entries.
 ///
@@ -11,21 +12,24 @@ use crate::config::{Config, ConfigError};
 /// [`BootError`], which names the file that cannot be used.
 pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
     let dir = config.config_dir.join("providers.d");
+    let untrusted = |error| BootError::Config(ConfigError::Untrusted(error));
+    match config.trust.directory(&dir) {
+        Ok(_) => {}
+        Err(TrustError::Missing(_)) => return Ok(Registry::with_overlays(&[])?),
+        Err(error) => return Err(untrusted(error)),
+    }
     let unreadable = |source| BootError::Config(ConfigError::Unreadable { path: dir.clone(), source });
-    let mut files = match std::fs::read_dir(&dir) {
-        Ok(entries) => entries
-            .map(|entry| entry.map(|entry| entry.path()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(unreadable)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(unreadable(error)),
-    };
+    let entries = std::fs::read_dir(&dir).map_err(unreadable)?;
+    let files = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>();
+    let mut files = files.map_err(unreadable)?;
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
-    let overlays = files
-        .into_iter()
-        .map(|path| Ok(Overlay { text: std::fs::read_to_string(&path)?, source: path.display().to_string() }))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
+    let mut overlays = Vec::with_capacity(files.len());
+    for path in files {
+        // A file that was removed since the directory was listed is no entry.
+        if let Some(text) = config.trust.read_text(&path, LONGEST_FILE).map_err(untrusted)? {
+            overlays.push(Overlay { text, source: path.display().to_string() });
+        }
+    }
     Ok(Registry::with_overlays(&overlays)?)
 }

@@ -186,6 +186,7 @@ fn sharing(core: &Core, identities: &IdentityDirs) -> Sharing {
 async fn declared(core: &Core, ephemeral: &Ephemeral) -> (Declared, DeclaredWatcher) {
     DeclaredWatcher::new(DeclaredConfig {
         config_dir: core.config.config_dir.clone(),
+        trust: core.config.trust.clone(),
         registry: core.registry.clone(),
         environment: core.environment.clone(),
         ephemeral: ephemeral.clone(),

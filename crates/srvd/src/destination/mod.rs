@@ -57,7 +57,7 @@ pub(crate) fn is_new(target: &DestinationBundle) -> bool {
 }
 
 async fn refuse_taken(store: &Store, name: &str) -> Result<(), ApiError> {
-    identity_store::check_name("bundleName", name)?;
+    identity_store::check_new_name("bundleName", name)?;
     match store.bundle_named(name).await? {
         None => Ok(()),
         Some(bundle) => Err(ApiError::new(Kind::Conflict, "a bundle of this name exists")

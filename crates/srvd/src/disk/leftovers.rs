@@ -1,7 +1,7 @@
 //! The removal of directories that deleted accounts leave: right after the deletion, or at the next start.
 
-use auth_spawner::{Cli, Registry};
-use identity_store::{History, Leftover, Store};
+use auth_spawner::{Cli, Provider, Registry};
+use identity_store::{BundleId, History, Leftover, Store};
 
 use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
@@ -49,6 +49,14 @@ impl LeftoverCleaner {
             tracing::warn!(error = with_causes(&error), "the removal of a directory could not be recorded");
         }
         done
+    }
+
+    /// Removes the directory that a login made in a bundle that is deleted, except the user's work, unless an account
+    /// uses it.
+    pub(crate) async fn clear_login(&self, store: &Store, bundle: &BundleId, provider: &Provider) {
+        let (Some(cli), Ok(id)) = (&provider.cli, provider.id.parse()) else { return };
+        let dir = self.identities.place(bundle, &cli.config_dir.name);
+        self.clear(store, &Leftover { provider: id, dir, history: History::Keep }).await;
     }
 
     /// Removes the directories of accounts that were deleted before the daemon last stopped.

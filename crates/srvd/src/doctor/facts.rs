@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use auth_spawner::{HeldPort, Shadow, Version};
 use identity_store::Inspection;
 
+use crate::base::programs::Skipped;
+
 /// All facts of a checkup.
 #[derive(Debug)]
 pub(super) struct Facts {
@@ -24,6 +26,8 @@ pub(super) struct Facts {
     pub(super) daemon: Daemon,
     pub(super) ports: Ports,
     pub(super) programs: Vec<Program>,
+    /// Directories of the search path and programs that are not used.
+    pub(super) skipped: Vec<Skipped>,
     pub(super) variables: Vec<Variable>,
     pub(super) own_logins: Vec<OwnLogin>,
     pub(super) service: Service,
@@ -79,6 +83,15 @@ pub(super) struct ProtectedPath {
     pub(super) path: PathBuf,
     pub(super) seen: PathState,
     pub(super) wanted: RequiredAccess,
+    /// The reason why another user can change the place or a directory above it; `None` if only root and this user can.
+    pub(super) untrusted: Option<Distrust>,
+}
+
+/// A place that another user can change, in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Distrust {
+    pub(super) reason: String,
+    pub(super) remedy: String,
 }
 
 /// The required kind and permissions of a place.

@@ -60,7 +60,12 @@ impl Listeners {
         let named =
             |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
         match tokio::fs::symlink_metadata(socket).await {
-            Ok(_) => {
+            Ok(found) => {
+                use std::os::unix::fs::FileTypeExt as _;
+                if !found.file_type().is_socket() {
+                    let text = format!("{} is not a socket, so it is kept; move it away", socket.display());
+                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+                }
                 if UnixStream::connect(socket).await.is_ok() {
                     let text = format!("{}: another process is serving this socket", socket.display());
                     return Err(io::Error::new(io::ErrorKind::AddrInUse, text));

@@ -5,6 +5,7 @@
 //! read another variable.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 
 use super::api_key;
 use crate::base::redact::Redactor;
+use crate::base::trust::Trust;
 use crate::config::{Config, ConfigError, Source};
 
 /// The maximum duration of a command, including the time it waits for its turn.
@@ -32,6 +34,7 @@ struct ConfiguredKeys {
     known: BTreeMap<String, ConfiguredKey>,
     /// The environment for a declared agent's command.
     environment: ChildEnv,
+    trust: Trust,
     redactor: Redactor,
     turns: Semaphore,
 }
@@ -109,7 +112,8 @@ impl ExternalKeys {
             Ok((name.clone(), known))
         });
         let known = known.collect::<Result<_, ConfigError>>()?;
-        Ok(Self(Arc::new(ConfiguredKeys { known, environment, redactor, turns: Semaphore::new(AT_ONCE) })))
+        let (trust, turns) = (config.trust.clone(), Semaphore::new(AT_ONCE));
+        Ok(Self(Arc::new(ConfiguredKeys { known, environment, trust, redactor, turns })))
     }
 
     /// The names of a provider's keys.
@@ -159,6 +163,19 @@ impl ExternalKeys {
         self.run(provider, argv, &self.0.environment).await
     }
 
+    /// Refuses a program that another user can change.
+    async fn refuse_untrusted(&self, argv: &[String]) -> Result<(), Unavailable> {
+        let Some(program) = argv.first().map(PathBuf::from) else { return Ok(()) };
+        let trust = self.0.trust.clone();
+        let checked = tokio::task::spawn_blocking(move || trust.program(&program));
+        let refused = match tokio::time::timeout(LONGEST, checked).await {
+            Ok(Ok(Ok(_))) => return Ok(()),
+            Ok(Ok(Err(error))) => error.to_string(),
+            Ok(Err(_)) | Err(_) => "its program could not be examined".to_owned(),
+        };
+        Err(Unavailable::new(Why::BackendFailed, format!("the command is not run: {refused}")))
+    }
+
     /// Runs a command that prints a secret. Nothing else runs such commands: at most [`AT_ONCE`] at a time, each for at
     /// most [`LONGEST`] including the wait for its turn. The log never shows what a command printed.
     async fn run(
@@ -167,6 +184,7 @@ impl ExternalKeys {
         argv: &[String],
         environment: &ChildEnv,
     ) -> Result<SecretString, Unavailable> {
+        self.refuse_untrusted(argv).await?;
         let run = async {
             // The semaphore is never closed.
             let _turn = self.0.turns.acquire().await;

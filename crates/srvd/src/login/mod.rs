@@ -5,6 +5,7 @@
 //! `disk` and `health`; the spawner runs the processes. It must not delete accounts or choose the credentials of a
 //! launch, and no file-system work in it runs on the runtime's threads.
 
+mod attendance;
 mod commit;
 mod host;
 mod logout;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use auth_spawner::{ChildEnv, Cli, Provider, Recipe, Registry, Terminal, Version, VersionQuestion};
@@ -11,6 +11,7 @@ use futures_util::future::try_join_all;
 use super::policy;
 use super::service::LoginResources;
 use crate::base::blocking::BlockingTasks;
+use crate::base::programs::{Installed, Search};
 use crate::config::Config;
 use crate::config::child::probe_env;
 use crate::wire;
@@ -26,9 +27,9 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// Locates the providers' CLIs and remembers their versions.
 pub(crate) struct Programs {
     registry: Registry,
-    /// The directories to search for CLIs, in order.
-    pub(super) search_path: Arc<[PathBuf]>,
-    /// The environment for CLI queries.
+    /// The directories that are searched for CLIs.
+    pub(super) search: Search,
+    /// The environment of a CLI that is asked a question.
     pub(super) environment: ChildEnv,
     /// The directory of CLI data shared by all bundles.
     pub(super) shared: PathBuf,
@@ -70,7 +71,7 @@ impl Programs {
     pub(super) fn new(config: &Config, resources: &LoginResources) -> Self {
         Self {
             registry: resources.registry.clone(),
-            search_path: config.search_path.clone().into(),
+            search: config.search.clone(),
             environment: probe_env(config, resources.broker.epoch()),
             shared: config.shared(),
             versions: Mutex::default(),
@@ -122,7 +123,7 @@ impl Programs {
     /// CLI, or else the first that reports nothing. A program that identifies itself as something else is skipped.
     async fn find(&self, provider: &Provider, cli: &Cli) -> Result<Option<FoundProgram>, ApiError> {
         let mut silent = None;
-        for path in self.candidates(cli).await? {
+        for path in self.candidates(cli).await?.usable {
             match self.version(provider, &path).await? {
                 Version::Is(version) => return Ok(Some(FoundProgram { path, version: Some(version) })),
                 Version::Silent if silent.is_none() => silent = Some(FoundProgram { path, version: None }),
@@ -132,9 +133,9 @@ impl Programs {
         Ok(silent)
     }
 
-    async fn candidates(&self, cli: &Cli) -> Result<Vec<PathBuf>, ApiError> {
-        let (cli, search_path) = (cli.clone(), Arc::clone(&self.search_path));
-        Ok(self.blocking.run(move || auth_spawner::programs(&cli, &search_path).collect()).await?)
+    async fn candidates(&self, cli: &Cli) -> Result<Installed, ApiError> {
+        let (cli, search) = (cli.clone(), self.search.clone());
+        Ok(self.blocking.run(move || search.installed(&cli)).await?)
     }
 
     /// Returns the provider's CLI, located in the same way as for a login.
@@ -142,9 +143,9 @@ impl Programs {
     /// # Errors
     /// `not_found` if it is not installed, or if only other programs with its name are.
     pub(super) async fn installed_cli(&self, provider: &Provider, cli: &Cli) -> Result<PathBuf, ApiError> {
-        let (wanted, search_path) = (cli.clone(), Arc::clone(&self.search_path));
-        let located = self.blocking.run(move || auth_spawner::locate(&wanted, &search_path)).await?;
-        let located = located.ok_or_else(|| policy::not_installed(provider, cli))?;
+        let Installed { usable, refused } = self.candidates(cli).await?;
+        let located = usable.into_iter().next();
+        let located = located.ok_or_else(|| policy::not_installed(provider, cli, &refused))?;
         self.genuine(provider, cli, located).await
     }
 
@@ -164,8 +165,8 @@ impl Programs {
         }
         let found = self.find(provider, cli).await?;
         found.map(|found| found.path).ok_or_else(|| {
-            let reason = format!("{} is a different program", located.display());
-            policy::not_installed(provider, cli).with("reason", reason)
+            let reason = format!("{} is another program", located.display());
+            policy::not_installed(provider, cli, &[]).with("reason", reason)
         })
     }
 

@@ -5,6 +5,7 @@ use identity_store::Store;
 use rpc_engine::Broker;
 use tokio_util::task::TaskTracker;
 
+use super::attendance::Attendance;
 use super::logout::LogoutTurns;
 use super::program::Programs;
 use super::renewal::Renewals;
@@ -48,6 +49,7 @@ pub(crate) struct Logins {
     /// The maximum duration of a login, in seconds.
     pub(super) longest_seconds: u64,
     pub(super) logouts: LogoutTurns,
+    pub(super) attendance: Attendance,
 }
 
 impl Logins {
@@ -58,6 +60,7 @@ impl Logins {
             policy: config.spawn_policy,
             longest_seconds: config.login_seconds,
             logouts: LogoutTurns::default(),
+            attendance: Attendance::default(),
             resources,
             sink,
             spawner,

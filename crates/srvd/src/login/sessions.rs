@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use auth_spawner::{Snapshot, SubmitError};
+use auth_spawner::{Registry, Snapshot, SubmitError};
 use identity_store::{SessionId, Store};
 use secrecy::ExposeSecret as _;
 
 use super::service::Logins;
 use crate::base::clock::now;
-use crate::wire::auth::{Outcome, Poll, Session, Sessions, SubmitCallback};
+use crate::wire::auth::{Cancel, Outcome, Poll, Session, Sessions, SubmitCallback};
 use crate::wire::convert;
 use crate::wire::error::{ApiError, ErrorKind};
+use crate::wire::ids::provider;
 
 /// The maximum wait of `auth.poll`, in milliseconds.
 const LONGEST_WAIT_MS: u64 = 30_000;
@@ -31,6 +32,7 @@ impl Logins {
         if wait_ms > LONGEST_WAIT_MS {
             return Err(ApiError::invalid_input("waitMs", format!("must be at most {LONGEST_WAIT_MS}")));
         }
+        self.attendance.seen(&request.session_id);
         let Some(mut watch) = self.spawner.watch(&request.session_id) else {
             return stored(store, &request.session_id).await;
         };
@@ -38,16 +40,35 @@ impl Logins {
         let news = watch.wait_for(|snapshot| snapshot.revision > after || snapshot.state.is_terminal());
         // A timeout without news is a valid result, and so is the end of the session's actor.
         let _ = tokio::time::timeout(Duration::from_millis(wait_ms), news).await;
+        self.attendance.seen(&request.session_id);
         let snapshot = watch.borrow().clone();
         Ok(convert::session(snapshot))
     }
 
-    /// Cancels a login. Returns when its processes are gone.
-    pub(crate) async fn cancel(&self, session: &str) -> Outcome {
-        match self.spawner.cancel(session).await {
+    /// Cancels the login of a session, or the one that runs for a bundle and a provider. Returns when its processes are
+    /// gone.
+    ///
+    /// # Errors
+    /// `invalid_input` if the request names neither or both, `unknown_provider` for the provider.
+    pub(crate) async fn cancel(&self, registry: &Registry, request: &Cancel) -> Result<Outcome, ApiError> {
+        let session = match (&request.session_id, &request.bundle_id, &request.provider_id) {
+            (Some(session), None, None) => session.clone(),
+            (None, Some(bundle), Some(id)) => {
+                let provider = provider(registry, id)?;
+                match self.running(&provider.id, |scope| scope == bundle) {
+                    Some(login) => login.id,
+                    None => return Ok(none_running(&provider.display_name)),
+                }
+            }
+            _ => {
+                let reason = "give either sessionId, or bundleId and providerId";
+                return Err(ApiError::invalid_input("sessionId", reason));
+            }
+        };
+        Ok(match self.spawner.cancel(&session).await {
             Ok(()) => done(),
             Err(_) => not_live(),
-        }
+        })
     }
 
     /// Delivers a pasted answer to the CLI of a login.
@@ -57,6 +78,7 @@ impl Logins {
         if text.expose_secret().len() <= LONGEST_PASTE {
             self.resources.redactor.hide(&text);
         }
+        self.attendance.seen(&request.session_id);
         match self.spawner.submit(&request.session_id, text).await {
             Ok(()) => done(),
             Err(SubmitError::NotLive) => not_live(),
@@ -105,6 +127,10 @@ async fn stored(store: &Store, id: &str) -> Result<Session, ApiError> {
 
 fn done() -> Outcome {
     Outcome { success: true, error: None, error_kind: None }
+}
+
+fn none_running(provider: &str) -> Outcome {
+    Outcome { error: Some(format!("no login of {provider} is running in this bundle")), ..not_live() }
 }
 
 fn not_live() -> Outcome {

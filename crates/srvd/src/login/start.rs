@@ -125,9 +125,9 @@ impl Logins {
 
     /// Plans the command and locates its program.
     async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
-        let (policy, search_path) = (self.policy, Arc::clone(&self.programs.search_path));
+        let (policy, search) = (self.policy, self.programs.search.clone());
         let (planned, asked) = (Arc::clone(provider), request.clone());
-        let plan = move || policy::plan(policy, &planned, &asked, &search_path);
+        let plan = move || policy::plan(policy, &planned, &asked, &search);
         let mut plan = self.resources.blocking.run(plan).await??;
         let cli = login_cli(provider)?;
         if request.cli_path.as_deref().is_none_or(str::is_empty) {

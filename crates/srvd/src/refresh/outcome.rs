@@ -97,7 +97,7 @@ pub(super) fn failure(failure: &Failure, jitter: Jitter) -> RefreshFailure {
             },
         },
         Failure::Transient { reason, retry_after } => transient(trouble(reason), *retry_after),
-        Failure::Misconfigured(_) => transient(RefreshReason::InvalidClient, None),
+        Failure::Misconfigured(_) | Failure::Forbidden(_) => transient(RefreshReason::InvalidClient, None),
     }
 }
 

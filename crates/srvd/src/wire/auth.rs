@@ -206,12 +206,19 @@ mod nullable {
     }
 }
 
-/// Cancels a login and ends its CLI.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// Cancels a login and ends its CLI. Give either the session, or the bundle and the provider.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cancel {
     /// The session's id.
-    pub session_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The id of the bundle that the login is for. Anyone who may start a login there may cancel one, whoever started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle_id: Option<String>,
+    /// The provider of the login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
 }
 method!(
     Cancel,

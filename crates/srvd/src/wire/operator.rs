@@ -88,6 +88,10 @@ pub(crate) struct PendingAccount {
     /// The id of the OAuth client to which the tokens were issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
+    /// The reason why the forge does not name the person, with the next step; absent if the forge only could not be
+    /// asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// The creation time, in Unix milliseconds.
     pub created_at: i64,
 }

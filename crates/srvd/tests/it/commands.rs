@@ -145,7 +145,8 @@ async fn list_commands_print_tables_and_json_when_the_daemon_is_empty() {
 
 /// Runs `srvd add-key openai` with this key on standard input.
 async fn add_key(daemon: &Daemon, key: &str) -> Ended {
-    let mut command = Program::start(daemon.home.command(&["add-key", "openai", "--bundle", "Keys"]));
+    let mut command =
+        Program::start(daemon.home.command(&["add-key", "openai", "--bundle", "Keys", "--new"]));
     command.types(key).await;
     let ended = command.end().await;
     assert!(!ended.stdout.contains(KEY) && !ended.stderr.contains(KEY), "the key was printed");
@@ -207,9 +208,66 @@ async fn command_hints_at_the_right_one_when_the_provider_does_not_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn login_makes_no_bundle_unless_it_is_asked_to() {
+    let daemon = fake::home(HAPPY).start();
+    for args in [&["login", "fake", "--bundle", "Bix"][..], &["add-key", "openai", "--bundle", "Bix"]] {
+        let refused = daemon.home.run(args);
+        assert_eq!(code(&refused), 1);
+        let said = text(&refused.stderr);
+        assert!(
+            said.contains("no bundle has the id or the name \"Bix\"\nhint: to make it, add --new"),
+            "{said}"
+        );
+    }
+    assert_eq!(daemon.call("auth.list", serde_json::json!({})).await, serde_json::json!({"sessions": []}));
+    assert_eq!(code(&daemon.home.run(&["login", "fake", "--new"])), 64, "--new needs a name");
+}
+
+/// A login that a client has left can be cancelled by another one, in the ways that the messages name.
+#[tokio::test(flavor = "multi_thread")]
+async fn running_login_is_cancelled_by_bundle_and_provider() {
+    use serde_json::json;
+    let daemon = fake::home(HAPPY).start();
+    let bundle = daemon.call("bundle.create", json!({"name": "Box"})).await["id"].clone();
+    let start = async || {
+        let params = json!({"providerId": "fake", "intoBundleId": bundle});
+        let started = daemon.call("auth.start", params).await;
+        started["sessionId"].as_str().unwrap().to_owned()
+    };
+    let session = start().await;
+    let second = daemon.home.run(&["login", "fake", "--bundle", "Box"]);
+    let said = text(&second.stderr);
+    assert!(
+        said.contains(&format!(
+            "hint: to cancel the running login ({session}): srvd login fake --bundle \"Box\" --cancel"
+        )),
+        "{said}"
+    );
+    let cancelled = daemon.home.run(&["login", "fake", "--bundle", "Box", "--cancel"]);
+    assert_eq!((code(&cancelled), text(&cancelled.stdout).as_str()), (0, "Cancelled the login of fake\n"));
+    assert_eq!(daemon.ended(&session).await["errorKind"], "cancelled");
+    let none = daemon.home.run(&["login", "fake", "--bundle", "Box", "--cancel"]);
+    assert_eq!(code(&none), 1);
+    assert!(
+        text(&none.stderr).contains("no login of Fake is running in this bundle"),
+        "{}",
+        text(&none.stderr)
+    );
+
+    let session = start().await;
+    assert_eq!(code(&daemon.home.run(&["login", "fake", "--cancel"])), 0);
+    daemon.ended(&session).await;
+    start().await;
+    let both = json!({"bundleId": bundle, "providerId": "fake"});
+    assert_eq!(daemon.call("auth.cancel", both).await, json!({"success": true}));
+    assert_eq!(daemon.refused("auth.cancel", json!({"bundleId": bundle})).await.0, 1005);
+    assert_eq!(daemon.refused("auth.cancel", json!({})).await.0, 1005);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn login_reads_its_paste_from_stdin() {
     let daemon = fake::home(HAPPY).start();
-    let mut login = Program::start(daemon.home.command(&["login", "fake", "--bundle", "Box"]));
+    let mut login = Program::start(daemon.home.command(&["login", "fake", "--bundle", "Box", "--new"]));
     login.notes("Open this address to log in:\n\n  https://login.fake.test/authorize?state=st4te").await;
     login.notes("Paste the code or the address that the browser ended on:").await;
     login.types("planted-code-123#wrong").await;

@@ -75,11 +75,11 @@ fn daemon_exits_78_when_the_configuration_is_invalid() {
 }
 
 #[test]
-fn daemon_exits_73_when_others_can_access_its_directory() {
+fn daemon_exits_78_when_others_can_access_its_directory() {
     let home = Home::new();
     std::fs::set_permissions(home.dir("data"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let (code, text) = refused(&home, |_| {});
-    assert_eq!(code, 73, "{text}");
+    assert_eq!(code, 78, "{text}");
     assert!(text.contains("0755"), "{text}");
 }
 

@@ -87,6 +87,25 @@ async fn account_deletion_removes_bindings_and_counts_affected_instances() {
     assert_eq!(daemon.call("bundle.get", json!({"bundleId": doomed.bundle})).await["bindings"], json!([]));
 }
 
+/// The session of a login whose bundle is deleted says so, and leaves no directory.
+#[tokio::test(flavor = "multi_thread")]
+async fn login_ends_with_the_reason_when_its_bundle_is_deleted() {
+    let daemon = fake::home("out https://login.fake.test/x\nhang\n").start();
+    let bundle = daemon.call("bundle.create", json!({"name": "Box"})).await["id"].clone();
+    let started = daemon.call("auth.start", json!({"providerId": PROVIDER, "intoBundleId": bundle})).await;
+    let session = started["sessionId"].as_str().unwrap();
+    daemon.session(session, |session| session["status"] == "url-available").await;
+    daemon.call("bundle.delete", json!({"bundleId": bundle})).await;
+    let ended = daemon.ended(session).await;
+    assert_eq!(
+        (&ended["errorKind"], &ended["error"]),
+        (&json!("cancelled"), &json!("the login was cancelled: its bundle was deleted"))
+    );
+    assert_eq!(left_over(session), Vec::<u32>::new());
+    let gone = daemon.home.dir("data/identities").join(bundle.as_str().unwrap());
+    crate::support::until("the directory is removed", || !gone.exists());
+}
+
 /// A login that the user has removed is not taken over again from the user's own directory at the next start.
 #[tokio::test(flavor = "multi_thread")]
 async fn removed_login_is_not_taken_over_again_at_the_next_boot() {

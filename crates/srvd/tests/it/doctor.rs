@@ -272,7 +272,7 @@ fn doctor_explains_why_own_files_hold_no_login() {
         (
             "codex",
             "Your own files of Codex contain no login that srvd can take over",
-            "~/.codex: auth.json selects apikey (/auth_mode), so the CLI would not use this login",
+            "~/.codex: auth.json selects apikey, so the CLI would not use this login",
         ),
         (
             "copilot",
@@ -282,7 +282,7 @@ fn doctor_explains_why_own_files_hold_no_login() {
         (
             "github",
             "Your own files of GitHub contain no login that srvd can take over",
-            "~/.config/gh: hosts.yml contains no login: the file has no token (/github.com/oauth_token)",
+            "~/.config/gh: hosts.yml holds no login: the file has no token",
         ),
         ("opencode", "You have a login of OpenCode outside srvd", "~/.local/share/opencode"),
     ] {

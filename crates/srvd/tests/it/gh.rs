@@ -218,7 +218,7 @@ async fn host_is_refused_when_invalid_unsupported_or_not_the_bundles_host() {
 #[tokio::test(flavor = "multi_thread")]
 async fn login_command_uses_host_option() {
     let daemon = home("2.62.0").start();
-    let output = daemon.home.run(&["login", "github", "--host", GHES, "--bundle", "ent"]);
+    let output = daemon.home.run(&["login", "github", "--host", GHES, "--bundle", "ent", "--new"]);
     let text = String::from_utf8(output.stdout).unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(

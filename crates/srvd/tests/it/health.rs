@@ -116,10 +116,7 @@ async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
     let found = watched.becomes("needs_reauth").await;
     assert_eq!(
         (&found["evidence"], &found["statusReason"]),
-        (
-            &json!("file"),
-            &json!("credentials.json contains no login: the file has no access token (/access)")
-        )
+        (&json!("file"), &json!("credentials.json holds no login: the file has no access token"))
     );
     assert_eq!(found["nextStep"], format!("srvd login fake --bundle {}", watched.bundle));
     watched.write(GOOD);

@@ -306,13 +306,12 @@ async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let (code, _, errors) = exec("env");
     assert!(
         code == 1
-            && errors.starts_with(
-                "srvd: second: credentials.json contains no login: the file has no access token (/access)\n"
-            ),
+            && errors
+                .starts_with("srvd: second: credentials.json holds no login: the file has no access token\n"),
         "{errors}"
     );
     let (code, _, errors) = exec("fakecli");
-    let said = "srvd: started without second: credentials.json contains no login: the file has no access token (/access) (srvd login second --bundle ";
+    let said = "srvd: started without second: credentials.json holds no login: the file has no access token (srvd login second --bundle ";
     assert!(code == 5 && errors.starts_with(said), "{errors}");
     let lines = place.started_with().unwrap();
     assert!(lines.contains(&place.login()), "{lines:?}");
@@ -320,9 +319,8 @@ async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let (code, _, errors) = exec("secondcli");
     assert!(
         code == 1
-            && errors.starts_with(
-                "srvd: second: credentials.json contains no login: the file has no access token (/access)\n"
-            ),
+            && errors
+                .starts_with("srvd: second: credentials.json holds no login: the file has no access token\n"),
         "{errors}"
     );
 
@@ -332,7 +330,7 @@ async fn cli_starts_when_the_login_of_another_provider_is_missing() {
     let (code, _, errors) = exec("fakecli");
     assert_eq!((code, place.started_with()), (1, None));
     assert!(
-        errors.starts_with("srvd: fake: credentials.json contains no login: the file has no access token (/access)\nhint: srvd login fake --bundle "),
+        errors.starts_with("srvd: fake: credentials.json holds no login: the file has no access token\nhint: srvd login fake --bundle "),
         "{errors}"
     );
 }

@@ -71,16 +71,13 @@ async fn launch_is_refused_with_next_step_when_login_is_gone() {
     let error = daemon.error("launch.resolve", json!({"bundleId": bundle})).await;
     assert_eq!(
         (error.code, &*error.message),
-        (1007, "fake: credentials.json contains no login: the file has no access token (/access)")
+        (1007, "fake: credentials.json holds no login: the file has no access token")
     );
     let data = error.data.unwrap();
     assert_eq!(data["hint"], json!(format!("srvd login fake --bundle {bundle}")));
     let reasons: Vec<&Value> =
         data["candidates"].as_array().unwrap().iter().map(|one| &one["reason"]).collect();
-    assert_eq!(
-        reasons,
-        ["credentials.json contains no login: the file has no access token (/access)", "fit"]
-    );
+    assert_eq!(reasons, ["credentials.json holds no login: the file has no access token", "fit"]);
     let ready = daemon.call("launch.ready", json!({"bundleId": bundle})).await;
     assert_eq!(
         (&ready["ready"], &ready["providers"][0]["nextStep"]),

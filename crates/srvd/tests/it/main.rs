@@ -19,6 +19,7 @@ mod frontend;
 mod gh;
 mod health;
 mod here;
+mod hints;
 mod http;
 mod instances;
 #[cfg(all(feature = "keychain", target_os = "linux"))]
@@ -45,4 +46,5 @@ mod standin;
 mod support;
 mod terminal;
 mod tokens;
+mod trust;
 mod wire;

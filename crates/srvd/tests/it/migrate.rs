@@ -143,7 +143,7 @@ async fn own_login_is_taken_over_and_watched_when_it_is_behind_a_link() {
     replace("{}");
     let found = becomes("needs_reauth").await;
     let reason = format!(
-        "credentials.json (a link to {}) contains no login: the file has no access token (/access)",
+        "credentials.json (a link to {}) holds no login: the file has no access token",
         target.display()
     );
     assert_eq!(found["statusReason"], reason);

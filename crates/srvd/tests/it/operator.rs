@@ -9,7 +9,7 @@ mod returned;
 use serde_json::{Value, json};
 
 use crate::forge::browser::{Browser, End};
-use crate::forge::standin::{CLIENT_SECRET, Standin};
+use crate::forge::standin::{CLIENT_SECRET, Naming, Standin};
 use crate::http::tcp;
 use crate::support::{Daemon, Home, event, files_below};
 
@@ -212,6 +212,38 @@ async fn account_is_identified_by_forge_address_and_person() {
         .collect();
     found.sort_unstable();
     assert_eq!(found, [("12", "ada", false), ("12", "ada-renamed", false), ("13", "ada-renamed", true)]);
+}
+
+/// A forge that refuses to name the owner of a token refuses it for ever, so the person is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn sign_in_fails_with_the_forge_s_reason_when_a_scope_is_missing() {
+    let git = Standin::start("gitea").await;
+    git.naming(Naming::Forbids);
+    let daemon = daemon(&[("git", "gitea", &git.url)]);
+    let started = daemon.call("operator.start", json!({"forgeType": "gitea"})).await;
+    let callback = approved(started["authUrl"].as_str().unwrap()).await;
+    let (status, cookie, _, page) = browse(&daemon, &callback, None);
+    assert!(status >= 400 && cookie.is_none(), "{status} {page}");
+    let poll = json!({"sessionId": started["sessionId"], "waitMs": 30_000});
+    let session = daemon.call("operator.poll", poll).await;
+    assert_eq!((&session["status"], &session["errorKind"]), (&json!("failed"), &json!("invalid_scope")));
+    let error = session["error"].as_str().unwrap();
+    assert!(error.contains("required scope(s): [read:user]"), "{error}");
+    assert!(error.contains("Add \"read:user\" to scopes of [forges.git] in srvd.toml"), "{error}");
+    let reason = |list: Value| list["pending"][0]["reason"].as_str().unwrap_or_default().to_owned();
+    assert_eq!(reason(daemon.call("operator.list", json!({})).await), error);
+    let listed = daemon.home.run(&["operator", "list"]);
+    let shown = String::from_utf8(listed.stderr).unwrap();
+    assert!(shown.contains("is not complete: ") && shown.contains("[read:user]"), "{shown}");
+    // The next start asks again and knows the reason again.
+    let (_, home) = daemon.stop();
+    let daemon = start(home);
+    let again = async {
+        while reason(daemon.call("operator.list", json!({})).await) != error {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::support::PATIENCE, again).await.unwrap();
 }
 
 /// No token is lost while a forge cannot say who owns it.

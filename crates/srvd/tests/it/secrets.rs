@@ -134,7 +134,7 @@ async fn add_key_command_adds_a_named_key_and_asks_its_provider() {
     standin.accept_key(KEY);
     let overlay = format!("[providers.openai.key]\nbase-url = \"{}\"\n", standin.url());
     let daemon = start(home().config("providers.d/standin.toml", &overlay));
-    let added = daemon.home.run(&["add-key", "openai", "--from", "work", "--bundle", "work"]);
+    let added = daemon.home.run(&["add-key", "openai", "--from", "work", "--bundle", "work", "--new"]);
     let said = String::from_utf8(added.stdout).unwrap();
     assert!(
         said.ends_with("The provider accepted the key.\n"),

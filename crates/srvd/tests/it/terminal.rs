@@ -183,7 +183,8 @@ const OFFER: &str = "If the browser cannot reach this machine, paste the address
 async fn pasted_address_finishes_a_login_whose_callback_the_browser_cannot_reach() {
     let (daemon, port) = local("listen @PORT@ request");
     let home = &daemon.home;
-    let mut terminal = Terminal::start(&from_shell(home, &["login", "local", "--bundle", "Box"], &[]));
+    let mut terminal =
+        Terminal::start(&from_shell(home, &["login", "local", "--bundle", "Box", "--new"], &[]));
     let shown = terminal.shows(OFFER).await;
     assert!(!shown.contains('▀'), "a phone cannot finish it:\n{shown}");
     let address =
@@ -226,7 +227,7 @@ async fn login_that_the_browser_finishes_ends_the_offer_to_paste() {
 #[tokio::test(flavor = "multi_thread")]
 async fn typed_api_key_is_not_shown() {
     let daemon = fake::home(HAPPY).start();
-    let args = ["add-key", "openai", "--bundle", "Keys", "--no-validate"];
+    let args = ["add-key", "openai", "--bundle", "Keys", "--new", "--no-validate"];
     let mut terminal = Terminal::start(&from_shell(&daemon.home, &args, &[]));
     terminal.shows("not shown").await;
     terminal.types("sk-proj-planted-0123456789abcdefghij\n");

@@ -42,7 +42,7 @@ pub(crate) async fn run(
     report.announce(&machine).await;
     let opened = match its_turn(&mut inbox, time_left(&shared, &request)).await {
         Ok(()) => open(&shared, &request, &recipe).await,
-        Err(input) => Err(Unopened { input, message: None }),
+        Err(input) => Err(Unopened { message: inbox.why.get().cloned(), input }),
     };
     let Opened { child, check } = match opened {
         Ok(opened) => opened,
@@ -332,6 +332,12 @@ impl Session {
             Event::CheckResult(CheckResult::NotConfirmed { reason }) => {
                 tracing::debug!(session = %self.request.id, reason, "no login yet");
                 self.report.in_keyring = None;
+                self.report.hung = None;
+                vec![Input::NotConfirmed]
+            }
+            Event::CheckResult(CheckResult::Hung { reason }) => {
+                tracing::warn!(session = %self.request.id, reason, "the login could not be checked");
+                self.report.hung = Some(reason);
                 vec![Input::NotConfirmed]
             }
             Event::CheckResult(CheckResult::InKeyring { reason, hint }) => {
@@ -348,7 +354,10 @@ impl Session {
             }
             Event::Delivered(delivered) => self.delivered(delivered).into_iter().collect(),
             Event::Submit(submit) => self.submit(submit).into_iter().collect(),
-            Event::Cancel => vec![Input::Cancel],
+            Event::Cancel => {
+                self.report.message = self.inbox.why.get().cloned();
+                vec![Input::Cancel]
+            }
             Event::Deadline => vec![Input::Deadline],
             Event::GiveUp => vec![Input::GivenUp],
             Event::Output(_) | Event::Exit(_) | Event::Drained | Event::Still(_) | Event::Replied => {

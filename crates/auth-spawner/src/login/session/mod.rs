@@ -10,6 +10,7 @@ mod timers;
 
 pub(crate) use actor::run;
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -25,7 +26,9 @@ pub(crate) const SINK_PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Inbox {
     pub(crate) commands: mpsc::Receiver<Submit>,
     pub(crate) cancel: CancellationToken,
-    /// Resolves when the session may start processes.
+    /// The reason for the cancellation, if it has one.
+    pub(crate) why: Arc<OnceLock<String>>,
+    /// Resolves when the session may have processes.
     pub(crate) turn: oneshot::Receiver<()>,
 }
 

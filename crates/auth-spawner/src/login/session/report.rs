@@ -45,6 +45,10 @@ pub(crate) struct Report {
     pub(crate) hint: Option<String>,
     /// The login that the CLI stored in the keyring instead of a file.
     pub(crate) in_keyring: Option<KeyringLogin>,
+    /// The reason why the last check of the login has no result.
+    pub(crate) hung: Option<String>,
+    /// True if the CLI has said that it logged in.
+    claimed: bool,
 }
 
 impl Report {
@@ -65,6 +69,8 @@ impl Report {
             message: None,
             hint: None,
             in_keyring: None,
+            hung: None,
+            claimed: false,
         }
     }
 
@@ -88,6 +94,7 @@ impl Report {
             Finding::LoggedIn { email } => {
                 let email = email.clone().filter(|email| email.len() <= EMAIL_BYTES);
                 self.email = email.or(self.email.take());
+                self.claimed = true;
                 true
             }
             Finding::Denied(line) | Finding::Failed(line) => {
@@ -165,6 +172,18 @@ impl Report {
             self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
             return;
         }
+        if kind == FailureKind::NotAuthenticated
+            && let Some(message) = self.hung.take()
+        {
+            // The login may be good. That it was not confirmed in time says nothing about the person.
+            let hint = Some(
+                "start the login again; if the check hangs again, look at the network of this machine"
+                    .to_owned(),
+            );
+            self.snapshot.failure =
+                Some(Failure { kind: FailureKind::Expired, message, hint, exit_code: None });
+            return;
+        }
         let (message, hint) = wording(kind);
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
         let explained = self.message.take();
@@ -183,6 +202,7 @@ impl Report {
             Some(text) => format!("{message}: {text}"),
             None => message.to_owned(),
         };
+        let hint = if kind == FailureKind::NotAuthenticated && self.claimed { Some(ELSEWHERE) } else { hint };
         let hint = self.hint.take().or_else(|| hint.map(str::to_owned));
         self.snapshot.failure = Some(Failure { kind, message, hint, exit_code });
     }
@@ -199,6 +219,9 @@ fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
     let decoded = parameters.flat_map(|part| url::form_urlencoded::parse(part.as_bytes()));
     written.map(Cow::Borrowed).chain(decoded.map(|(_, value)| value)).collect()
 }
+
+/// The next step after a CLI that said that it logged in, and stored nothing in the login's directory.
+const ELSEWHERE: &str = "the CLI says that it logged in, but it stored nothing in the directory that srvd gave it; if the program is a script that sets a directory of its own, put the CLI itself first on spawn.search_path in srvd.toml";
 
 fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
     match kind {

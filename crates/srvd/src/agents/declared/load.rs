@@ -1,7 +1,6 @@
 //! Loading of all files into a single set of agents.
 
 use std::collections::BTreeMap;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use auth_spawner::Registry;
@@ -9,6 +8,7 @@ use auth_spawner::Registry;
 use super::parse::{Parsed, Reader};
 use super::{Agent, Agents, Fault, read};
 use crate::base::environment::Environment;
+use crate::base::trust::{Trust, TrustError};
 
 /// The operator's own file, in the configuration directory.
 pub(super) const FILE: &str = "agents.toml";
@@ -31,8 +31,9 @@ pub(crate) fn load(
     config_dir: &Path,
     registry: &Registry,
     environment: &Environment,
+    trust: &Trust,
 ) -> Result<Agents, Vec<Fault>> {
-    let mut loader = Loader { registry, environment, seen: BTreeMap::new(), faults: Vec::new() };
+    let mut loader = Loader { registry, environment, trust, seen: BTreeMap::new(), faults: Vec::new() };
     let own = loader.file(&config_dir.join(FILE), BTreeMap::new());
     let mut dropped_in = BTreeMap::new();
     for path in loader.folder(&config_dir.join(FOLDER)) {
@@ -57,6 +58,7 @@ type Lined = BTreeMap<String, (usize, Agent)>;
 struct Loader<'a> {
     registry: &'a Registry,
     environment: &'a Environment,
+    trust: &'a Trust,
     /// The paths of the files that have been read, by device and inode number.
     seen: BTreeMap<(u64, u64), PathBuf>,
     faults: Vec<Fault>,
@@ -69,18 +71,19 @@ impl Loader<'_> {
 
     /// Returns the files in the folder, sorted by name.
     fn folder(&mut self, folder: &Path) -> Vec<PathBuf> {
-        let listed = std::fs::metadata(folder).and_then(|found| {
-            let entries = std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path()));
-            Ok((found, entries.collect::<Result<Vec<_>, _>>()?))
+        match self.trust.directory(folder) {
+            Ok(_) => {}
+            Err(TrustError::Missing(_)) => return Vec::new(),
+            Err(error) => {
+                self.blame(folder, None, read::reason(folder, &error));
+                return Vec::new();
+            }
+        }
+        let listed = std::fs::read_dir(folder).and_then(|entries| {
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
         });
         let mut paths = match listed {
-            Ok((found, paths)) => {
-                if let Err(reason) = read::trusted(&found) {
-                    self.blame(folder, None, reason);
-                }
-                paths
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+            Ok(paths) => paths,
             Err(error) => {
                 self.blame(folder, None, error.to_string());
                 return Vec::new();
@@ -100,7 +103,7 @@ impl Loader<'_> {
 
     /// Returns the agents so far together with those of another file.
     fn file(&mut self, path: &Path, mut agents: Lined) -> Lined {
-        let read = match read::file(path) {
+        let read = match read::file(path, self.trust) {
             Ok(Some(read)) => read,
             Ok(None) => return agents,
             Err(reason) => {

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::environment::Environment;
+use crate::base::trust::Trust;
 
 const PLANT: &str = "sk-ant-planted-secret-0123456789abcdef";
 
@@ -33,7 +34,7 @@ fn mode(path: &Path, mode: u32) {
 static REGISTRY: LazyLock<Registry> = LazyLock::new(|| Registry::builtin().unwrap());
 
 fn read(dir: &Path) -> Result<Agents, Vec<Fault>> {
-    load(dir, &REGISTRY, &environment())
+    load(dir, &REGISTRY, &environment(), &Trust::of_process(None))
 }
 
 /// Returns a line `agent from file: provider provider` for each agent, or the errors. Paths are relative to the
@@ -174,39 +175,34 @@ fn declared_file_is_rejected_when_it_cannot_be_trusted() {
     let check = |change: &dyn Fn(&Path), expect: &str| {
         let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", "")]);
         change(dir.path());
-        assert_eq!(told(dir.path()), Err(vec![expect.to_owned()]));
+        let faults = told(dir.path()).unwrap_err();
+        assert!(faults.len() == 1 && faults[0].starts_with(expect), "{faults:?}");
     };
     let own = |path: &Path| path.join("agents.toml");
-    check(
-        &|dir| mode(&own(dir), 0o620),
-        "agents.toml: has mode 0620, so other users can change it; run chmod go-w",
-    );
+    check(&|dir| mode(&own(dir), 0o602), "agents.toml: has mode 0602 (owner uid ");
     check(
         &|dir| mode(&own(dir), 0o604),
         "agents.toml:4: contains a key, but every user can read the file; run chmod 600",
     );
-    check(
-        &|dir| mode(&dir.join("declared.d"), 0o777),
-        "declared.d: has mode 0777, so other users can change it; run chmod go-w",
-    );
+    check(&|dir| mode(&dir.join("declared.d"), 0o777), "declared.d: has mode 0777 (owner uid ");
     check(&|dir| std::fs::write(own(dir), [0xff]).unwrap(), "agents.toml: is not UTF-8");
     check(
         &|dir| std::fs::write(own(dir), vec![b'#'; 1024 * 1024 + 1]).unwrap(),
-        "agents.toml: is longer than 1048576 bytes",
+        "agents.toml: it is longer than 1048576 bytes",
     );
     check(
         &|dir| {
             std::fs::remove_file(own(dir)).unwrap();
             std::fs::create_dir(own(dir)).unwrap();
         },
-        "agents.toml: is not a regular file",
+        "agents.toml: is a directory, not a file",
     );
     check(
         &|dir| {
             std::fs::remove_file(own(dir)).unwrap();
             symlink("nowhere", own(dir)).unwrap();
         },
-        "agents.toml: No such file or directory (os error 2)",
+        "agents.toml: is a link that leads nowhere",
     );
     check(
         &|dir| std::fs::hard_link(own(dir), dir.join("declared.d/c.toml")).unwrap(),
@@ -223,7 +219,7 @@ fn declared_file_is_rejected_when_it_cannot_be_trusted() {
                 let made = std::process::Command::new("mkfifo").arg(dir.join("declared.d/c.toml")).status();
                 assert!(made.unwrap().success());
             },
-            "declared.d/c.toml: is not a regular file",
+            "declared.d/c.toml: is a FIFO, not a regular file",
         );
     }
 }
@@ -233,7 +229,10 @@ fn declared_file_is_rejected_when_it_cannot_be_trusted() {
 #[test]
 fn declared_file_is_skipped_when_it_vanishes_during_the_read() {
     let dir = home(&[("agents.toml", &one("a", "anthropic")), ("declared.d/b.toml", &one("b", "openai"))]);
-    assert!(matches!(read::file(&dir.path().join("declared.d/gone.toml")), Ok(None)));
+    assert!(matches!(
+        read::file(&dir.path().join("declared.d/gone.toml"), &Trust::of_process(None)),
+        Ok(None)
+    ));
     let (here, away) = (dir.path().join("declared.d/c.toml"), dir.path().join("c.aside"));
     std::fs::write(&away, one("c", "anthropic").replace("PLANT", PLANT)).unwrap();
     mode(&away, 0o600);

@@ -21,6 +21,7 @@ use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
+use crate::base::trust::Trust;
 use crate::wire::declared::{DeclaredAgent, DeclaredAgents, DeclaredError};
 use crate::wire::events;
 
@@ -101,6 +102,8 @@ pub(crate) struct DeclaredConfig {
     pub redactor: Redactor,
     /// Runs the reads of the files.
     pub blocking: BlockingTasks,
+    /// Refuses files that other users can change.
+    pub trust: Trust,
 }
 
 /// The owner of the declared agents.
@@ -171,7 +174,7 @@ impl DeclaredWatcher {
         let work = move || {
             // Watching starts before the read, so that no change in between is missed.
             folders.lock().unwrap_or_else(PoisonError::into_inner).watch(&config.config_dir);
-            load(&config.config_dir, &config.registry, &config.environment)
+            load(&config.config_dir, &config.registry, &config.environment, &config.trust)
         };
         match self.config.blocking.run(work).await {
             Ok(Ok(agents)) => self.take(agents),

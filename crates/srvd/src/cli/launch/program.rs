@@ -10,6 +10,7 @@ use rustix::fs::Mode;
 
 use super::shim;
 use crate::base::environment::Environment;
+use crate::base::trust::{self, Trust};
 use crate::cli::failure::{Failure, code};
 use crate::wire::launch::Launch;
 
@@ -31,7 +32,7 @@ impl Program {
     pub(super) fn find(command: Vec<OsString>, environment: &Environment) -> Result<Self, Failure> {
         let name = command.first().ok_or_else(|| Failure::new(code::USAGE, "there is no program to run"))?;
         let depth = shim::depth(environment)?;
-        Ok(Self { path: find(name, search_path(environment))?, command, depth })
+        Ok(Self { path: find(name, search_path(environment), &trust(environment))?, command, depth })
     }
 
     /// Replaces this process with the program, without a change of the environment. Returns only if that failed.
@@ -75,9 +76,15 @@ pub(in crate::cli) fn search_path(environment: &Environment) -> &OsStr {
     environment.bytes("PATH").map_or(OsStr::new(USUAL_PATH), OsStr::from_bytes)
 }
 
+/// The check of what is found on the search path.
+pub(in crate::cli) fn trust(environment: &Environment) -> Trust {
+    Trust::of_process(environment.text(trust::VARIABLE))
+}
+
 /// Finds a program. A path is used as it is, unless it is a shim's, which is searched for by its name. A name is
-/// searched for in the absolute directories of `path`, without the shims.
-pub(in crate::cli) fn find(name: &OsStr, path: &OsStr) -> Result<PathBuf, Failure> {
+/// searched for in the absolute directories of `path`, without the shims and without programs that another user can
+/// change: the program receives credentials.
+pub(in crate::cli) fn find(name: &OsStr, path: &OsStr, trust: &Trust) -> Result<PathBuf, Failure> {
     let named = Path::new(name);
     let is_path = named.components().count() > 1 || named.is_absolute();
     if is_path && !auth_spawner::is_shim(named) {
@@ -87,9 +94,20 @@ pub(in crate::cli) fn find(name: &OsStr, path: &OsStr) -> Result<PathBuf, Failur
     // The meaning of a relative directory depends on the current directory, and a program in it would receive
     // credentials.
     let dirs = std::env::split_paths(path).filter(|dir| dir.is_absolute());
-    let mut places = dirs.map(|dir| dir.join(name));
-    places.find(|place| auth_spawner::is_program(place)).ok_or_else(|| {
-        Failure::new(NOT_THERE, format!("cannot run {}: it is not on the PATH", name.to_string_lossy()))
+    let name_text = name.to_string_lossy();
+    let mut refused = None;
+    for place in dirs.map(|dir| dir.join(name)).filter(|place| auth_spawner::is_program(place)) {
+        match trust.program(&place) {
+            Ok(_) => return Ok(place),
+            Err(error) => refused = refused.or(Some((place, error))),
+        }
+    }
+    Err(match refused {
+        None => Failure::new(NOT_THERE, format!("cannot run {name_text}: it is not on the PATH")),
+        Some((place, error)) => {
+            let message = format!("cannot run {}: {}", place.display(), error.reason());
+            Failure::new(CANNOT_RUN, message).hint(error.remedy())
+        }
     })
 }
 
@@ -116,7 +134,8 @@ mod tests {
         std::os::unix::fs::symlink(dirs[0].join("codex"), root.path().join("codex")).unwrap();
         let path = std::env::join_paths(dirs.iter().chain([&root.path().to_owned(), &real])).unwrap();
         let check = |name: &Path, path: &OsStr, expected: Option<&Path>| {
-            let found = find(name.as_os_str(), path).map_err(|failure| failure.code());
+            let found =
+                find(name.as_os_str(), path, &Trust::of_process(None)).map_err(|failure| failure.code());
             assert_eq!(found, expected.map(Path::to_owned).ok_or(NOT_THERE), "{name:?}");
         };
         let real = real.join("codex");
@@ -127,5 +146,29 @@ mod tests {
         check(Path::new("/no/such"), &path, Some(Path::new("/no/such")));
         check(Path::new("codex"), dirs[0].as_os_str(), None);
         check(Path::new("no-such"), &path, None);
+    }
+
+    #[test]
+    fn program_search_skips_what_other_users_can_change() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = |name: &str, mode: u32| {
+            let dir = root.path().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::write(dir.join("codex"), "#!/bin/sh\n").unwrap();
+            std::fs::set_permissions(dir.join("codex"), Permissions::from_mode(0o755)).unwrap();
+            std::fs::set_permissions(&dir, Permissions::from_mode(mode)).unwrap();
+            dir
+        };
+        let (open, good) = (dir("open", 0o777), dir("good", 0o755));
+        let path = |dirs: &[&PathBuf]| std::env::join_paths(dirs).unwrap();
+        let trust = Trust::of_process(None);
+        let found = find(OsStr::new("codex"), &path(&[&open, &good]), &trust);
+        assert_eq!(found, Ok(good.join("codex")));
+        let refused = find(OsStr::new("codex"), &path(&[&open]), &trust).unwrap_err();
+        assert_eq!(refused.code(), CANNOT_RUN);
+        let said = refused.render();
+        assert!(said.contains("has mode 0777") && said.contains("chmod go-w"), "{said}");
+        let accepted = find(OsStr::new("codex"), &path(&[&open]), &Trust::of_process(open.to_str()));
+        assert_eq!(accepted, Ok(open.join("codex")));
     }
 }

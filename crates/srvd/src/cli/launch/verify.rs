@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auth_spawner::{ChildEnv, Cli, Identity, Provider, Registry, WhoAmI, WhoAmICommand};
 
-use super::program::{find, search_path};
+use super::program::{find, search_path, trust};
 use crate::base::environment::Environment;
 use crate::base::person::{Person, Sameness};
 use crate::cli::client::Connection;
@@ -52,7 +52,8 @@ impl Question {
     ) -> Option<Self> {
         let who = cli.who_am_i.as_ref()?;
         let path = search_path(environment);
-        let program = cli.binaries.iter().find_map(|name| find(OsStr::new(name), path).ok())?;
+        let trust = trust(environment);
+        let program = cli.binaries.iter().find_map(|name| find(OsStr::new(name), path, &trust).ok())?;
         let by_token = cli.token.as_ref().is_some_and(|token| launch.set.contains_key(&token.var));
         let who = if by_token { who.about_token() } else { who.clone() };
         let mut child: ChildEnv = environment.texts().collect();

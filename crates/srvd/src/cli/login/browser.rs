@@ -1,5 +1,6 @@
 //! Opens the user's browser. Only commands do this; the daemon never does.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -26,18 +27,20 @@ const PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Debug, Clone)]
 pub(in super::super) struct Opener {
     commands: Vec<Vec<String>>,
-    /// Names of srvd's own variables. They may hold secrets, so an opener does not get them.
-    withheld: Vec<String>,
+    /// The environment of the commands.
+    environment: Vec<(OsString, OsString)>,
     patience: Duration,
 }
 
 impl Opener {
     /// Returns the commands for the environment and the user's seat.
     pub(in super::super) fn of(environment: &Environment, seat: Seat) -> Self {
-        let prefixes = ["SRVD_", "OAUTH_ENCRYPTION_KEY"];
         Self {
             commands: commands(environment.text(BROWSER_VAR), seat, |path| Path::new(path).is_file()),
-            withheld: prefixes.iter().flat_map(|prefix| environment.names_with(prefix)).collect(),
+            environment: environment
+                .for_programs()
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
             patience: PATIENCE,
         }
     }
@@ -78,9 +81,7 @@ impl Opener {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        for name in &self.withheld {
-            command.env_remove(name);
-        }
+        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
         let Ok(mut child) = command.spawn() else { return false };
         match tokio::time::timeout(self.patience, child.wait()).await {
             Ok(ended) => ended.is_ok_and(|status| status.success()),
@@ -220,6 +221,27 @@ mod tests {
         assert_eq!(ran, [Some(format!("{URL}\n")), Some(format!("{URL}\n")), None]);
         let said = openers.opener(&["absent", "bad"]).start(URL).news().await;
         assert_eq!(said, "No browser could be opened. Open the address above yourself.");
+    }
+
+    #[tokio::test]
+    async fn command_gets_the_environment_without_key_and_own_variables() {
+        let openers = Openers::new(&[("prints", "env > environment")]);
+        let list = openers.0.path().join("prints").display().to_string();
+        let environment = Environment::of([
+            (BROWSER_VAR, list),
+            ("PATH", "/usr/bin:/bin".to_owned()),
+            ("DISPLAY", ":7".to_owned()),
+            ("OAUTH_ENCRYPTION_KEY", "planted".to_owned()),
+            ("OAUTH_ENCRYPTION_KEYS_OLD_FILE", "planted".to_owned()),
+            ("CREDENTIALS_DIRECTORY", "planted".to_owned()),
+            ("SRVD_TOKEN", "planted".to_owned()),
+        ]);
+        assert_eq!(
+            Opener::of(&environment, Seat::Console).start(URL).news().await,
+            "Opened in your browser."
+        );
+        let got = std::fs::read_to_string(openers.0.path().join("environment")).unwrap();
+        assert!(got.contains("DISPLAY=:7") && !got.contains("planted"), "{got}");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 //! user pastes.
 
 pub(super) mod browser;
+mod cancel;
 mod choice;
 pub(super) mod own;
 mod progress;
@@ -28,12 +29,19 @@ const POLL_WAIT_MS: u64 = 20_000;
 
 /// Arguments of `srvd login`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct LoginArgs {
     /// The provider, as listed by `srvd providers`
     provider: String,
-    /// The bundle to log in to, by name or id; it is created if it does not exist
+    /// The bundle to log in to, by name or id
     #[arg(long, value_name = "BUNDLE")]
     bundle: Option<String>,
+    /// Make the bundle if it does not exist
+    #[arg(long, requires = "bundle")]
+    new: bool,
+    /// Cancel the running login of the provider, whoever started it
+    #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "force"])]
+    cancel: bool,
     /// Show the address without opening a browser
     #[arg(long)]
     no_browser: bool,
@@ -66,7 +74,10 @@ pub(super) async fn run(
     person: Person<'_>,
 ) -> Result<(), Failure> {
     let Person { ui, opener, interrupt } = person;
-    let target = resolve::target(daemon, args.bundle.as_deref()).await?;
+    if args.cancel {
+        return cancel::run(&args.provider, args.bundle.as_deref(), daemon, ui).await;
+    }
+    let target = resolve::target(daemon, args.bundle.as_deref(), args.new, ui).await?;
     let recipe = recipe(&args, daemon, ui).await?;
     let started = daemon.client.call(&start(&args, recipe, target)).await;
     let session_id = match started {
@@ -131,17 +142,31 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
 /// Returns the failure for a login that did not start, with hints for this command line.
 fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     failure::of_call(error, |error| {
-        let bundle = args.bundle.as_ref().map(|bundle| format!(" --bundle \"{bundle}\"")).unwrap_or_default();
+        let bundle =
+            args.bundle.as_deref().map(|bundle| format!(" --bundle {}", typed(bundle))).unwrap_or_default();
         if failure::field(error, "accountId").is_some() {
             Some(format!("to log in again: srvd login {}{bundle} --force", args.provider))
         } else if let Some(session) = failure::field(error, "sessionId") {
-            Some(format!("finish or cancel the running login ({session}); see: srvd status"))
+            let session = plain_line(session);
+            Some(format!(
+                "to cancel the running login ({session}): srvd login {}{bundle} --cancel",
+                args.provider
+            ))
         } else if failure::field(error, "field") == Some("providerId") {
             Some(format!("add a key with: srvd add-key {}", args.provider))
         } else {
             None
         }
     })
+}
+
+/// Returns a name as it is typed in a shell.
+fn typed(name: &str) -> String {
+    if name.contains(['"', '\\', '$', '`', '!']) {
+        shell_words::quote(name).into_owned()
+    } else {
+        format!("\"{name}\"")
+    }
 }
 
 /// One login, as the user sees it.
@@ -249,13 +274,13 @@ impl Follower<'_> {
         let Self { session_id, prompt, progress, daemon, .. } = self;
         drop(prompt);
         drop(progress);
-        let cancelled = daemon.call(&Cancel { session_id }).await;
+        let cancelled = daemon.call(&Cancel { session_id: Some(session_id), ..Cancel::default() }).await;
         match cancelled {
             Ok(outcome) if outcome.success => Failure::new(code, "the login was cancelled"),
             Ok(_) => Failure::new(code, "the login had already ended").hint("see: srvd status"),
             Err(failure) => {
                 Failure::new(code, format!("the login could not be cancelled: {}", failure.render()))
-                    .hint("it ends automatically at its deadline")
+                    .hint("it ends by itself two minutes after this command, or at its deadline")
             }
         }
     }
@@ -348,6 +373,8 @@ mod tests {
     #[test]
     fn login_refusal_hints_at_the_command_to_run() {
         let args = LoginArgs {
+            new: false,
+            cancel: false,
             provider: "codex".to_owned(),
             bundle: Some("work".to_owned()),
             no_browser: false,
@@ -360,8 +387,12 @@ mod tests {
             assert_eq!(refusal(&error, &args).render(), format!("srvd: no\nhint: {hint}"));
         };
         check(json!({"accountId": "a"}), "to log in again: srvd login codex --bundle \"work\" --force");
-        check(json!({"sessionId": "s"}), "finish or cancel the running login (s); see: srvd status");
+        check(
+            json!({"sessionId": "s"}),
+            "to cancel the running login (s): srvd login codex --bundle \"work\" --cancel",
+        );
         check(json!({"field": "providerId", "hint": "x"}), "add a key with: srvd add-key codex");
+        assert_eq!(typed("$(x) \"y\""), "'$(x) \"y\"'");
         check(json!({"hint": "the daemon's own"}), "the daemon's own");
     }
 }

@@ -18,7 +18,7 @@ use crate::cli::client::Connection;
 use crate::cli::failure::{Failure, code};
 use crate::cli::here::BUNDLE_VAR;
 use crate::cli::interrupt::Interrupt;
-use crate::cli::launch::{find, search_path};
+use crate::cli::launch::{find, search_path, trust};
 use crate::cli::list::who;
 use crate::cli::ui::{Ui, plain_line};
 use crate::wire::Status;
@@ -116,7 +116,7 @@ pub(super) async fn run(
         login.dir
     )));
     let (program, args) = login.command.split_first().ok_or_else(|| Failure::silent(code::BUG))?;
-    let program = find(OsStr::new(program), search_path(environment))?;
+    let program = find(OsStr::new(program), search_path(environment), &trust(environment))?;
     let mut command = tokio::process::Command::new(&program);
     command.args(args);
     for name in left_by_a_launch(environment, data).chain(login.unset.iter().map(String::as_str)) {

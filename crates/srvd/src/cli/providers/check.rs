@@ -17,6 +17,7 @@ use super::CheckArgs;
 use super::report::{Observed, Outcome, ProviderReport, RecipeReport, complete, judge, render};
 use crate::base::clock::now;
 use crate::base::environment::Environment;
+use crate::base::programs::{Installed, Search, Skipped};
 use crate::base::scratch::Scratch;
 use crate::cli::failure::{Failure, code};
 use crate::cli::interrupt::Interrupt;
@@ -126,7 +127,7 @@ struct Found<'a> {
 
 struct Checker<'a> {
     registry: Registry,
-    search_path: &'a [PathBuf],
+    search: &'a Search,
     environment: ChildEnv,
     scratch: &'a Scratch,
     spawner: Spawner,
@@ -153,7 +154,7 @@ impl<'a> Checker<'a> {
             },
             Arc::new(Refusing),
         );
-        Ok(Self { registry, search_path: &config.search_path, environment, scratch, spawner, wait })
+        Ok(Self { registry, search: &config.search, environment, scratch, spawner, wait })
     }
 
     async fn all(&self, providers: &[Arc<Provider>], ui: &Ui) -> Vec<ProviderReport> {
@@ -199,7 +200,11 @@ impl<'a> Checker<'a> {
     /// Returns the program to check, if there is one. Problems of the programs that were found go into the report.
     async fn find(&self, provider: &Provider, cli: &Cli, report: &mut ProviderReport) -> Option<PathBuf> {
         let (mut silent, mut strange) = (None, None);
-        for program in auth_spawner::programs(cli, self.search_path) {
+        let Installed { usable, refused } = self.search.installed(cli);
+        report.notes.extend(refused.iter().map(|Skipped { path, reason, remedy }| {
+            format!("{} is not used: {reason}. {remedy}", path.display())
+        }));
+        for program in usable {
             let said = match self.version(provider, &program).await {
                 Version::Is(version) => {
                     report.version = Some(version);

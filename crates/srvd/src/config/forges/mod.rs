@@ -154,6 +154,14 @@ impl ForgeKind {
         }
     }
 
+    /// The scope that lets a token name its owner.
+    pub(crate) fn identity_scope(self) -> &'static str {
+        match self {
+            Self::GitLab => "read_user",
+            Self::GitHub | Self::Forgejo | Self::Gitea => "read:user",
+        }
+    }
+
     /// The scopes of this kind when the file names none. Forgejo gives every token the user's full rights. Gitea does
     /// so unless scopes are requested.
     fn default_scopes(self) -> Vec<String> {

@@ -123,6 +123,7 @@ pub(super) async fn gather(
         daemon,
         ports,
         programs: programs::look(config, environment, &registry).await,
+        skipped: programs::skipped(config, &registry),
         variables: surroundings::variables(environment, &registry),
         own_logins,
         service,

@@ -5,8 +5,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use crate::base::endpoint::Endpoint;
-use crate::config::Config;
-use crate::doctor::facts::{Node, NodeKind, PathState, ProtectedPath, RequiredAccess};
+use crate::base::trust::Trust;
+use crate::config::{Config, LONGEST_FILE};
+use crate::doctor::facts::{Distrust, Node, NodeKind, PathState, ProtectedPath, RequiredAccess};
 
 /// Examines a path. If `follow` is true, a link is replaced by its target.
 pub(super) fn seen(path: &Path, follow: bool) -> PathState {
@@ -28,12 +29,24 @@ pub(super) fn node(found: &std::fs::Metadata) -> Node {
     Node { kind, uid: found.uid(), mode: found.permissions().mode() & 0o7777 }
 }
 
+/// Returns the reason why another user can change the place or a directory above it.
+fn distrust(trust: &Trust, path: &Path, wanted: RequiredAccess) -> Option<Distrust> {
+    let error = match wanted {
+        RequiredAccess::GuardedDirectory => trust.directory(path).err(),
+        RequiredAccess::GuardedFile => trust.read(path, LONGEST_FILE).err(),
+        RequiredAccess::PrivateDirectory => trust.above(path.parent()?).err(),
+        RequiredAccess::PrivateFile => None,
+    }?;
+    error.untrusted().map(|_| Distrust { reason: error.reason(), remedy: error.remedy() })
+}
+
 /// Returns all places whose mode and owner matter, the directories first.
 pub(super) fn look(config: &Config) -> Vec<ProtectedPath> {
     let place = |id, what, path: std::path::PathBuf, wanted| {
         // Users keep their configuration elsewhere and link to it. The daemon's own directories are no links.
         let follow = matches!(wanted, RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile);
-        ProtectedPath { id, what, seen: seen(&path, follow), path, wanted }
+        let untrusted = distrust(&config.trust, &path, wanted);
+        ProtectedPath { id, what, seen: seen(&path, follow), path, wanted, untrusted }
     };
     let mut places = vec![
         place(

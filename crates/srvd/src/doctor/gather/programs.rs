@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::base::environment::Environment;
+use crate::base::programs::Skipped;
 use crate::base::scratch::Scratch;
 use crate::config::Config;
 use crate::config::child;
@@ -98,11 +99,21 @@ async fn ask(
     answers
 }
 
+/// Returns the directories and programs that are not used, because another user can change them.
+pub(super) fn skipped(config: &Config, registry: &Registry) -> Vec<Skipped> {
+    let clis = registry.iter().filter_map(|provider| provider.cli.as_ref());
+    let programs = clis.flat_map(|cli| config.search.installed(cli).refused);
+    let mut all: Vec<Skipped> = config.search.skipped().iter().cloned().chain(programs).collect();
+    let mut seen = std::collections::HashSet::new();
+    all.retain(|skipped| seen.insert(skipped.path.clone()));
+    all
+}
+
 /// Returns the programs with one of the CLI's names, each file once. `/bin` is often the same directory as `/usr/bin`.
 fn different(cli: &Cli, config: &Config) -> Vec<PathBuf> {
     let mut seen = Vec::new();
     let mut paths = Vec::new();
-    for path in auth_spawner::programs(cli, &config.search_path) {
+    for path in config.search.installed(cli).usable {
         let real = std::fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
         if !seen.contains(&real) && paths.len() < OF_A_NAME {
             seen.push(real);

@@ -1,13 +1,35 @@
 //! Judges the directories in which the CLIs keep the logins of each bundle.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::doctor::facts::{Facts, Identities, Node, NodeKind, Unowned};
+use crate::doctor::facts::{Database, Facts, Identities, Node, NodeKind, Unowned};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
 
 /// The largest number of paths that a finding names.
 const NAMED: usize = 5;
+
+/// Returns the finding for bundles whose names people can take for each other.
+fn twins(facts: &Facts) -> Option<Finding> {
+    let Database::Is(_, inspection) = &facts.database else { return None };
+    let mut alike: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    for name in inspection.contents.iter().flat_map(|contents| &contents.names) {
+        alike.entry(identity_store::skeleton(name)).or_default().push(name);
+    }
+    let groups = alike.into_values().filter(|names| names.len() > 1);
+    let shown = |names: Vec<&str>| {
+        let escaped = |name: &&str| format!("\"{}\"", name.escape_default());
+        names.iter().map(escaped).collect::<Vec<_>>().join(" and ")
+    };
+    let groups: Vec<String> = groups.map(shown).collect();
+    (!groups.is_empty()).then(|| {
+        let title = "Some bundles have names that look alike";
+        let meaning = "They are different bundles, and a login or a key can end in the wrong one.";
+        Finding::new("bundles.twins", Severity::Warning, title, groups.join("; "), meaning)
+            .fix("rename one of them by its id: srvd bundle rename ID NAME   (see: srvd bundles)")
+    })
+}
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let Identities { directories, credentials, foreign, hidden, unowned, truncated, .. } = &facts.identities;
@@ -56,6 +78,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
                 .fix("restore your access: chmod 700, and chown if it belongs to another user")
         }),
         unowned_logins(unowned),
+        twins(facts),
         truncated.then(|| {
             let title = "There are more files than srvd doctor checks";
             let detail = facts.identities.root.display().to_string();

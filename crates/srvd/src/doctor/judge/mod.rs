@@ -28,6 +28,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(daemon::service(&facts.service, facts.system));
     findings.extend(programs::ports(&facts.ports, live_sessions(&facts.daemon.answer)));
     findings.extend(programs::programs(&facts.programs));
+    findings.extend(programs::skipped(&facts.skipped));
     findings.extend(surroundings::variables(&facts.variables));
     findings.extend(surroundings::own_logins(&facts.own_logins));
     findings.extend(surroundings::keychain(facts.system, &facts.programs));

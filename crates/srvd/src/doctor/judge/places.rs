@@ -32,6 +32,7 @@ pub(super) fn judge(place: &ProtectedPath, uid: u32) -> Option<Finding> {
             .fix("check the directories above it: one of them denies you access"),
         ),
         PathState::Is(node) => wrong_kind(place, *node, directory)
+            .or_else(|| untrusted(place, *node, uid))
             .or_else(|| wrong_owner(place, *node, uid))
             .or_else(|| wrong_mode(place, *node, directory))
             .or_else(|| {
@@ -63,6 +64,21 @@ fn wrong_kind(place: &ProtectedPath, node: Node, directory: bool) -> Option<Find
     )
 }
 
+/// Returns the finding for a place that another user can change through a directory above it, or that belongs to
+/// another user. A mode that this user can correct is repaired.
+fn untrusted(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
+    let found = place.untrusted.as_ref()?;
+    let directory =
+        matches!(place.wanted, RequiredAccess::GuardedDirectory | RequiredAccess::PrivateDirectory);
+    let own_mode = node.uid == uid && node.mode & 0o022 != 0;
+    if own_mode && let Some(finding) = wrong_mode(place, node, directory) {
+        return Some(finding);
+    }
+    let title = format!("{} can be changed by another user", place.what);
+    let harm = "srvd does not use it, and the daemon does not start.";
+    Some(Finding::new(place.id, Severity::Error, title, found.reason.clone(), harm).fix(found.remedy.clone()))
+}
+
 fn wrong_owner(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
     let trusted = matches!(place.wanted, RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile)
         && node.uid == 0;
@@ -87,6 +103,10 @@ fn wrong_mode(place: &ProtectedPath, node: Node, directory: bool) -> Option<Find
             (0o077, Severity::Error, "Other users can access it, so the daemon refuses to use it.")
         }
         RequiredAccess::PrivateFile => (0o077, Severity::Warning, "Other users can access it."),
+        // A group that only this user is in, or that administrates the machine, may write.
+        RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile if place.untrusted.is_none() => {
+            (0, Severity::Error, "")
+        }
         RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile => {
             (0o022, Severity::Error, "Other users can change which programs srvd runs.")
         }
@@ -111,9 +131,16 @@ fn wrong_mode(place: &ProtectedPath, node: Node, directory: bool) -> Option<Find
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::doctor::facts::Distrust;
 
     fn check(wanted: RequiredAccess, seen: PathState, expect: Option<(Severity, &str, &[Repair])>) {
-        let place = ProtectedPath { id: "p", what: "The place", path: "/p".into(), seen, wanted };
+        let writable = |node: &Node| {
+            matches!(wanted, RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile)
+                && node.mode & 0o022 != 0
+        };
+        let distrust = || Distrust { reason: "r".to_owned(), remedy: "m".to_owned() };
+        let untrusted = matches!(&seen, PathState::Is(node) if writable(node)).then(distrust);
+        let place = ProtectedPath { id: "p", what: "The place", path: "/p".into(), seen, wanted, untrusted };
         let finding = judge(&place, 1000);
         let got = finding
             .as_ref()
@@ -123,6 +150,30 @@ mod tests {
 
     fn is(kind: NodeKind, uid: u32, mode: u32) -> PathState {
         PathState::Is(Node { kind, uid, mode })
+    }
+
+    #[test]
+    fn place_is_an_error_when_a_directory_above_it_is_open() {
+        let place = |untrusted| ProtectedPath {
+            id: "p",
+            what: "The place",
+            path: "/p".into(),
+            seen: is(NodeKind::Directory, 1000, 0o700),
+            wanted: RequiredAccess::PrivateDirectory,
+            untrusted,
+        };
+        let distrust = Distrust { reason: "/ has mode 0777".to_owned(), remedy: "Run: x".to_owned() };
+        let finding = judge(&place(Some(distrust)), 1000).unwrap();
+        assert_eq!(finding.title, "The place can be changed by another user");
+        assert_eq!((finding.severity, finding.detail.as_str()), (Severity::Error, "/ has mode 0777"));
+        assert_eq!(judge(&place(None), 1000).unwrap().severity, Severity::Ok);
+        // umask 002 with a group of one's own
+        let group = ProtectedPath {
+            seen: is(NodeKind::Directory, 1000, 0o775),
+            wanted: RequiredAccess::GuardedDirectory,
+            ..place(None)
+        };
+        assert_eq!(judge(&group, 1000).unwrap().severity, Severity::Ok);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use auth_spawner::Version;
 
+use crate::base::programs::Skipped;
 use crate::doctor::facts::{Ports, Program};
 use crate::doctor::finding::{Finding, Severity};
 
@@ -55,6 +56,20 @@ pub(super) fn programs(programs: &[Program]) -> Vec<Finding> {
         );
     }
     findings
+}
+
+/// Returns one finding for all directories and programs that are not used.
+pub(super) fn skipped(skipped: &[Skipped]) -> Option<Finding> {
+    let first = skipped.first()?;
+    let paths: Vec<String> = skipped.iter().map(|one| one.path.display().to_string()).collect();
+    let finding = Finding::new(
+        "cli.skipped",
+        Severity::Warning,
+        "Some directories or programs on the search path are not used",
+        format!("{}: {}", paths.join(", "), first.reason),
+        "Another user could replace a CLI there, and it would run as you.",
+    );
+    Some(finding.fix(first.remedy.clone()))
 }
 
 fn program(program: &Program) -> Vec<Finding> {

@@ -33,6 +33,7 @@ fn healthy() -> Facts {
         daemon: running(daemon::VERSION),
         ports: Ports { fixed: vec![(1455, vec!["codex".to_owned()])], held: Vec::new() },
         programs: Vec::new(),
+        skipped: Vec::new(),
         variables: Vec::new(),
         own_logins: Vec::new(),
         shadows: Vec::new(),

@@ -21,6 +21,9 @@ pub(crate) enum Failure {
     /// The operator's configuration of this client is wrong. The tokens are retained.
     #[error("{}", .0.text())]
     Misconfigured(Misconfigured),
+    /// The forge refuses to name the owner of a valid token, which lacks a scope. A new sign-in is needed.
+    #[error("the forge refuses to name the owner of the token{}", .0.as_deref().map(|said| format!(" ({said})")).unwrap_or_default())]
+    Forbidden(Option<String>),
 }
 
 /// The cause of a permanent failure.
@@ -127,6 +130,7 @@ impl Failure {
             Self::Permanent(dead) => dead.code(),
             Self::Transient { .. } => "refresh_failed",
             Self::Misconfigured(wrong) => wrong.code(),
+            Self::Forbidden(_) => Misconfigured::Scope.code(),
         }
     }
 

@@ -21,7 +21,7 @@ use super::identity::{Identity, identify};
 use super::issuer::{Issuer, IssuerConfig};
 use super::revoke::{RetiredTokens, Revocation, RevocationRequest};
 use crate::base::environment::Environment;
-use crate::base::private;
+use crate::base::trust::{self, Trust};
 use crate::config::forges::{BaseUrl, ClientAuth, ForgeKind, ForgeSettings, SecretPlace};
 
 /// The maximum size of a client secret file, in bytes.
@@ -284,9 +284,10 @@ fn secret(
             let path = config_dir.join(path);
             let unusable =
                 |reason: String| named("client_secret_file", format!("{}: {reason}", path.display()));
+            let trust = Trust::of_process(environment.text(trust::VARIABLE));
             let bytes =
-                private::read_file(&path, SECRET_BYTES).map_err(|error| unusable(error.to_string()))?;
-            String::from_utf8(bytes).map_err(|_| unusable("is not text".to_owned()))?
+                trust.read_secret(&path, SECRET_BYTES).map_err(|error| unusable(error.to_string()))?;
+            std::str::from_utf8(&bytes).map_err(|_| unusable("is not text".to_owned()))?.to_owned()
         }
     };
     // A trailing line break added by an editor is not part of the secret.

@@ -63,12 +63,20 @@ pub(crate) async fn identify(
     match status {
         200 => Identity::parse(&received.body).ok_or_else(|| HttpFailure::Malformed(status).into()),
         401 => Err(Failure::Permanent(PermanentFailure::InvalidGrant)),
-        403 => Err(Failure::Misconfigured(Misconfigured::Scope)),
+        403 => Err(Failure::Forbidden(said(&received.body))),
         408 | 429 | 500.. => {
             Err(HttpFailure::Unavailable { status, retry_after: received.retry_after }.into())
         }
         _ => Err(HttpFailure::Malformed(status).into()),
     }
+}
+
+/// Returns the reason in a forge's refusal: `message` (GitHub, Forgejo, Gitea) or `error_description` (GitLab).
+fn said(body: &[u8]) -> Option<String> {
+    let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
+    let text = ["message", "error_description"].iter().find_map(|name| fields.get(*name)?.as_str())?;
+    let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
+    (!text.trim().is_empty()).then(|| text.trim().to_owned())
 }
 
 /// The next step after an API has answered a request that used a supposedly valid token.
@@ -121,6 +129,24 @@ mod tests {
         check(r#"{"id":1,"login":"a\u001bb"}"#, None);
         check("[]", None);
         check("<html>", None);
+    }
+
+    #[test]
+    fn refusal_is_told_in_the_forge_s_words() {
+        let check = |body: &str, expect: Option<&str>| assert_eq!(said(body.as_bytes()).as_deref(), expect);
+        check(
+            r#"{"message":"token does not have at least one of required scope(s): [read:user]"}"#,
+            Some("token does not have at least one of required scope(s): [read:user]"),
+        );
+        check(
+            r#"{"error":"insufficient_scope","error_description":"needs\u001b read_user"}"#,
+            Some("needs read_user"),
+        );
+        check(r#"{"message":" "}"#, None);
+        check("<html>", None);
+        let failure = Failure::Forbidden(Some("no".to_owned()));
+        assert_eq!(failure.to_string(), "the forge refuses to name the owner of the token (no)");
+        assert_eq!(failure.code(), "invalid_scope");
     }
 
     #[test]

@@ -37,9 +37,20 @@ impl Operators {
         let pending = store.pending_logins(None).await?;
         Ok(OperatorList {
             tokens: tokens.into_iter().map(shown).collect(),
-            pending: pending.into_iter().map(parked).collect(),
+            pending: pending.into_iter().map(|login| self.parked(login)).collect(),
             forges: self.forges.iter().map(|forge| configured(forge)).collect(),
         })
+    }
+
+    fn parked(&self, pending: ParkedLogin) -> PendingAccount {
+        PendingAccount {
+            reason: self.reasons().get(pending.account.as_str()).cloned(),
+            account_id: pending.account.to_string(),
+            forge_type: ForgeType::from(pending.authority.provider.as_str()),
+            base_url: pending.authority.base_url.map(|url| url.to_string()),
+            client_id: pending.authority.client_id,
+            created_at: pending.created_at,
+        }
     }
 
     /// Stores tokens supplied by the operator.
@@ -191,7 +202,7 @@ fn unidentified(failure: &Failure) -> ApiError {
         Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
             .hint("try again later, or specify the user with subject and accountLogin"),
         Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge rejected the token"),
-        Failure::Misconfigured(_) => ApiError::invalid_input("tokens", failure)
+        Failure::Misconfigured(_) | Failure::Forbidden(_) => ApiError::invalid_input("tokens", failure)
             .hint("allow the token to read its user, or specify the user with subject and accountLogin"),
     }
 }
@@ -211,16 +222,6 @@ fn shown(token: OperatorToken) -> OperatorAccount {
         expires_at: token.expires_at,
         created_at: token.created_at,
         updated_at: token.updated_at,
-    }
-}
-
-fn parked(pending: ParkedLogin) -> PendingAccount {
-    PendingAccount {
-        account_id: pending.account.to_string(),
-        forge_type: ForgeType::from(pending.authority.provider.as_str()),
-        base_url: pending.authority.base_url.map(|url| url.to_string()),
-        client_id: pending.authority.client_id,
-        created_at: pending.created_at,
     }
 }
 

@@ -15,7 +15,7 @@ mod pending;
 pub(crate) mod session;
 pub(crate) mod sign_in;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct Operators {
     stop: CancellationToken,
     /// The sign-ins that are still asking their forge for the owner of their tokens.
     asking: Arc<Mutex<BTreeSet<String>>>,
+    /// The reasons why forges do not name the owner of parked tokens, by account.
+    reasons: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 /// The parts from which [`Operators`] is built.
@@ -73,7 +75,16 @@ impl Operators {
     pub(crate) fn new(config: OperatorsConfig) -> Self {
         let OperatorsConfig { store, forges, returns, redactor, clock, stop } = config;
         let store = store.acting_as("forge sign-in");
-        Self { store, forges, returns, redactor, clock, stop, asking: Arc::default() }
+        Self {
+            store,
+            forges,
+            returns,
+            redactor,
+            clock,
+            stop,
+            asking: Arc::default(),
+            reasons: Arc::default(),
+        }
     }
 
     /// Returns the function to which [`crate::forge::oauth::Flows`] passes the tokens of its sign-ins.
@@ -114,7 +125,11 @@ impl Operators {
                     "the owner of the tokens is not known yet: {failure}"
                 );
                 self.asking().insert(session_id.clone());
-                let kept = self.keep_unnamed(login, &forge, &access).await;
+                let kept = match &failure {
+                    // The same question has the same answer until the person signs in again.
+                    Failure::Forbidden(_) => self.keep_forbidden(login, &forge, &failure).await,
+                    _ => self.keep_unnamed(login, &forge, &access).await,
+                };
                 self.asking().remove(&session_id);
                 kept
             }
@@ -136,6 +151,19 @@ impl Operators {
             }
         }
         store.commit_operator(login, self.request(&person, true)).await
+    }
+
+    /// Parks the tokens of a sign-in whose owner the forge refuses to name. The person has to know, so it is a failure.
+    async fn keep_forbidden(
+        &self,
+        login: UnsavedLogin,
+        forge: &Arc<Forge>,
+        failure: &Failure,
+    ) -> Result<KeptLogin, KeepError> {
+        let account = self.park(login).await.map_err(|unsaved| self.unsaved(forge, unsaved))?;
+        let reason = forbidden(forge, failure);
+        self.reasons().insert(account.to_string(), reason.clone());
+        Err(KeepError { code: failure.code(), text: reason })
     }
 
     /// Parks the login first, so that nothing is lost, and then asks the forge for the owner a few more times.
@@ -216,6 +244,10 @@ impl Operators {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn reasons(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits, and returns `false` if the daemon is stopping.
     async fn pause(&self, pause: Duration) -> bool {
         tokio::select! {
@@ -223,6 +255,15 @@ impl Operators {
             () = tokio::time::sleep(pause) => true,
         }
     }
+}
+
+/// Returns the reason and the next step for a sign-in whose owner the forge refuses to name.
+fn forbidden(forge: &Forge, failure: &Failure) -> String {
+    let name = &forge.settings.name;
+    let scope = forge.settings.kind.identity_scope();
+    format!(
+        "{failure}. Add \"{scope}\" to scopes of [forges.{name}] in srvd.toml, restart the daemon and run: srvd operator login {name}"
+    )
 }
 
 /// Prepares a forge's tokens for storing. `flow` distinguishes sign-ins at the same forge.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use identity_store::{OperatorToken, ParkedLogin};
 
-use super::{Operators, authority};
+use super::{Operators, authority, forbidden};
+use crate::forge::oauth::Failure;
 use crate::forge::oauth::revoke::RetiredTokens;
 use crate::forge::oauth::{Forge, identity};
 use crate::wire::error::with_causes;
@@ -44,6 +45,9 @@ impl Operators {
         match forge.identify(&tokens.access.secret).await {
             Ok(person) => self.name(forge, parked, &person, RetiredTokens::from(&tokens)).await,
             Err(failure) => {
+                if let Failure::Forbidden(_) = failure {
+                    self.reasons().insert(account.to_string(), forbidden(forge, &failure));
+                }
                 tracing::warn!(%account, "the owner of a parked sign-in is still unknown: {failure}");
             }
         }

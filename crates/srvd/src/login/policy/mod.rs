@@ -3,14 +3,14 @@
 //! A client names a provider; the daemon knows the command. Fields sent by older clients must match the registry,
 //! unless the operator has widened the policy to `checked`.
 
-mod program;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use auth_spawner::{Cli, Provider, Recipe, Terminal};
 
 use crate::base::environment::is_variable_name;
+use crate::base::programs::{Installed, Search, Skipped};
+use crate::base::trust::Trust;
 use crate::config::SpawnPolicy;
 use crate::wire::auth::Start;
 use crate::wire::error::{ApiError, Kind};
@@ -37,7 +37,7 @@ pub(super) fn plan(
     policy: SpawnPolicy,
     provider: &Provider,
     request: &Start,
-    search_path: &[PathBuf],
+    search: &Search,
 ) -> Result<Plan, ApiError> {
     let cli = provider.cli.as_ref().ok_or_else(|| {
         ApiError::invalid_input("providerId", "this provider has no login, only API keys")
@@ -63,16 +63,22 @@ pub(super) fn plan(
         return Err(refused("requiresTty", &request.requires_tty.unwrap_or_default().to_string()));
     }
     let env = environment(policy, cli, request.auth_env.as_ref())?;
-    let program = program(policy, provider, cli, request, search_path)?;
+    let program = program(policy, provider, cli, request, search)?;
     Ok(Plan { program, recipe: recipe.id.clone(), args, env })
 }
 
-/// Returns the error for a login whose CLI is not installed on this machine.
-pub(super) fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
-    ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
-        .with("what", "cli")
-        .with("id", provider.id.as_str())
-        .hint(cli.install.as_str())
+/// The error for a login whose CLI is not installed on this machine.
+/// `refused` are programs of its name that are not run.
+pub(super) fn not_installed(provider: &Provider, cli: &Cli, refused: &[Skipped]) -> ApiError {
+    let error = |message: String| {
+        ApiError::new(Kind::NotFound, message).with("what", "cli").with("id", provider.id.as_str())
+    };
+    match refused.first() {
+        Some(Skipped { path, reason, remedy }) => {
+            error(format!("{} is not used: {reason}", path.display())).hint(remedy.as_str())
+        }
+        None => error(format!("{} is not installed", cli.binaries.join(" or "))).hint(cli.install.as_str()),
+    }
 }
 
 /// Returns the error for a recipe that the provider does not have.
@@ -122,24 +128,36 @@ fn program(
     provider: &Provider,
     cli: &Cli,
     request: &Start,
-    search_path: &[PathBuf],
+    search: &Search,
 ) -> Result<PathBuf, ApiError> {
     let Some(path) = request.cli_path.as_deref().filter(|path| !path.is_empty()) else {
-        return auth_spawner::locate(cli, search_path).ok_or_else(|| not_installed(provider, cli));
+        let Installed { usable, refused } = search.installed(cli);
+        return usable.into_iter().next().ok_or_else(|| not_installed(provider, cli, &refused));
     };
     let named = Path::new(path);
-    let canonical =
-        program::trusted(named).map_err(|reason| refused("cliPath", path).with("reason", reason))?;
+    let canonical = named_program(named, search.trust())
+        .map_err(|reason| refused("cliPath", path).with("reason", reason))?;
     let registered = named
         .file_name()
         .and_then(|name| name.to_str())
         .is_some_and(|name| cli.binaries.iter().any(|known| known == name))
-        && named.parent().is_some_and(|dir| search_path.iter().any(|allowed| allowed == dir));
+        && named.parent().is_some_and(|dir| search.has(dir));
     match policy {
         SpawnPolicy::Registered if !registered => Err(refused("cliPath", path)),
         SpawnPolicy::Registered => Ok(named.to_owned()),
         SpawnPolicy::Checked => Ok(canonical),
     }
+}
+
+/// Returns the canonical path of a program that a client names, if only root and this user can change it.
+fn named_program(path: &Path, trust: &Trust) -> Result<PathBuf, String> {
+    if !path.is_absolute() {
+        return Err("not an absolute path".to_owned());
+    }
+    if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
+        return Err("contains a .. component".to_owned());
+    }
+    trust.program(path).map_err(|error| error.to_string())
 }
 
 fn environment(

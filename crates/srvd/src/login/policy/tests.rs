@@ -22,7 +22,8 @@ fn check(policy: SpawnPolicy, request: serde_json::Value, expect: Result<Allowed
     let mut request: Start = serde_json::from_str(&text).unwrap();
     request.provider_id = "codex".into();
     let provider = registry.provider("codex").unwrap();
-    let got = plan(policy, provider, &request, &[root.path().to_owned()]);
+    let search = Search::new(vec![root.path().to_owned()], Trust::of_process(None));
+    let got = plan(policy, provider, &request, &search);
     match (got, expect) {
         (Ok(plan), Ok((recipe, args, names))) => {
             assert_eq!((plan.recipe.as_str(), &plan.program), (recipe, &program), "{request:?}");

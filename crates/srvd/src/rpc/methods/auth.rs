@@ -7,8 +7,12 @@ use crate::wire::auth::{Cancel, List, Outcome, Poll, Session, Sessions, Start, S
 use crate::wire::error::ApiError;
 
 /// `auth.start`.
-pub(crate) async fn start(app: App, _: Call, params: Start) -> Result<Started, ApiError> {
-    app.logins.start(&app.store, app.provider(&params.provider_id)?, params).await
+pub(crate) async fn start(app: App, call: Call, params: Start) -> Result<Started, ApiError> {
+    let started = app.logins.start(&app.store, app.provider(&params.provider_id)?, params).await?;
+    if let Some(closed) = call.closed() {
+        app.logins.end_when_left(&started.session_id, closed);
+    }
+    Ok(started)
 }
 
 /// `auth.poll`.
@@ -18,7 +22,7 @@ pub(crate) async fn poll(app: App, _: Call, params: Poll) -> Result<Session, Api
 
 /// `auth.cancel`.
 pub(crate) async fn cancel(app: App, _: Call, params: Cancel) -> Result<Outcome, ApiError> {
-    Ok(app.logins.cancel(&params.session_id).await)
+    app.logins.cancel(&app.registry, &params).await
 }
 
 /// `auth.submitcallback`.

@@ -75,6 +75,9 @@ pub(crate) enum Naming {
     Disowns,
     /// No response until this is changed.
     Holds,
+    /// An error that the token lacks a scope.
+    #[allow(dead_code, reason = "the unit tests of the sign-ins do not use it")]
+    Forbids,
 }
 
 impl Standin {
@@ -243,6 +246,10 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response
             let (id, login) = state.person.clone().unwrap_or((12, "ada".to_owned()));
             let field = if state.kind == "gitlab" { "username" } else { "login" };
             match (state.naming == Naming::Fails, good && named && state.naming != Naming::Disowns) {
+                _ if state.naming == Naming::Forbids => {
+                    let said = "token does not have at least one of required scope(s): [read:user]";
+                    (403, json!({"message": said}), None)
+                }
                 (true, _) => (503, json!({"message": "503 Service Unavailable"}), None),
                 (false, false) => (401, json!({"message": "401 Unauthorized"}), None),
                 (false, true) => {

@@ -65,7 +65,7 @@ fn codex_is_refused_and_leaves_nothing() {
 fn codex_logs_in_through_the_command_line() {
     inside(async |vendors| {
         let daemon = home_at(&vendors).start();
-        let args = ["login", "codex", "--recipe", "device-auth", "--bundle", "work", "--no-browser"];
+        let args = ["login", "codex", "--recipe", "device-auth", "--bundle", "work", "--new", "--no-browser"];
         let login = Program::start(daemon.home.command(&args));
         login.notes("Enter this code there: ABCD-00001").await;
         login.notes("\n  https://auth.openai.com/codex/device\n").await;
@@ -107,7 +107,8 @@ fn codex_logs_in_by_the_browser() {
 fn codex_login_is_finished_by_a_paste_in_a_remote_terminal() {
     inside(async |vendors| {
         let daemon = home_at(&vendors).start();
-        let mut srvd = daemon.home.command(&["login", "codex", "--recipe", "login", "--bundle", "far"]);
+        let mut srvd =
+            daemon.home.command(&["login", "codex", "--recipe", "login", "--bundle", "far", "--new"]);
         srvd.env("TERM", "xterm").env("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22");
         let mut login = Terminal::start(srvd.current_dir(daemon.home.dir("home")));
         login.shows("paste the address that it ended on").await;

@@ -1,3 +1,4 @@
+use crate::base::private;
 use secrecy::ExposeSecret;
 
 use super::*;
@@ -99,7 +100,7 @@ fn client_secret_is_read_from_its_file_or_variable() {
     check("client_secret_file = \"good\"", Ok(Some("s3cret")));
     check("client_secret_env = \"GH_SECRET\"", Ok(Some("from-env")));
     check("client_secret_file = \"empty\"", Err(("gh.client_secret_file", "one line")));
-    check("client_secret_file = \"absent\"", Err(("gh.client_secret_file", "No such file")));
+    check("client_secret_file = \"absent\"", Err(("gh.client_secret_file", "does not exist")));
     check("client_secret_file = \"open\"", Err(("gh.client_secret_file", "mode 0644")));
     check("client_secret_env = \"OTHER\"", Err(("gh.client_secret_env", "OTHER is not set")));
 }
