@@ -53,9 +53,8 @@ async fn process_that_is_killed() {
         out.flush().unwrap();
     };
     say("open");
-    let mut number = 0_u32;
-    while work == "write" {
-        number += 1;
+    let writes = if work == "write" { 1..u32::MAX } else { 1..1 };
+    for number in writes {
         store.put_setting(&format!("s{number}"), "kept", NOW).await.unwrap();
         store.save_profile_key(key(&format!("u{number}"), "a1", &format!("sk-{number}"))).await.unwrap();
         say(&number.to_string());
