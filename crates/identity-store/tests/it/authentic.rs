@@ -80,7 +80,16 @@ impl TestDatabase {
 
     /// Changes a column of one row of a table, and returns a statement that undoes it.
     async fn alter(&self, table: &str, column: &str) -> String {
-        let is_number = ["generation", "position", "new_bundle", "pid"].contains(&column);
+        let kind = match self.kind {
+            DatabaseKind::Sqlite => {
+                format!("SELECT type FROM pragma_table_info('{table}') WHERE name = '{column}'")
+            }
+            DatabaseKind::Postgres => format!(
+                "SELECT data_type::text FROM information_schema.columns
+                 WHERE table_schema = 'public' AND table_name = '{table}' AND column_name = '{column}'"
+            ),
+        };
+        let is_number = !self.texts(&kind).await[0].eq_ignore_ascii_case("text");
         let read =
             format!("SELECT COALESCE(CAST({column} AS TEXT), '<null>') FROM {table} ORDER BY 1 LIMIT 1");
         let old = self.texts(&read).await.remove(0);
@@ -109,11 +118,8 @@ impl TestDatabase {
 
     /// Takes the authentication away, as if no version with it had ever opened the database.
     async fn make_old(&self) {
-        for (table, _) in deciding_columns() {
-            self.execute(&format!("ALTER TABLE {table} DROP COLUMN mac")).await;
-        }
         self.execute("DELETE FROM service_settings WHERE key = 'authentication'").await;
-        self.execute("DELETE FROM _sqlx_migrations WHERE version >= 6").await;
+        self.undo_migrations_since(6).await;
     }
 
     async fn open_knowing(&self, known: Option<KnownDatabase>) -> Result<Store, OpenError> {

@@ -10,7 +10,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use identity_store::maintenance::deciding_columns;
 use identity_store::{DatabaseKind, DatabaseUrl, DestinationBundle, Store, StoreOptions};
 use secrecy::ExposeSecret as _;
 
@@ -100,13 +99,10 @@ async fn upgrade_is_finished_after_kills(f: Fixture) {
 
 /// Takes the authentication away, and gives the database many rows.
 async fn make_old(f: &Fixture) {
-    for (table, _) in deciding_columns() {
-        f.place.execute(&format!("ALTER TABLE {table} DROP COLUMN mac")).await;
-    }
+    f.place.undo_migrations_since(6).await;
     f.place
         .execute(
             "DELETE FROM service_settings WHERE key = 'authentication';
-             DELETE FROM _sqlx_migrations WHERE version >= 6;
              DELETE FROM tombstones;
              INSERT INTO tombstones (kind, subject, created_at)
                  WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 3000)
