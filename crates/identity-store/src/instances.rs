@@ -1,7 +1,7 @@
 //! Agent instances. Each runs under a bundle, or under none.
 
 use crate::authentic::{AGENT_INSTANCES, Fields, Seal, fields_in};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, readable, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, InstanceId};
 use crate::model::instance::{Instance, InstanceFilter, NewInstance};
@@ -93,18 +93,18 @@ impl Store {
         // Each case has its own text. With an optional condition in one text, the database would search all rows.
         let rows = match (&filter.bundle, filter.ended) {
             (Some(bundle), ended) => sql!(
-                all,
+                each,
                 InstanceRow,
                 &mut tx,
                 select!(" WHERE bundle_id = $1 AND ($2 <> 0 OR ended_at IS NULL)"),
                 bundle.as_str(),
                 i64::from(ended),
             ),
-            (None, false) => sql!(all, InstanceRow, &mut tx, select!(" WHERE ended_at IS NULL")),
-            (None, true) => sql!(all, InstanceRow, &mut tx, select!("")),
+            (None, false) => sql!(each, InstanceRow, &mut tx, select!(" WHERE ended_at IS NULL")),
+            (None, true) => sql!(each, InstanceRow, &mut tx, select!("")),
         }?;
         let mut instances = Vec::with_capacity(rows.len());
-        for row in rows {
+        for row in readable(rows, WHAT) {
             match row.parse(self.keyring()) {
                 Ok(instance) => instances.push(instance),
                 Err(error) => tracing::error!(%error, "an instance was skipped: its row cannot be read"),

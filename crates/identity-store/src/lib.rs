@@ -93,7 +93,7 @@ pub mod credential {
 pub mod maintenance {
     pub use crate::db::newest_schema;
     pub use crate::store::upgrade::SINCE as AUTHENTICATED_SINCE;
-    pub use crate::upkeep::backup::{QUICK, copy_file, fold_log};
+    pub use crate::upkeep::backup::{SMALL_FILE, copy_file, fold_log};
     pub use crate::upkeep::inspect::{Contents, Inspection, KeyFit, inspect};
     pub use crate::upkeep::rotate::{Rotation, StoredKey, UnopenedSecret};
     pub use crate::upkeep::rows::{UnfitRow, deciding_columns};

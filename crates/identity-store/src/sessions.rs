@@ -1,7 +1,7 @@
 //! Login sessions. Their rows are written before the CLI starts and are ended once.
 
 use crate::authentic::{Fields, LOGIN_SESSIONS, Seal, fields_in, known};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, Undecoded, readable, sql};
 use crate::error::StoreError;
 use crate::id::{BundleId, SessionId};
 use crate::model::changes::Change;
@@ -182,7 +182,7 @@ impl Store {
     pub async fn recent_sessions(&self, since: i64, limit: u32) -> Result<Vec<LoginSession>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
-            all,
+            each,
             SessionRow,
             &mut tx,
             concat!(
@@ -194,7 +194,7 @@ impl Store {
             since,
             i64::from(limit),
         )?;
-        Ok(readable(rows, self.keyring()))
+        Ok(fitting(rows, self.keyring()))
     }
 
     /// Returns the sessions that have not ended, oldest first.
@@ -308,17 +308,17 @@ async fn session_in(tx: &mut Tx, id: &SessionId) -> Result<LoginSession, StoreEr
 
 async fn live_in(tx: &mut Tx) -> Result<Vec<LoginSession>, StoreError> {
     let rows = sql!(
-        all,
+        each,
         SessionRow,
         tx,
         concat!("SELECT ", columns!(), " FROM login_sessions WHERE ended_at IS NULL ORDER BY started_at, id"),
     )?;
-    Ok(readable(rows, &tx.keyring))
+    Ok(fitting(rows, &tx.keyring))
 }
 
 /// Returns the sessions that can be read. A bad row must not hide the others.
-fn readable(rows: Vec<SessionRow>, keyring: &Keyring) -> Vec<LoginSession> {
-    rows.into_iter()
+fn fitting(rows: Vec<Result<SessionRow, Undecoded>>, keyring: &Keyring) -> Vec<LoginSession> {
+    readable(rows, WHAT)
         .filter_map(|row| {
             let id = row.id.clone();
             row.parse(keyring)

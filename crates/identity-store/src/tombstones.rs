@@ -1,7 +1,7 @@
 //! Tombstones: marks of items that must not come back, or that are still to be removed.
 
 use crate::authentic::{Fields, Seal, TOMBSTONES};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, readable, sql};
 use crate::error::StoreError;
 use crate::id::ProviderId;
 use crate::store::Store;
@@ -37,7 +37,7 @@ pub(crate) async fn of_kinds(
     other: &str,
 ) -> Result<Vec<(String, String)>, StoreError> {
     let rows = sql!(
-        all,
+        each,
         TombstoneRow,
         tx,
         concat!(
@@ -48,7 +48,7 @@ pub(crate) async fn of_kinds(
         one,
         other,
     )?;
-    let fitting = rows.into_iter().filter(|row| row.seal.fits(&tx.keyring, &row.subject));
+    let fitting = readable(rows, "tombstone").filter(|row| row.seal.fits(&tx.keyring, &row.subject));
     Ok(fitting.map(|row| (row.kind, row.subject)).collect())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, readable, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{Account, AccountEdit, AccountFilter, AccountList, CorruptRow, SecretRef};
@@ -269,7 +269,7 @@ async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
 /// Returns the ids of the bundles that bind an account, in order.
 pub(crate) async fn binding_bundles(tx: &mut Tx, account: &str) -> Result<Vec<String>, StoreError> {
     let rows = sql!(
-        all,
+        each,
         BoundRow,
         tx,
         concat!(
@@ -279,7 +279,8 @@ pub(crate) async fn binding_bundles(tx: &mut Tx, account: &str) -> Result<Vec<St
         ),
         account,
     )?;
-    Ok(rows.into_iter().filter(|row| row.fits(&tx.keyring)).map(|row| row.bundle_id).collect())
+    let fitting = readable(rows, "binding").filter(|row| row.fits(&tx.keyring));
+    Ok(fitting.map(|row| row.bundle_id).collect())
 }
 
 /// Returns, by account, the bundles that bind it: for the accounts that one bundle binds or for all, limited to one
@@ -302,23 +303,23 @@ async fn bindings_by_account(
     }
     let rows = match (bundle, provider) {
         (Some(bundle), _) => sql!(
-            all,
+            each,
             BoundRow,
             tx,
             select!(" WHERE account_id IN (SELECT account_id FROM identity_bindings WHERE bundle_id = $1)"),
             bundle,
         ),
         (None, Some(provider)) => sql!(
-            all,
+            each,
             BoundRow,
             tx,
             select!(" WHERE account_id IN (SELECT id FROM accounts WHERE provider = $1)"),
             provider,
         ),
-        (None, None) => sql!(all, BoundRow, tx, select!("")),
+        (None, None) => sql!(each, BoundRow, tx, select!("")),
     }?;
     let mut bound: HashMap<String, Vec<String>> = HashMap::new();
-    for row in rows {
+    for row in readable(rows, "binding") {
         if row.fits(&tx.keyring) {
             bound.entry(row.account_id).or_default().push(row.bundle_id);
         }

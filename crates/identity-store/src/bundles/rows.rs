@@ -8,7 +8,7 @@ use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
 use crate::accounts::rows::account_in;
 use crate::authentic::{IDENTITY_BINDINGS, IDENTITY_BUNDLES, Seal, fields_in};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, readable, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
@@ -65,7 +65,7 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn bundles(&self) -> Result<Vec<Bundle>, StoreError> {
         let mut tx = self.snapshot().await?;
-        let rows = sql!(all, BundleRow, &mut tx, select_bundle!("ORDER BY created_at, id"))?;
+        let rows = sql!(each, BundleRow, &mut tx, select_bundle!("ORDER BY created_at, id"))?;
         let bindings = bindings_in(&mut tx, None).await?;
         tx.commit().await?;
         let mut by_bundle: std::collections::HashMap<String, Vec<Binding>> = std::collections::HashMap::new();
@@ -73,7 +73,7 @@ impl Store {
             by_bundle.entry(bundle).or_default().push(binding);
         }
         let mut bundles = Vec::with_capacity(rows.len());
-        for row in rows {
+        for row in readable(rows, "bundle") {
             let bindings = by_bundle.remove(&row.id).unwrap_or_default();
             match row.parse(self.keyring(), bindings) {
                 Ok(bundle) => bundles.push(bundle),
@@ -376,11 +376,13 @@ async fn bindings_in(tx: &mut Tx, bundle: Option<&str>) -> Result<Vec<(String, B
     // There are two texts. With an optional condition in one text, the database would search all rows for those of one
     // bundle.
     let rows = match bundle {
-        Some(bundle) => sql!(all, BindingRow, tx, select!(" WHERE identity_bindings.bundle_id = $1"), bundle),
-        None => sql!(all, BindingRow, tx, select!("")),
+        Some(bundle) => {
+            sql!(each, BindingRow, tx, select!(" WHERE identity_bindings.bundle_id = $1"), bundle)
+        }
+        None => sql!(each, BindingRow, tx, select!("")),
     }?;
     let mut found = Vec::with_capacity(rows.len());
-    for row in rows {
+    for row in readable(rows, "binding") {
         if !row.seal.fits(&tx.keyring, &row.bundle_id) {
             continue;
         }

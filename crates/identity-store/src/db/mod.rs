@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Tra
 
 pub(crate) use migrations::migration_texts;
 pub use migrations::newest_schema;
-pub(crate) use rows::{Undecoded, decode};
+pub(crate) use rows::{Undecoded, decode, readable};
 pub(crate) use sqlite::sqlite_options;
 
 use migrations::migrations;

@@ -25,6 +25,11 @@ impl Undecoded {
     }
 }
 
+/// Returns the rows that can be decoded. The others are logged: a bad row must not hide the others.
+pub(crate) fn readable<T>(rows: Vec<Result<T, Undecoded>>, what: &'static str) -> impl Iterator<Item = T> {
+    rows.into_iter().filter_map(move |row| row.map_err(|row| row.into_corrupt(what)).ok())
+}
+
 /// Decodes one row.
 pub(crate) fn decode<'r, R, T>(row: &'r R) -> Result<T, Undecoded>
 where

@@ -5,7 +5,7 @@ use super::row::authority;
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::authentic::{Fields, Link, OPERATOR_TOKENS, PENDING_LOGINS, Seal};
-use crate::db::sql;
+use crate::db::{readable, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, UserId};
 use crate::model::account::Owner;
@@ -77,7 +77,7 @@ impl Store {
     pub async fn pending_logins(&self, user: Option<&UserId>) -> Result<Vec<ParkedLogin>, StoreError> {
         let mut tx = self.read().await?;
         let rows = sql!(
-            all,
+            each,
             PendingRow,
             &mut tx,
             concat!(
@@ -88,14 +88,14 @@ impl Store {
             ),
             user.map(UserId::as_str),
         )?;
-        let readable = |row: PendingRow| {
+        let fitting = |row: PendingRow| {
             row.parse(self.keyring())
                 .inspect_err(
                     |error| tracing::error!(%error, "a parked login was skipped: its row cannot be read"),
                 )
                 .ok()
         };
-        Ok(rows.into_iter().filter_map(readable).collect())
+        Ok(readable(rows, "pending login").filter_map(fitting).collect())
     }
 
     /// Deletes a parked login and its tokens.

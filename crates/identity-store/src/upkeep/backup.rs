@@ -50,7 +50,7 @@ impl Store {
 }
 
 /// The largest file whose pages are checked before a daemon serves it, in bytes.
-pub const QUICK: u64 = 16 * 1024 * 1024;
+pub const SMALL_FILE: u64 = 16 * 1024 * 1024;
 
 impl Store {
     /// Checks the structure of every page of a `SQLite` file, without the order of the indexes. It takes about a second for

@@ -25,6 +25,7 @@ on_both![
     altered_forge_account_is_not_used_and_an_altered_choice_is_refused,
     altered_instance_session_setting_and_tombstone_are_not_used,
     altered_bundle_is_named_and_can_be_deleted,
+    row_with_invalid_text_is_named_and_hides_no_other,
     rows_that_are_swapped_or_copied_do_not_fit,
     write_does_not_sign_the_change_of_another_program,
     trigger_cannot_have_its_change_signed,
@@ -79,7 +80,16 @@ impl TestDatabase {
 
     /// Changes a column of one row of a table, and returns a statement that undoes it.
     async fn alter(&self, table: &str, column: &str) -> String {
-        let is_number = ["generation", "position", "new_bundle", "pid"].contains(&column);
+        let kind = match self.kind {
+            DatabaseKind::Sqlite => {
+                format!("SELECT type FROM pragma_table_info('{table}') WHERE name = '{column}'")
+            }
+            DatabaseKind::Postgres => format!(
+                "SELECT data_type::text FROM information_schema.columns
+                 WHERE table_schema = 'public' AND table_name = '{table}' AND column_name = '{column}'"
+            ),
+        };
+        let is_number = !self.texts(&kind).await[0].eq_ignore_ascii_case("text");
         let read =
             format!("SELECT COALESCE(CAST({column} AS TEXT), '<null>') FROM {table} ORDER BY 1 LIMIT 1");
         let old = self.texts(&read).await.remove(0);
@@ -108,11 +118,8 @@ impl TestDatabase {
 
     /// Takes the authentication away, as if no version with it had ever opened the database.
     async fn make_old(&self) {
-        for (table, _) in deciding_columns() {
-            self.execute(&format!("ALTER TABLE {table} DROP COLUMN mac")).await;
-        }
         self.execute("DELETE FROM service_settings WHERE key = 'authentication'").await;
-        self.execute("DELETE FROM _sqlx_migrations WHERE version >= 6").await;
+        self.undo_migrations_since(6).await;
     }
 
     async fn open_knowing(&self, known: Option<KnownDatabase>) -> Result<Store, OpenError> {
@@ -124,7 +131,7 @@ impl TestDatabase {
 fn corrupt<T: std::fmt::Debug>(found: Result<T, StoreError>, expected: &str) {
     match found {
         Err(StoreError::Corrupt { what, reason, .. }) => {
-            assert_eq!((what, reason.as_str()), (expected, ALTERED))
+            assert_eq!((what, reason.as_str()), (expected, ALTERED));
         }
         other => panic!("{expected}: {other:?}"),
     }
@@ -366,6 +373,41 @@ async fn altered_bundle_is_named_and_can_be_deleted(f: Fixture) {
     assert_eq!(f.store.unfit_rows().await.unwrap(), []);
 }
 
+/// `PostgreSQL` accepts no such text, so there the rows only get another one.
+async fn row_with_invalid_text_is_named_and_hides_no_other(f: Fixture) {
+    world(&f).await;
+    let bad = match f.place.kind {
+        DatabaseKind::Sqlite => "CAST(x'ff' AS TEXT)",
+        DatabaseKind::Postgres => "'x'",
+    };
+    let others = f.store.bundles().await.unwrap().len() - 1;
+    for (table, column, row) in [
+        ("identity_bundles", "description", "id = 'one'"),
+        ("accounts", "name", "provider = 'openai' AND owner = 'bundle'"),
+        ("agent_instances", "name", "name = 'agent'"),
+        ("login_sessions", "recipe", "recipe = 'browser'"),
+        ("pending_logins", "hint_email", "flow = 'parked'"),
+        ("tombstones", "subject", "kind = 'directory'"),
+        ("identity_bindings", "account_id", "bundle_id = 'two'"),
+        ("user_profiles", "label", "user_id = 'u1'"),
+        ("account_tokens", "issuer", "consumer = 'access'"),
+    ] {
+        f.place.attack(&format!("UPDATE {table} SET {column} = {bad} WHERE {row}")).await;
+        let unfit = f.store.unfit_rows().await.unwrap();
+        assert!(unfit.iter().any(|row| row.table == table), "{table}: {unfit:?}");
+    }
+    assert_eq!(f.store.bundles().await.unwrap().len(), others);
+    assert_eq!(f.store.accounts(AccountFilter::default()).await.unwrap().corrupt.len(), 2);
+    assert_eq!(f.store.instances(InstanceFilter::default()).await.unwrap(), []);
+    assert_eq!(f.store.recent_sessions(0, 10).await.unwrap(), []);
+    assert_eq!(f.store.pending_logins(Some(&"u1".parse().unwrap())).await.unwrap(), []);
+    assert_eq!(f.store.leftovers().await.unwrap(), []);
+    assert_eq!(f.store.profiles(ProfileFilter::default()).await.unwrap().profiles, []);
+    // A key that is not Unicode ends the search in its table, and no other.
+    f.place.attack(&format!("UPDATE service_settings SET key = {bad} WHERE key = 'active_forge'")).await;
+    assert!(f.store.unfit_rows().await.unwrap().iter().any(|row| row.table == "service_settings"));
+}
+
 async fn rows_that_are_swapped_or_copied_do_not_fit(f: Fixture) {
     world(&f).await;
     let ids = f
@@ -563,7 +605,7 @@ async fn database_that_disagrees_with_what_is_known_does_not_open(f: Fixture) {
     let other = KnownDatabase { id: "other".into(), authenticated: true };
     match f.place.open_knowing(Some(other)).await {
         Err(OpenError::OtherDatabase { expected, found }) => {
-            assert_eq!((expected.as_str(), found), ("other", known.id.clone()))
+            assert_eq!((expected.as_str(), found), ("other", known.id.clone()));
         }
         other => panic!("{other:?}"),
     }

@@ -156,6 +156,34 @@ impl TestDatabase {
         }
     }
 
+    /// Takes back what the migrations from a number on did, as if no version with them had ever opened the database. Each
+    /// of them adds columns, one a line, or makes tables and indexes.
+    pub(crate) async fn undo_migrations_since(&self, first: i64) {
+        let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
+        let mut files: Vec<PathBuf> =
+            std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+        files.sort();
+        let number =
+            |file: &PathBuf| file.file_name().unwrap().to_str().unwrap()[..4].parse::<i64>().unwrap();
+        files.retain(|file| number(file) >= first);
+        let texts: Vec<String> = files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        for line in texts.iter().flat_map(|text| text.lines()).rev() {
+            let words: Vec<&str> = line.split([' ', '(', ';']).filter(|word| !word.is_empty()).collect();
+            let undo = match words.as_slice() {
+                ["ALTER", "TABLE", table, "ADD", "COLUMN", column, ..] => {
+                    format!("ALTER TABLE {table} DROP COLUMN {column}")
+                }
+                ["CREATE", "TABLE", table, ..] => format!("DROP TABLE {table}"),
+                ["CREATE", "INDEX", index, ..] | ["CREATE", "UNIQUE", "INDEX", index, ..] => {
+                    format!("DROP INDEX {index}")
+                }
+                _ => continue,
+            };
+            self.execute(&undo).await;
+        }
+        self.execute(&format!("DELETE FROM _sqlx_migrations WHERE version >= {first}")).await;
+    }
+
     /// Returns the first column of each row, read directly from the database.
     pub(crate) async fn texts(&self, text: &str) -> Vec<String> {
         let text = AssertSqlSafe(text.to_owned());

@@ -10,7 +10,6 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use identity_store::maintenance::deciding_columns;
 use identity_store::{DatabaseKind, DatabaseUrl, DestinationBundle, Store, StoreOptions};
 use secrecy::ExposeSecret as _;
 
@@ -53,9 +52,8 @@ async fn process_that_is_killed() {
         out.flush().unwrap();
     };
     say("open");
-    let mut number = 0_u32;
-    while work == "write" {
-        number += 1;
+    let writes = if work == "write" { 1..u32::MAX } else { 1..1 };
+    for number in writes {
         store.put_setting(&format!("s{number}"), "kept", NOW).await.unwrap();
         store.save_profile_key(key(&format!("u{number}"), "a1", &format!("sk-{number}"))).await.unwrap();
         say(&number.to_string());
@@ -101,13 +99,10 @@ async fn upgrade_is_finished_after_kills(f: Fixture) {
 
 /// Takes the authentication away, and gives the database many rows.
 async fn make_old(f: &Fixture) {
-    for (table, _) in deciding_columns() {
-        f.place.execute(&format!("ALTER TABLE {table} DROP COLUMN mac")).await;
-    }
+    f.place.undo_migrations_since(6).await;
     f.place
         .execute(
             "DELETE FROM service_settings WHERE key = 'authentication';
-             DELETE FROM _sqlx_migrations WHERE version >= 6;
              DELETE FROM tombstones;
              INSERT INTO tombstones (kind, subject, created_at)
                  WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 3000)

@@ -66,6 +66,7 @@ async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
     f.bundle("One").await;
     let account = f.login("one", "a@x").await;
     f.store.close().await;
+    f.place.undo_migrations_since(6).await;
     for statement in [
         "DROP TABLE agent_instances",
         "DROP TABLE tombstones",
@@ -78,11 +79,6 @@ async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
         "ALTER TABLE audit_log DROP COLUMN hash",
         "CREATE TABLE events (seq BIGINT, at BIGINT, change TEXT)",
         "DELETE FROM service_settings WHERE key = 'authentication'",
-        "ALTER TABLE accounts DROP COLUMN mac",
-        "ALTER TABLE identity_bundles DROP COLUMN mac",
-        "ALTER TABLE identity_bindings DROP COLUMN mac",
-        "ALTER TABLE login_sessions DROP COLUMN mac",
-        "ALTER TABLE service_settings DROP COLUMN mac",
         "DELETE FROM _sqlx_migrations WHERE version >= 2",
     ] {
         f.place.execute(statement).await;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use identity_store::maintenance::{AUTHENTICATED_SINCE, QUICK, copy_file};
+use identity_store::maintenance::{AUTHENTICATED_SINCE, SMALL_FILE, copy_file};
 use identity_store::{Announce, Inspection, Keyring, Store, StoreError, StoreOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -146,7 +146,7 @@ async fn check_pages(config: &Config, store: &Store) -> Result<(), StoreError> {
 
 fn is_small(config: &Config) -> bool {
     let size = config.database.path().and_then(|path| path.metadata().ok()).map(|found| found.len());
-    size.is_some_and(|size| size <= QUICK)
+    size.is_some_and(|size| size <= SMALL_FILE)
 }
 
 /// Names every corrupt row in the log, and checks the pages of a large file. It ends with the daemon.

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -334,7 +334,8 @@ async fn upgrade_is_finished_by_the_next_start_when_it_was_killed() {
     let whole = begun.elapsed();
     for number in 1..=kills {
         let home = with_older_database();
-        let mut child = home.command(&["--migrate-only"]).spawn().unwrap();
+        let mut command = home.command(&["--migrate-only"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole * number / (kills + 1));
         child.kill().unwrap();
         child.wait().unwrap();
