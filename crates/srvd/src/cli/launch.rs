@@ -133,7 +133,9 @@ async fn launched(
     let program = Program::find(args.command, environment)?;
     if !quiet {
         report(&launch, &subject, environment, ui);
-        note.iter().for_each(|note| ui.note(&format!("srvd: {}", plain_line(note))));
+        if let Some(note) = note {
+            ui.note(&format!("srvd: {}", plain_line(&note)));
+        }
     }
     Ok(Some(Prepared { program, launch: Some(launch) }))
 }

@@ -167,7 +167,7 @@ pub(super) mod tests {
             created_at: 0,
             updated_at: 0,
             bindings: vec![binding],
-            unbound: crate::wire::bundle::UnboundPolicy::default(),
+            unbound: bundle::UnboundPolicy::default(),
         }
     }
 

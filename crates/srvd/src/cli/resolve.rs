@@ -90,6 +90,7 @@ fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
 mod tests {
     use super::*;
     use crate::wire::Status;
+    use crate::wire::bundle::UnboundPolicy;
 
     fn bundle(id: &str, name: &str) -> Bundle {
         Bundle {
@@ -100,7 +101,7 @@ mod tests {
             created_at: 0,
             updated_at: 0,
             bindings: Vec::new(),
-            unbound: crate::wire::bundle::UnboundPolicy::default(),
+            unbound: UnboundPolicy::default(),
         }
     }
 

@@ -36,6 +36,7 @@ mod refusals;
 mod removal;
 mod renewals;
 mod rotation;
+mod sealed;
 mod secrets;
 mod standin;
 mod support;

@@ -116,27 +116,6 @@ impl IdentityDirs {
         Ok(self.run(move |places| places.make_dir(&dir)).await??)
     }
 
-    /// Creates the directory of a provider inside a bundle with the files that its CLI expects. Returns `None` for a
-    /// provider without a CLI.
-    ///
-    /// # Errors
-    /// [`DirError`].
-    pub(crate) async fn prepare(
-        &self,
-        bundle: &BundleId,
-        provider: &Arc<Provider>,
-    ) -> Result<Option<PathBuf>, DirError> {
-        let (bundle, provider) = (bundle.clone(), Arc::clone(provider));
-        let prepare = move |places: &Places| {
-            let Some(cli) = &provider.cli else { return Ok(None) };
-            let dir = places.place(&bundle, &cli.config_dir.name);
-            places.make_dir(&dir)?;
-            auth_spawner::prepare(cli, &dir)?;
-            Ok(Some(dir))
-        };
-        self.run(prepare).await?
-    }
-
     /// Reads the login in an account's directory, unless the account may not use the directory.
     ///
     /// # Errors

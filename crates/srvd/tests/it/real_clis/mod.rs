@@ -16,6 +16,7 @@ mod openclaw;
 mod opencode;
 mod pastes;
 mod pi;
+mod sealed;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
