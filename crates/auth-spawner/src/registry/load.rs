@@ -66,6 +66,7 @@ impl Registry {
         // A test compiles the shipped patterns, so that a start does not have to.
         let mut rules = variable_rules(SHIPPED_NAME, &mut merged)?;
         let mut providers = read(SHIPPED_NAME, &merged)?;
+        own_prefixes(SHIPPED_NAME, &providers, &rules)?;
         for Overlay { source, text } in overlays {
             let table = parse(source, text)?;
             let named = tables(&table);
@@ -74,6 +75,7 @@ impl Registry {
             rules.words.extend(more.words);
             rules.shared_prefixes.extend(more.shared_prefixes);
             providers = read(source, &merged)?;
+            own_prefixes(source, &providers, &rules)?;
             providers.iter().filter(|provider| named.contains(&provider.id)).try_for_each(|provider| {
                 compile(provider).map_err(|Violation { field, reason }| {
                     refuse(source, format!("providers.{}.{field}", provider.id), reason)
@@ -142,6 +144,27 @@ fn variable_rules(source: &str, file: &mut Table) -> Result<VariableRules, Regis
             prefixes.try_into().map_err(|error| refuse(source, "shared-prefixes", error.to_string()))?;
     }
     Ok(rules)
+}
+
+/// Refuses a CLI's own prefix that other programs share.
+fn own_prefixes(
+    source: &str,
+    providers: &[Arc<Provider>],
+    rules: &VariableRules,
+) -> Result<(), RegistryError> {
+    for provider in providers {
+        for prefix in provider.cli.iter().flat_map(|cli| &cli.environment_prefixes) {
+            if rules
+                .shared_prefixes
+                .iter()
+                .any(|shared| shared.starts_with(prefix.as_str()) || prefix == shared)
+            {
+                let place = format!("providers.{}.cli.environment-prefixes", provider.id);
+                return Err(refuse(source, place, format!("other programs share the prefix {prefix}")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the ids of the providers that a file names.

@@ -89,6 +89,29 @@ fn registry_file_of_a_later_format_is_rejected() {
 }
 
 #[test]
+fn file_is_refused_when_its_variables_or_key_homes_are_not_valid() {
+    let check = |text: &str, expected: &str| {
+        let error = overlaid(text).map(|registry| registry.ids().join(" ")).unwrap_err();
+        assert!(error.starts_with(expected), "{error}");
+    };
+    let cli = |line: &str| format!("[providers.codex.cli]\n{line}");
+    check(
+        &cli("environment-prefixes = ['GITHUB_']"),
+        "own.toml: providers.codex.cli.environment-prefixes: other programs share",
+    );
+    check(
+        &cli("environment-prefixes = ['CODEX']"),
+        "own.toml: providers.codex.cli.environment-prefixes: must",
+    );
+    check(&cli("variables = { A = { class = 'x' } }"), "own.toml: providers.codex: ");
+    check(
+        &cli("keys.openai.files = [{ path = 'a.json', format = 'json', text = '{' }]"),
+        "own.toml: providers.codex.cli.keys.openai: the text must be valid",
+    );
+    check("credential-words = { NEW = 'x' }", "own.toml: credential-words: ");
+}
+
+#[test]
 fn registry_error_names_its_file_and_location() {
     let check = |text: &str, expected: &str| {
         let error = overlaid(text).map(|registry| registry.ids().join(" ")).unwrap_err();

@@ -2,9 +2,9 @@
 
 use auth_spawner::{Provider, Registry};
 use identity_store::{
-    AccountKind, Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId, Identity,
-    Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope, SaveProfileKey, Status,
-    Store, UnsavedLogin,
+    AccountKind, AgentId, Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId,
+    Identity, Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope,
+    SaveProfileKey, Status, Store, UnsavedLogin, UserId,
 };
 use secrecy::SecretString;
 
@@ -13,6 +13,7 @@ use crate::agents::ephemeral::Ephemeral;
 use crate::agents::model::Model;
 use crate::base::clock::now;
 use crate::base::redact::Redactor;
+use crate::disk::identity_dir::IdentityDirs;
 use crate::keys::api_key;
 use crate::wire;
 use crate::wire::account::Corrupt;
@@ -34,6 +35,8 @@ pub(crate) struct ProfileService {
     declared: Declared,
     /// The credentials that clients lend. They end with their agent or user.
     ephemeral: Ephemeral,
+    /// The directories of the identities. The homes of an agent or user end with it.
+    identities: IdentityDirs,
 }
 
 /// The purpose of a credential, and how it is shown.
@@ -51,12 +54,14 @@ impl ProfileService {
         redactor: &Redactor,
         declared: &Declared,
         ephemeral: &Ephemeral,
+        identities: &IdentityDirs,
     ) -> Self {
         Self {
             registry: registry.clone(),
             redactor: redactor.clone(),
             declared: declared.clone(),
             ephemeral: ephemeral.clone(),
+            identities: identities.clone(),
         }
     }
 
@@ -206,6 +211,7 @@ impl ProfileService {
         let agent = one_agent(&params.agent_id)?;
         let gone = store.delete_agent(&agent, now()).await?;
         self.ephemeral.clear(agent.as_str(), None);
+        self.forget_homes(None, Some(&agent)).await;
         tracing::info!(%agent, profiles = gone.profiles, "an agent was deleted");
         Ok(deleted(&gone))
     }
@@ -218,8 +224,18 @@ impl ProfileService {
         let user = user_id(&params.user_id)?;
         let gone = store.delete_user(&user, now()).await?;
         self.ephemeral.clear_user(user.as_str());
+        self.forget_homes(Some(&user), None).await;
         tracing::info!(%user, profiles = gone.profiles, "a user was deleted");
         Ok(deleted(&gone))
+    }
+}
+
+impl ProfileService {
+    /// Removes the homes of an agent or a user. A home that stays holds no credential of srvd's.
+    async fn forget_homes(&self, user: Option<&UserId>, agent: Option<&AgentId>) {
+        if let Err(error) = self.identities.forget_agents(user, agent).await {
+            tracing::warn!(%error, "the homes of an agent could not be removed");
+        }
     }
 }
 

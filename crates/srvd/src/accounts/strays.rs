@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use auth_spawner::{Cli, Credential, Proof, Provider, Registry};
-use identity_store::{
-    BundleId, DestinationBundle, Evidence, LoginCredential, ProviderId, SaveLogin, Store, StoreError,
-};
+use identity_store::{BundleId, DestinationBundle, Evidence, LoginCredential, ProviderId, SaveLogin, Store};
 
 use super::removal::Remover;
 use crate::base::clock::now;
@@ -117,7 +115,7 @@ async fn stray(
     }
     find(store, remover.identities(), bundle, provider).await?.ok_or_else(|| {
         let text = format!("there is no login of {id} in this bundle that belongs to no account");
-        ApiError::from(StoreError::NotFound { what: "login", id: text })
+        ApiError::new(Kind::NotFound, text).with("what", "login").with("id", id.as_str())
     })
 }
 

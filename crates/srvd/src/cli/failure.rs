@@ -246,6 +246,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::wire::bundle::UnboundPolicy;
 
     fn check(kind: &str, data: Value, expect: (u8, &str)) {
         let error = RpcError::new(1, "no \u{1b}[31mgood").with_data(data).with_kind(kind);
@@ -266,7 +267,7 @@ mod tests {
                 created_at: 0,
                 updated_at: 0,
                 bindings: vec![],
-                unbound: crate::wire::bundle::UnboundPolicy::default(),
+                unbound: UnboundPolicy::default(),
             };
             let failure = Failure::new(1, "no").hint("srvd login codex --bundle 0194-id").naming(&bundle);
             assert_eq!(failure.render(), format!("srvd: no\nhint: srvd login codex --bundle {expect}"));

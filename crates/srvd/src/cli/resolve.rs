@@ -125,6 +125,7 @@ fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
 mod tests {
     use super::*;
     use crate::wire::Status;
+    use crate::wire::bundle::UnboundPolicy;
 
     fn bundle(id: &str, name: &str) -> Bundle {
         Bundle {
@@ -135,7 +136,7 @@ mod tests {
             created_at: 0,
             updated_at: 0,
             bindings: Vec::new(),
-            unbound: crate::wire::bundle::UnboundPolicy::default(),
+            unbound: UnboundPolicy::default(),
         }
     }
 

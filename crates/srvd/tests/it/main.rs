@@ -40,6 +40,7 @@ mod refusals;
 mod removal;
 mod renewals;
 mod rotation;
+mod sealed;
 mod secrets;
 mod shares;
 mod standin;

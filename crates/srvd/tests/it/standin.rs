@@ -42,7 +42,7 @@ use grants::Grant;
 pub(crate) const ADDRESS: &str = "44.0.0.1";
 
 /// The vendors' names. A name without answers is listed so that a CLI's request to it is refused at once.
-pub(crate) const VENDORS: [&str; 25] = [
+pub(crate) const VENDORS: [&str; 27] = [
     "accounts.google.com",
     "ampcode.com",
     "api.anthropic.com",
@@ -58,7 +58,9 @@ pub(crate) const VENDORS: [&str; 25] = [
     "claude.ai",
     "claude.com",
     "cloudcode-pa.googleapis.com",
+    "coding.dashscope.aliyuncs.com",
     "console.anthropic.com",
+    "generativelanguage.googleapis.com",
     "github.com",
     "models.dev",
     "oauth2.googleapis.com",
@@ -201,6 +203,11 @@ impl Standin {
             .collect()
     }
 
+    /// Returns the credential of every request so far that had one, after the vendor's name.
+    pub(crate) fn all_credentials(&self) -> Vec<String> {
+        self.state.borrow().credentials.clone()
+    }
+
     /// Waits until this request (`METHOD /path`) has arrived, for instance the first poll of a device login.
     pub(crate) async fn seen(&self, request: &str) {
         let mut state = self.state.subscribe();
@@ -219,6 +226,7 @@ struct State {
     requests: Vec<String>,
     /// The bodies of the requests that have one.
     bodies: Vec<Sent>,
+    credentials: Vec<String>,
     /// Number of codes and tokens that were issued, so that no two are equal.
     issued: u64,
     /// Device logins that have not been redeemed: the vendor's handle for each.
@@ -257,6 +265,7 @@ impl State {
             keys: BTreeSet::new(),
             requests: Vec::new(),
             bodies: Vec::new(),
+            credentials: Vec::new(),
             issued: 0,
             devices: BTreeSet::new(),
             grants: BTreeMap::new(),
@@ -354,6 +363,11 @@ async fn respond(
     let (head, body) = request.into_parts();
     let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let host = VENDORS.into_iter().find(|vendor| *vendor == host).unwrap_or_default().to_owned();
+    // A prompt's body is larger than the limit, and its request is refused. The credential has come all the same.
+    let given = ["authorization", "x-api-key", "x-goog-api-key"].map(|name| head.headers.get(name));
+    let given = given.into_iter().flatten().filter_map(|value| value.to_str().ok());
+    let given: Vec<String> = given.map(|value| format!("{host} {value}")).collect();
+    state.send_modify(|state| state.credentials.extend(given));
     let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(io::Error::other)?.to_bytes();
     let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
     let call = Call { method, host, path, headers: head.headers, body };

@@ -82,7 +82,7 @@ impl HomeOwner {
             Self::Bundle(bundle) => PathBuf::from(bundle.as_str()),
             Self::Agent(user, agent) => {
                 let user = user.as_ref().map_or_else(|| "-".to_owned(), |user| segment(user.as_str()));
-                Path::new(".agents").join(user).join(segment(agent.as_str()))
+                Path::new(AGENTS).join(user).join(segment(agent.as_str()))
             }
         }
     }
@@ -95,7 +95,17 @@ fn segment(id: &str) -> String {
         return id.to_owned();
     }
     let digest = Blake2b::<U16>::digest(id.as_bytes());
-    format!("={}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("={}", hex(&digest))
+}
+
+/// Returns bytes as lower-case hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 impl IdentityDirs {
@@ -136,11 +146,25 @@ impl IdentityDirs {
         &self,
         bundles: Vec<(BundleId, HashSet<String>)>,
     ) -> Result<Vec<UnboundLogin>, DirError> {
-        let look = |places: &Places| {
-            let one = |(bundle, bound)| places.unbound_logins_of(bundle, &bound);
-            bundles.into_iter().flat_map(one).collect()
+        let look = move |places: &Places| {
+            let one = |(bundle, bound): &(BundleId, HashSet<String>)| places.unbound_logins_of(bundle, bound);
+            bundles.iter().flat_map(one).collect()
         };
         Ok(self.run(look).await?)
+    }
+
+    /// Removes the homes of a deleted agent, for all users, or those of a deleted user.
+    ///
+    /// # Errors
+    /// [`DirError`] when a directory cannot be removed.
+    pub(crate) async fn forget_agents(
+        &self,
+        user: Option<&UserId>,
+        agent: Option<&AgentId>,
+    ) -> Result<(), DirError> {
+        let user = user.map(|user| segment(user.as_str()));
+        let agent = agent.map(|agent| segment(agent.as_str()));
+        self.run(move |places| places.forget_agents(user.as_deref(), agent.as_deref())).await?
     }
 
     /// Makes no home of a bundle from now on, because the bundle is being deleted. Waits for those being made.
@@ -172,6 +196,8 @@ impl IdentityDirs {
     }
 }
 
+/// The folder of the homes of agents, below the root of the identities. No bundle can have this name.
+const AGENTS: &str = ".agents";
 /// The folder of the homes that are prepared for an API key.
 const KEYS: &str = ".key";
 /// The folder of the empty homes of CLIs whose account is not part of a launch.
@@ -208,8 +234,26 @@ impl Places {
         Ok(Homes { homes, views })
     }
 
-    fn unbound_logins_of(&self, bundle: BundleId, bound: &HashSet<String>) -> Vec<UnboundLogin> {
-        let dir = self.bundle(&bundle);
+    fn forget_agents(&self, user: Option<&str>, agent: Option<&str>) -> Result<(), DirError> {
+        let base = self.root.join(AGENTS);
+        let users: Vec<PathBuf> = match user {
+            Some(user) => vec![base.join(user)],
+            None => match std::fs::read_dir(&base) {
+                Ok(entries) => {
+                    entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        for dir in users {
+            Self::discard(&agent.map_or_else(|| dir.clone(), |agent| dir.join(agent)))?;
+        }
+        Ok(())
+    }
+
+    fn unbound_logins_of(&self, bundle: &BundleId, bound: &HashSet<String>) -> Vec<UnboundLogin> {
+        let dir = self.bundle(bundle);
         // Most bundles have few homes, so the directory says which providers to look at.
         let Ok(entries) = std::fs::read_dir(&dir) else { return Vec::new() };
         let names: HashSet<_> =
@@ -316,7 +360,9 @@ impl Places {
                 view.entries.insert(entry.clone(), Path::new(&value).join(&entry));
             }
         }
-        found.iter_mut().for_each(|(name, view)| view.place(base, name));
+        for (name, view) in &mut found {
+            view.place(base, name);
+        }
         if make {
             for view in found.values() {
                 private::directory(&base.join(views::FOLDER))?;
@@ -349,7 +395,7 @@ mod tests {
             root.path().join("home"),
             Registry::builtin().unwrap(),
         );
-        std::fs::create_dir_all(root.path().join("home/.local/share/tool")).unwrap();
+        private::directory_tree(&root.path().join("home/.local/share/tool")).unwrap();
         (root, places)
     }
 
@@ -383,7 +429,7 @@ mod tests {
     fn login_without_an_account_is_reported_and_its_home_is_not_used() {
         let (root, places) = fixture();
         let dir = root.path().join("identities/work/copilot");
-        std::fs::create_dir_all(&dir).unwrap();
+        private::directory_tree(&dir).unwrap();
         let text = r#"{"lastLoggedInUser":{"host":"https://github.com","login":"me"},"authTokens":{"https://github.com:me":{"token":"x"}}}"#;
         std::fs::write(dir.join("config.json"), text).unwrap();
         let wanted = vec![request(&places, "copilot", HomeUse::Unbound)];
@@ -397,7 +443,7 @@ mod tests {
         let (root, places) = fixture();
         let shared = root.path().join("shared");
         let own = root.path().join("home/.local/share");
-        std::fs::create_dir_all(own.join("opencode")).unwrap();
+        private::directory_tree(&own.join("opencode")).unwrap();
         let wanted = || {
             let both = ["amp", "opencode"];
             both.map(|provider| request(&places, provider, HomeUse::Unbound)).into_iter().collect()

@@ -15,6 +15,7 @@ use blake2::digest::consts::U8;
 use blake2::{Blake2b, Digest as _};
 
 use super::DirError;
+use super::homes::hex;
 use crate::base::private;
 
 /// The folder of the views.
@@ -68,7 +69,7 @@ impl View {
             digest.update(target.as_os_str().as_encoded_bytes());
             digest.update([0]);
         }
-        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&digest.finalize());
         self.dir = base.join(FOLDER).join(format!("{}-{digest}", variable.to_ascii_lowercase()));
     }
 

@@ -30,7 +30,9 @@ pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>
         match depth {
             1 => {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if contents.is_some_and(|contents| !knows(contents, &name)) {
+                // No bundle's name begins with a dot: these are the daemon's own, such as the homes of agents.
+                let is_bundle = !name.starts_with('.');
+                if is_bundle && contents.is_some_and(|contents| !knows(contents, &name)) {
                     found.unowned.push(Unowned { path: path.clone(), logins: logins(path, registry) });
                 }
             }

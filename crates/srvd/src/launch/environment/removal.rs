@@ -174,6 +174,8 @@ impl RemovalRules {
 
 #[cfg(test)]
 mod tests {
+    use VariableClass::{Destination, Location, Secret};
+
     use super::*;
 
     fn situation(registry: &Registry, used: &[&str], started: &str, sealed: bool) -> Situation {
@@ -246,7 +248,6 @@ mod tests {
             });
             assert_eq!(found, expected, "{name} {started} {sealed}");
         };
-        use VariableClass::{Destination, Location, Secret};
         check("ANTHROPIC_API_KEY", "", false, Some(("claude", Secret)));
         check("ANTHROPIC_NEW_GATEWAY_KEY", "", false, Some(("claude", Secret)));
         check("CLAUDE_CODE_NEW_SOCKET", "", false, Some(("claude", Destination)));

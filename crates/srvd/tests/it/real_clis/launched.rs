@@ -20,7 +20,7 @@ const NOWHERE: [(&str, &str); 3] = [
 
 /// Reports the files below a directory that have been opened, as recorded by the kernel.
 #[cfg(target_os = "linux")]
-mod watch {
+pub(super) mod watch {
     use std::collections::BTreeMap;
     use std::mem::MaybeUninit;
     use std::os::unix::ffi::OsStrExt as _;
@@ -29,14 +29,14 @@ mod watch {
     use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
     use rustix::io::Errno;
 
-    pub(super) struct Watch {
+    pub(in crate::real_clis) struct Watch {
         queue: rustix::fd::OwnedFd,
         dirs: BTreeMap<i32, PathBuf>,
     }
 
     impl Watch {
         /// Starts a watch of the directories below `root`.
-        pub(super) fn below(root: &Path) -> Self {
+        pub(in crate::real_clis) fn below(root: &Path) -> Self {
             let queue = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
             let (mut dirs, mut open) = (BTreeMap::new(), vec![root.to_owned()]);
             while let Some(dir) = open.pop() {
@@ -51,7 +51,7 @@ mod watch {
         }
 
         /// Returns the files that were opened since the last call, without directories.
-        pub(super) fn opened(&self) -> Vec<PathBuf> {
+        pub(in crate::real_clis) fn opened(&self) -> Vec<PathBuf> {
             let mut buffer = vec![MaybeUninit::uninit(); 64 * 1024];
             let mut events = Reader::new(&self.queue, &mut buffer);
             let mut found = Vec::new();
@@ -74,7 +74,7 @@ mod watch {
 }
 
 /// Creates a bundle with a planted login of a provider.
-async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) -> Option<PathBuf> {
+pub(super) async fn planted_bundle(home: &Home, provider: &str, cli: &Cli, bundle: &str) -> Option<PathBuf> {
     let bundle: BundleId = bundle.parse().unwrap();
     let dir = home.dir("data/identities").join(bundle.as_str()).join(&cli.config_dir.name);
     for made in [dir.parent().unwrap().parent().unwrap(), dir.parent().unwrap(), &dir] {
@@ -106,7 +106,7 @@ fn exec(daemon: &Daemon, bundle: &str, provider: &str, program: &Path, args: &[&
     command
 }
 
-fn shown(output: &Output) -> String {
+pub(super) fn shown(output: &Output) -> String {
     let [out, err] =
         [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     format!("{:?}\n{out}\n{err}", output.status.code())
@@ -186,7 +186,7 @@ async fn launched_cli_opens_no_file_in_the_users_home() {
 }
 
 /// Writes a complete Claude login that its status command accepts.
-fn claude_login(dir: &Path, email: &str) {
+pub(super) fn claude_login(dir: &Path, email: &str) {
     let login = json!({"claudeAiOauth": {
         "accessToken": "sk-ant-oat01-planted", "refreshToken": "sk-ant-ort01-planted", "expiresAt": 4_102_444_800_000_u64,
         "scopes": ["user:inference", "user:profile"], "subscriptionType": "max",

@@ -17,6 +17,7 @@ mod openclaw;
 mod opencode;
 mod pastes;
 mod pi;
+mod sealed;
 mod shared;
 
 use std::io::{Read as _, Write as _};
