@@ -41,9 +41,10 @@ pub(in crate::cli) struct Question {
 
 impl Question {
     /// Returns the question about an account, with the environment that the launch gives to a program started in `dir`.
-    /// `None` if the registry knows no command for it, or the program is not found.
+    /// `named` is the program that the user named, if it is the account's CLI. `None` if the registry knows no command for
+    /// it, or the program is not found.
     pub(in crate::cli) fn new(
-        cli: &Cli,
+        (cli, named): (&Cli, Option<&OsStr>),
         launch: &Launch,
         bundle: &str,
         environment: &Environment,
@@ -51,7 +52,10 @@ impl Question {
     ) -> Option<Self> {
         let who = cli.who_am_i.as_ref()?;
         let path = search_path(environment);
-        let program = cli.binaries.iter().find_map(|name| find(OsStr::new(name), path).ok())?;
+        let program = match named {
+            Some(name) => find(name, path).ok()?,
+            None => cli.binaries.iter().find_map(|name| find(OsStr::new(name), path).ok())?,
+        };
         let by_token = cli.token.as_ref().is_some_and(|token| launch.set.contains_key(&token.var));
         let who = if by_token { who.about_token() } else { who.clone() };
         let mut child: ChildEnv = environment.texts().collect();
@@ -119,6 +123,7 @@ pub(super) async fn verify(
         else {
             continue;
         };
+        let cli = (cli, named.then_some(program));
         match Question::new(cli, launch, bundle, environment, &dir) {
             None if named => return Err(cannot_be_asked(provider)),
             None => notes.push(format!("{} was not verified: it cannot be asked", provider.id)),
