@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use auth_spawner::{Cli, Proof, Provider, Registry, Shadow};
+use auth_spawner::{Cli, Proof, Provider, Reach, Registry, Shadow};
 use identity_store::{
     Account, AccountId, DestinationBundle, Evidence, LoginCredential, SaveLogin, Status, Store, StoreError,
 };
@@ -69,9 +69,8 @@ pub(crate) struct Examined {
 
 /// The result of reading the files of an account.
 struct FilesRead {
-    proof: Proof,
-    /// A setting that takes the place of the login.
-    shadow: Option<Shadow>,
+    /// The proof of the login and a setting that takes its place, or the reason why the account may not use the directory.
+    found: Result<(Proof, Option<Shadow>), String>,
     /// True if changes of the files will be reported.
     heard: bool,
 }
@@ -181,7 +180,11 @@ impl Examiner {
         let provider = host::provider_of(provider, account);
         let mut attempt = 0;
         loop {
-            let FilesRead { proof, shadow, heard } = self.prove(&account.id, &provider, &dir).await;
+            let FilesRead { found, heard } = self.prove(&account.id, &provider, &dir).await;
+            let (proof, shadow) = match found {
+                Ok(found) => found,
+                Err(reason) => return (CredentialReading::Forbidden(reason), heard),
+            };
             let Some(pause) = pauses(account.status, &proof).get(attempt) else {
                 let keychain = has_keychain(&provider);
                 return (CredentialReading::Directory { proof, shadow, keychain }, heard);
@@ -196,19 +199,19 @@ impl Examiner {
         // The semaphore is never closed.
         let _reader = self.0.readers.acquire().await;
         let (state, id) = (self.0.clone(), id.clone());
-        let read = move |cli: &Cli, dir: &Path, reach| {
+        let read = move |cli: &Cli, dir: &Path, reach: Result<Reach, String>| {
+            let watched = reach.as_ref().map_or(Reach::Bundle, |reach| *reach);
             let files = || {
-                let mut files = cli.login_files(dir, reach);
-                files.extend(cli.settings_files(dir, reach));
+                let mut files = cli.login_files(dir, watched);
+                files.extend(cli.settings_files(dir, watched));
                 files
             };
             let heard = watch::arm(&state.watches, &id, files);
-            FilesRead { proof: cli.prove(dir, reach), shadow: cli.shadow(dir, reach), heard }
+            FilesRead { found: reach.map(|reach| (cli.prove(dir, reach), cli.shadow(dir, reach))), heard }
         };
-        let unread = || FilesRead {
-            proof: Proof::Unreadable { reason: "its files could not be read".to_owned() },
-            shadow: None,
-            heard: false,
+        let unread = || {
+            let proof = Proof::Unreadable { reason: "its files could not be read".to_owned() };
+            FilesRead { found: Ok((proof, None)), heard: false }
         };
         self.0.identities.visit(provider, dir, read).await.ok().flatten().unwrap_or_else(unread)
     }

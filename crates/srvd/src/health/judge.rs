@@ -19,6 +19,8 @@ pub(crate) enum CredentialReading {
         /// True if the CLI may keep its login in this system's keychain, which only the CLI itself may query.
         keychain: bool,
     },
+    /// The account may not use its directory, so the directory was not read. A launch is refused as well.
+    Forbidden(String),
     /// The registry lists no CLI that could use the directory.
     NoCli,
     /// The account has no files; its row holds all that is known.
@@ -41,6 +43,12 @@ pub(crate) fn judge(account: &Account, found: CredentialReading, now: i64) -> Ju
     match found {
         CredentialReading::Row if account.secret_ref == SecretRef::Tokens => by_tokens(account, now),
         CredentialReading::Row => by_row(account, now),
+        CredentialReading::Forbidden(reason) => lasting(StatusReport {
+            status: Status::Invalid,
+            reason: Some(reason),
+            evidence: Evidence::File,
+            ..last_known(account, now)
+        }),
         CredentialReading::NoCli => {
             let report = StatusReport { evidence: Evidence::None, ..last_known(account, now) };
             lasting(unknown(&report, "the registry has no CLI that can use its directory"))

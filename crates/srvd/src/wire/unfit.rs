@@ -22,10 +22,14 @@ pub(crate) fn reason(shadow: &Shadow) -> String {
     }
 }
 
-/// Returns the next step for a reason that [`reason`] made; `None` for another reason.
+/// Returns the next step for a reason that [`reason`] made or that names a command; `None` for another reason.
 pub(crate) fn next_step(reason: &str) -> Option<String> {
     if let Some((file, key)) = reason.strip_suffix(IN_PLACE).and_then(|text| text.rsplit_once(SETS)) {
         return Some(format!("remove {key} from {file}"));
+    }
+    // The reason for a directory that other users can change ends with the command.
+    if let Some((_, command)) = reason.split_once("; run: ") {
+        return Some(command.to_owned());
     }
     let (file, _) = reason.strip_suffix(MAY_SET).and_then(|text| text.rsplit_once(UNREADABLE))?;
     Some(format!("correct or remove {file}"))
@@ -45,6 +49,8 @@ mod tests {
         check(key, "remove env.ANTHROPIC_API_KEY from /h/a sets b/settings.json");
         let torn = ShadowCause::Unreadable("not JSON at line 1".to_owned());
         check(torn, "correct or remove /h/a sets b/settings.json");
+        let open = "other users can change /w/codex (mode 0777); run: chmod go-w /w/codex";
+        assert_eq!(next_step(open).as_deref(), Some("chmod go-w /w/codex"));
         assert_eq!(next_step(ANOTHER_PERSON), None);
         assert_eq!(next_step("it has expired"), None);
     }

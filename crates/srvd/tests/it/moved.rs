@@ -160,6 +160,26 @@ async fn directory_outside_the_root_is_replaced_by_the_bundles_own_at_the_next_l
     assert_eq!(launched(&daemon, "work").await, json!(daemon.home.dir("data/identities/work/fake")));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn status_and_launch_agree_when_a_link_leads_to_the_directory() {
+    let daemon = fake::home(HAPPY).start();
+    let done = log_in(&daemon, json!({})).await;
+    let bundle = done["bundleId"].as_str().unwrap().to_owned();
+    let dir = daemon.home.dir("data/identities").join(&bundle).join("fake");
+    let aside = daemon.home.dir("aside");
+    std::fs::rename(&dir, &aside).unwrap();
+    symlink(&aside, &dir).unwrap();
+    let found = account(&daemon).await;
+    let reason = "its directory is not one that srvd made, or a link leads to it";
+    assert_eq!((&found["status"], &found["statusReason"]), (&json!("invalid"), &json!(reason)));
+    let (_, data) = daemon.refused("launch.resolve", json!({"bundleId": bundle})).await;
+    assert_eq!(data["kind"], "ambient_directory");
+    std::fs::remove_file(&dir).unwrap();
+    std::fs::rename(&aside, &dir).unwrap();
+    assert_eq!(account(&daemon).await["status"], "valid");
+    launched(&daemon, &bundle).await;
+}
+
 /// A CLI that puts a link to another login in the place of its directory.
 const REPLACING: &str = r#"#!/bin/sh
 case "$1" in --version) echo "fakecli 1.2.3"; exit 0;; esac

@@ -97,7 +97,7 @@ async fn answer(
         ..Resolve::default()
     };
     let launch = daemon.call(&wanted).await.ok()?;
-    let question = Question::new(cli, &launch, Some(&login.bundle), environment, Path::new("/"))?;
+    let question = Question::new((cli, None), &launch, Some(&login.bundle), environment, Path::new("/"))?;
     Some(match question.ask(&login.account).await {
         Verdict::Confirmed => IdentityAnswer::Confirmed,
         Verdict::Unproven => IdentityAnswer::Unproven,

@@ -41,10 +41,11 @@ pub(in crate::cli) struct Question {
 
 impl Question {
     /// Returns the question about an account, with the environment that the launch gives to a program started in `dir`.
-    /// `None` if the registry knows no command for it, or the program is not found. `bundle` is named to the CLI, unless
-    /// the variables of the launch name the identity already.
+    /// `named` is the program that the user named, if it is the account's CLI. `bundle` is named to the CLI, unless the
+    /// variables of the launch name the identity already. `None` if the registry knows no command for the question, or the
+    /// program is not found.
     pub(in crate::cli) fn new(
-        cli: &Cli,
+        (cli, named): (&Cli, Option<&OsStr>),
         launch: &Launch,
         bundle: Option<&str>,
         environment: &Environment,
@@ -53,7 +54,10 @@ impl Question {
         let who = cli.who_am_i.as_ref()?;
         let path = search_path(environment);
         let trust = trust(environment);
-        let program = cli.binaries.iter().find_map(|name| find(OsStr::new(name), path, &trust).ok())?;
+        let program = match named {
+            Some(name) => find(name, path, &trust).ok()?,
+            None => cli.binaries.iter().find_map(|name| find(OsStr::new(name), path, &trust).ok())?,
+        };
         let by_token = cli.token.as_ref().is_some_and(|token| launch.set.contains_key(&token.var));
         let who = if by_token { who.about_token() } else { who.clone() };
         let mut child: ChildEnv = environment.texts().collect();
@@ -122,6 +126,7 @@ pub(super) async fn verify(
         else {
             continue;
         };
+        let cli = (cli, named.then_some(program));
         match Question::new(cli, launch, None, environment, &dir) {
             None if named => return Err(cannot_be_asked(provider)),
             None => notes.push(format!("{} was not verified: it cannot be asked", provider.id)),

@@ -183,8 +183,8 @@ impl IdentityDirs {
         self.run(move |_| provider.cli.as_ref().and_then(|cli| cli.shadow(&dir, Reach::Bundle))).await
     }
 
-    /// Runs blocking work on an account's directory, with the CLI of the provider. Returns `None` for a provider without
-    /// a CLI.
+    /// Runs blocking work on an account's directory, with the CLI of the provider and the way in which it finds the
+    /// directory, or the reason why the account may not use the directory. Returns `None` for a provider without a CLI.
     ///
     /// # Errors
     /// [`BrokenOff`].
@@ -192,12 +192,16 @@ impl IdentityDirs {
         &self,
         provider: &Arc<Provider>,
         dir: &AccountDir,
-        work: impl FnOnce(&Cli, &Path, Reach) -> T + Send + 'static,
+        work: impl FnOnce(&Cli, &Path, Result<Reach, String>) -> T + Send + 'static,
     ) -> Result<Option<T>, BrokenOff> {
         let (provider, dir) = (Arc::clone(provider), dir.clone());
         let visit = move |places: &Places| {
             let cli = provider.cli.as_ref()?;
-            Some(work(cli, &dir.path, places.reach(cli, &dir)))
+            let reach = match places.objection(cli, &dir) {
+                None => Ok(places.reach(cli, &dir)),
+                Some(reason) => Err(reason),
+            };
+            Some(work(cli, &dir.path, reach))
         };
         self.run(visit).await
     }
@@ -292,18 +296,25 @@ impl Places {
     /// in its usual place or in one that only the user can change. Any other must be the CLI's own directory below the
     /// root, with no link on the way to any path that a launch would name.
     fn allows(&self, cli: &Cli, dir: &AccountDir) -> bool {
+        self.objection(cli, dir).is_none()
+    }
+
+    /// Returns the reason why an account may not point at a directory; `None` if it [may](Self::allows).
+    fn objection(&self, cli: &Cli, dir: &AccountDir) -> Option<String> {
         let AccountDir { path: dir, adopted } = dir;
         if *adopted {
             let data = self.root.parent().unwrap_or(&self.root);
-            return *dir == cli.config_dir.own(&self.home) || own_dir::usable(dir, data).is_ok();
+            let usual = *dir == cli.config_dir.own(&self.home);
+            return if usual { None } else { own_dir::usable(dir, data).err() };
         }
         let named = cli.config_dir.variables(dir, Path::new("/"));
         let places = named.values().map(Path::new).filter(|place| place.starts_with(dir));
-        self.owns(dir)
+        let ours = self.owns(dir)
             && !self.is_ambient(dir)
             && std::iter::once(cli.config_dir.inside(dir).as_path())
                 .chain(places)
-                .all(|place| self.leads_to(place))
+                .all(|place| self.leads_to(place));
+        (!ours).then(|| "its directory is not one that srvd made, or a link leads to it".to_owned())
     }
 
     /// Returns whether no part of the path from the root to `place` is a link. A part that does not exist is accepted.

@@ -110,6 +110,12 @@ fn judge_maps_each_reading_to_status_reason_and_next_check() {
         ),
         (files(said("not JSON at line 3")), Unknown, Some("not JSON at line 3"), None),
         (files(said("it is not a regular file")), Unknown, Some("it is not a regular file"), None),
+        (
+            CredentialReading::Forbidden("a link leads to it".into()),
+            Invalid,
+            Some("a link leads to it"),
+            None,
+        ),
         (CredentialReading::NoCli, Unknown, Some("the registry has no CLI that can use its directory"), None),
     ] {
         let judged = judge(&valid_login(), found.clone(), NOW);
