@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auth_spawner::{Provider, Registry};
-use identity_store::{BundleId, SharePolicy, ShareSource, Store};
+use identity_store::{BundleId, SharePolicy, ShareSource, Store, StoreError};
 
 use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
@@ -80,10 +80,7 @@ impl Sharing {
         if !self.identities.owns(home) {
             return None;
         }
-        // An account may be bound in several bundles. Its home then has the setup of the bundle that it belongs to.
-        let owner =
-            home.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<BundleId>().ok());
-        let chain = match store.share_chain(owner.as_ref().unwrap_or(launched)).await {
+        let chain = match self.chain_of(store, launched, home).await {
             Ok(chain) => chain,
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "the policy of a bundle's setup cannot be read");
@@ -91,6 +88,25 @@ impl Sharing {
             }
         };
         self.home(&chain, provider, home, Effect::Furnish).await.ok()
+    }
+
+    /// Returns the policies of the bundle that a home belongs to. An account may be bound in several bundles, but its home
+    /// has one setup.
+    async fn chain_of(
+        &self,
+        store: &Store,
+        launched: &BundleId,
+        home: &Path,
+    ) -> Result<Vec<(BundleId, SharePolicy)>, StoreError> {
+        let name = home.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        match name.and_then(|name| name.parse::<BundleId>().ok()) {
+            Some(owner) => match store.share_chain(&owner).await {
+                // The bundle was deleted, and another one still binds the account.
+                Err(StoreError::NotFound { .. }) => store.share_chain(launched).await,
+                chain => chain,
+            },
+            None => store.share_chain(launched).await,
+        }
     }
 
     async fn report(&self, chain: &Chain, effect: Effect) -> Result<Share, ApiError> {
