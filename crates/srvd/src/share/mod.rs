@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auth_spawner::{Provider, Registry};
-use identity_store::{BundleId, SharePolicy, ShareSource, Store};
+use identity_store::{BundleId, SharePolicy, ShareSource, Store, StoreError};
 
 use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
@@ -78,18 +78,13 @@ impl Sharing {
         launched: &BundleId,
         homes: &[(&Arc<Provider>, &Path)],
     ) -> Vec<HomeShare> {
-        // An account may be bound in several bundles. Its home then has the setup of the bundle that it belongs to.
-        let owner = |home: &Path| {
-            let name = home.parent().and_then(Path::file_name);
-            name.and_then(|name| name.to_str()?.parse::<BundleId>().ok()).unwrap_or_else(|| launched.clone())
-        };
         let mut chains = BTreeMap::new();
         let mut shares = Vec::new();
         for (provider, home) in homes.iter().filter(|(_, home)| self.identities.owns(home)) {
-            let owner = owner(home);
-            let chain = match chains.entry(owner.clone()) {
+            // The homes of a bundle have one parent.
+            let chain = match chains.entry(home.parent()) {
                 Entry::Occupied(chain) => chain.into_mut(),
-                Entry::Vacant(free) => free.insert(store.share_chain(&owner).await),
+                Entry::Vacant(free) => free.insert(self.chain_of(store, launched, home).await),
             };
             match chain {
                 Ok(chain) => shares.extend(self.home(chain, provider, home, Effect::Furnish).await),
@@ -102,6 +97,25 @@ impl Sharing {
             }
         }
         shares
+    }
+
+    /// Returns the policies of the bundle that a home belongs to. An account may be bound in several bundles, but its home
+    /// has one setup.
+    async fn chain_of(
+        &self,
+        store: &Store,
+        launched: &BundleId,
+        home: &Path,
+    ) -> Result<Vec<(BundleId, SharePolicy)>, StoreError> {
+        let name = home.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+        match name.and_then(|name| name.parse::<BundleId>().ok()) {
+            Some(owner) => match store.share_chain(&owner).await {
+                // The bundle was deleted, and another one still binds the account.
+                Err(StoreError::NotFound { .. }) => store.share_chain(launched).await,
+                chain => chain,
+            },
+            None => store.share_chain(launched).await,
+        }
     }
 
     async fn report(&self, chain: &Chain, effect: Effect) -> Result<Share, ApiError> {

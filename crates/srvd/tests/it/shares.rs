@@ -146,6 +146,26 @@ async fn share_is_turned_off_and_on_over_the_wire() {
     assert!(!dir.join("CLAUDE.md").is_symlink());
 }
 
+/// The account of one bundle is bound in another one as well. Its home keeps the setup of the bundle that it belongs to,
+/// whichever is launched, and that of the other one when the first is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn home_of_a_shared_account_has_the_setup_of_its_own_bundle() {
+    let daemon = home(&["work"]).await.start();
+    let dir = claude(&daemon.home, "work");
+    let other = daemon.call("bundle.create", json!({"name": "other"})).await["id"].clone();
+    let id = other.as_str().unwrap();
+    daemon.call("share.set", json!({"bundleId": id, "share": "nothing"})).await;
+    let account = daemon.call("account.list", json!({"bundleId": "work"})).await["accounts"][0]["id"].clone();
+    daemon.call("bundle.bind", json!({"bundleId": id, "accountId": account})).await;
+    for bundle in ["work", id, "work", id] {
+        launch(&daemon, bundle).await;
+        assert!(dir.join("CLAUDE.md").is_symlink(), "{bundle}");
+    }
+    daemon.call("bundle.delete", json!({"bundleId": "work"})).await;
+    assert_eq!(launch(&daemon, id).await["shares"][0]["items"], json!([]));
+    assert!(!dir.join("CLAUDE.md").is_symlink() && dir.join(".credentials.json").exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn share_is_refused_when_its_source_is_unknown_or_leads_back() {
     let daemon = home(&["work", "other"]).await.start();
