@@ -50,6 +50,8 @@ pub(crate) struct Candidate {
     pub grant: Option<Grant>,
     /// The credential.
     pub credential: Credential,
+    /// The reason why the provider's programs cannot be given this credential, if they cannot.
+    pub not_taken: Option<&'static str>,
     /// The person of the account, if known.
     pub person: Option<String>,
     /// An action for the person when the credential cannot be used, such as a command to run.
@@ -118,8 +120,6 @@ pub(crate) enum State {
     Unavailable(Unavailable),
     /// The directory does not belong to the daemon and was not adopted.
     Ambient,
-    /// The provider's programs cannot be given this credential, for this reason.
-    NotTaken(&'static str),
 }
 
 /// The possibility of renewing a credential without a person.
