@@ -281,14 +281,18 @@ struct Answer {
     /// The path of the binding file, unless the bundle was chosen in another way.
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
-    /// The treatment of the providers that the bundle does not bind.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The treatment of the providers that the bundle does not bind, unless it is the usual one.
+    #[serde(skip_serializing_if = "is_usual")]
     unbound: Option<UnboundPolicy>,
     /// The source of the choice and the title, for people.
     #[serde(skip)]
     head: String,
     ready: bool,
     providers: Vec<ProviderReadiness>,
+}
+
+fn is_usual(unbound: &Option<UnboundPolicy>) -> bool {
+    unbound.as_ref().is_none_or(|unbound| *unbound == UnboundPolicy::default())
 }
 
 /// Shows the bundle in force, the source of the choice, and whether the bundle could be launched.

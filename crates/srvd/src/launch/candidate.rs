@@ -52,6 +52,8 @@ pub(crate) struct Candidate {
     pub grant: Option<Grant>,
     /// The credential.
     pub credential: Credential,
+    /// The reason why the provider's programs cannot be given this credential, if they cannot.
+    pub not_taken: Option<&'static str>,
     /// The person of the account, if known.
     pub person: Option<String>,
     /// An action for the person when the credential cannot be used, such as a command to run.
@@ -120,8 +122,6 @@ pub(crate) enum State {
     Unavailable(Unavailable),
     /// The directory does not belong to the daemon and was not adopted.
     Ambient,
-    /// The provider's programs cannot be given this credential, for this reason.
-    NotTaken(&'static str),
     /// The CLI would use another credential than the account's.
     Unfit(Unfit),
 }

@@ -183,9 +183,12 @@ async fn check(daemon: &Daemon, case: &Case) {
         .filter_map(Value::as_str)
         .filter(|value| value.starts_with('/'))
         .collect();
+    let registry = Registry::builtin().unwrap();
+    let cli = registry.provider(&case.provider).unwrap().cli.as_ref();
+    let viewed = cli.filter(|cli| cli.config_dir.var.starts_with("XDG_"));
     // The homes of the other CLIs and the views are the identity's, too.
     let is_other = |path: &&str| {
-        Path::new(path).starts_with(place.join(".xdg"))
+        (Path::new(path).starts_with(place.join(".xdg")) && viewed.is_none())
             || empty.iter().any(|dir| Path::new(path).starts_with(dir.as_str().unwrap()))
             || (Path::new(path).starts_with(&shared)
                 && !Path::new(path).starts_with(shared.join(&case.provider)))
@@ -196,9 +199,40 @@ async fn check(daemon: &Daemon, case: &Case) {
             .all(|path| { Path::new(path).starts_with(&place) || Path::new(path).starts_with(&shared) })
     );
     let paths: Vec<&str> = all.into_iter().filter(|path| !is_other(path)).collect();
-    assert_eq!(paths.is_empty(), case.answer == Answer::NoPath, "{}: {launch}", case.bundle);
+    let own_key = cli.is_some_and(|cli| cli.keys.contains_key(&case.provider));
+    let by_key = own_key
+        && launch["homes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|home| home["providerId"] == case.provider.as_str() && home["state"] == "key");
+    match (case.answer, viewed) {
+        // The entry of the CLI in the view is the person's, as every other entry.
+        (Answer::NoPath, Some(cli)) => {
+            let view = Path::new(launch["set"][&cli.config_dir.var].as_str().unwrap());
+            let inner = &cli.config_dir.inner;
+            let target = std::fs::read_link(view.join(inner));
+            assert!(
+                target.is_ok_and(|target| target.starts_with(daemon.home.dir("home"))),
+                "{}",
+                case.bundle
+            );
+            return;
+        }
+        // The CLI of the provider's own key has a home for it.
+        (Answer::NoPath, None) if by_key => {}
+        (answer, _) => {
+            assert_eq!(paths.is_empty(), answer == Answer::NoPath, "{}: {launch}", case.bundle);
+        }
+    }
     if let Answer::Own(below) = case.answer {
         let own = daemon.home.dir(below).join(&case.provider);
+        if let Some(cli) = viewed {
+            let view = Path::new(launch["set"][&cli.config_dir.var].as_str().unwrap());
+            let inner = &cli.config_dir.inner;
+            assert_eq!(std::fs::read_link(view.join(inner)).unwrap(), own.join(inner), "{}", case.provider);
+            return;
+        }
         assert_eq!(paths, [own.to_str().unwrap()], "{}: {launch}", case.provider);
         return;
     }

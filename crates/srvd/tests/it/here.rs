@@ -371,7 +371,8 @@ async fn shim_starts_the_cli_as_the_bundle_of_the_directory() {
 
     place.bind("Work");
     let (code, _, errors) = type_it(&place, &path, &[("FAKE_API_KEY", "stray")]);
-    assert_eq!((code, errors.as_str()), (5, ""));
+    let removed = "srvd: removed FAKE_API_KEY: it would override the login of ann@fake.test\n";
+    assert_eq!((code, errors.as_str()), (5, removed));
     let lines = place.started_with().unwrap();
     assert!(lines.contains(&place.login()) && !lines.iter().any(|line| line.contains("stray")), "{lines:?}");
 

@@ -17,7 +17,8 @@ async fn instance_launches_with_the_accounts_of_its_bundle() {
     let id = &made["id"];
     // Without a bundle, the instance runs without an identity.
     let launch = daemon.call("launch.resolve", json!({"instanceId": id})).await;
-    assert_eq!(credentials(&launch), json!({}));
+    let empty = daemon.home.dir("data/identities/blank/fake");
+    assert_eq!(credentials(&launch), json!({"FAKE_HOME": empty}));
 
     let moved = daemon.call("instance.update", json!({"instanceId": id, "bundleId": bundle})).await;
     assert_eq!(&moved["bundleId"], bundle);

@@ -86,7 +86,9 @@ async fn launch_is_refused_with_next_step_when_login_is_gone() {
     );
     // Each of the accounts can still be used alone.
     let launch = daemon.call("launch.resolve", json!({"bundleId": bundle, "providerId": "openai"})).await;
-    assert_eq!(credentials(&launch), json!({"OPENAI_API_KEY": KEY}));
+    // The login that is not part of the launch is not used.
+    let empty = daemon.home.dir("data/identities").join(&bundle).join(".left-out/fake");
+    assert_eq!(credentials(&launch), json!({"OPENAI_API_KEY": KEY, "FAKE_HOME": empty}));
 
     let (code, data) =
         daemon.refused("launch.resolve", json!({"bundleId": bundle, "providerId": "codex"})).await;

@@ -8,11 +8,14 @@ use crate::support::Home;
 
 const METHODS: [&str; 54] = [
     "account.delete",
+    "account.discardstray",
     "account.get",
+    "account.keepstray",
     "account.list",
     "account.refreshstatus",
     "account.refused",
     "account.revoke",
+    "account.strays",
     "account.update",
     "agent.delete",
     "auth.cancel",

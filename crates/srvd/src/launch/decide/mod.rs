@@ -179,7 +179,12 @@ pub(crate) fn decide(candidates: &[Candidate], request: &Request) -> Decision {
     let mut outcome = None;
     let mut passed_over = None;
     for &(_, at) in &order {
-        trace[at] = match (fitness(&candidates[at], request), &outcome) {
+        let fitness = fitness(&candidates[at], request);
+        let fitness = match candidates[at].not_taken {
+            Some(reason) => fitness.and(Err(Verdict::NotTaken(reason))),
+            None => fitness,
+        };
+        trace[at] = match (fitness, &outcome) {
             (Ok(_), Some(_)) => Verdict::Outranked,
             (Ok(Fit::Alive), None) => {
                 outcome = Some(Outcome::Use { chosen: at, degraded_from: passed_over });
@@ -216,7 +221,6 @@ fn fitness(candidate: &Candidate, request: &Request) -> Result<Fit, Verdict> {
         State::NeedsReauth(reason) => return Err(Verdict::NeedsReauth(reason.clone())),
         State::Unavailable(unavailable) => return Err(Verdict::Unavailable(unavailable.clone())),
         State::Ambient => return Err(Verdict::Ambient),
-        State::NotTaken(reason) => return Err(Verdict::NotTaken(reason)),
         State::Unfit(unfit) => return Err(Verdict::Unfit(unfit.clone())),
     }
     let Some(ends) = candidate.expires_at else { return Ok(Fit::Alive) };

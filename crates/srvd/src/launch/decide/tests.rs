@@ -43,6 +43,7 @@ fn live(source: Source, id: &str) -> Candidate {
         owner: None,
         grant: None,
         credential: Credential::Key("planted".into()),
+        not_taken: None,
         person: None,
         next_step: None,
     }
@@ -386,4 +387,16 @@ async fn settle_runs_the_chosen_command_once_and_considers_the_next_when_it_fail
     })
     .await;
     assert_eq!((decision.outcome, run), (degraded(1, 0), vec!["a".to_owned(), "b".to_owned()]));
+}
+
+#[test]
+fn credential_that_no_program_takes_hides_none_below_it() {
+    let token = Candidate { not_taken: Some("only its own logins"), ..user("token") };
+    let key = live(Source::Declared, "key");
+    let decision = decide(&[token.clone(), key], &request());
+    assert_eq!(decision.outcome.chosen(), Some(1));
+    assert_eq!(decision.trace[0], Verdict::NotTaken("only its own logins"));
+    // A token that has expired is reported as expired.
+    let expired = Candidate { expires_at: Some(1), ..token };
+    assert_eq!(decide(&[expired], &request()).trace[0], Verdict::Expired);
 }

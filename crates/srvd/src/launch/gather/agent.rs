@@ -62,13 +62,12 @@ fn of_profile(
     };
     // A login that nothing can renew needs a person, as in a bundle.
     let renewal = match renewal {
-        Renewability::None if login => Renewability::Person("it has expired".to_owned()),
+        Renewability::None if login && provider.cli.is_some() => {
+            Renewability::Person("it has expired".to_owned())
+        }
         renewal => renewal,
     };
-    let state = match provider.takes_access_token() {
-        Err(reason) if login && state == State::Found => State::NotTaken(reason),
-        _ => state,
-    };
+    let not_taken = provider.takes_access_token().err().filter(|_| login);
     let credential = match profile.secret().map(SecretString::from) {
         Some(secret) if login => Credential::AccessToken(secret),
         Some(secret) => Credential::Key(secret),
@@ -98,6 +97,7 @@ fn of_profile(
         owner: owner.map(ToString::to_string),
         grant,
         credential,
+        not_taken,
         person: profile.identity.email.clone(),
         next_step: None,
     })
@@ -198,6 +198,7 @@ fn key(launcher: &Launcher, id: String, source: Source, provider: &str) -> Optio
         owner: None,
         grant: None,
         credential: Credential::Absent,
+        not_taken: None,
         person: None,
         next_step: None,
     })

@@ -134,6 +134,7 @@ pub(in crate::launch) fn judged(
         owner: None,
         grant: None,
         credential: found.credential,
+        not_taken: None,
         person: account.email.clone().or_else(|| account.subject.clone()).filter(|_| login),
         next_step: Some(next_step),
         provider,
