@@ -268,23 +268,16 @@ impl Spawner {
     }
 
     /// Ends a login as [`Spawner::cancel`] does. The session's message then names the reason, if one is given.
-    ///
-    /// # Errors
-    /// Returns [`NotLive`] if the session is unknown, has ended, or ended in another way.
     pub async fn cancel_because(&self, id: &str, reason: Option<&str>) -> Result<(), NotLive> {
-        let (cancel, why, mut receiver) = {
+        let mut receiver = {
             let table = self.0.table();
             let handle = table.live.get(id).ok_or(NotLive)?;
-            (handle.cancel.clone(), Arc::clone(&handle.why), handle.snapshot.clone())
+            if handle.snapshot.borrow().state.is_terminal() {
+                return Err(NotLive);
+            }
+            handle.end(reason);
+            handle.snapshot.clone()
         };
-        if receiver.borrow().state.is_terminal() {
-            return Err(NotLive);
-        }
-        if let Some(reason) = reason {
-            // The first reason is kept.
-            let _ = why.set(reason.to_owned());
-        }
-        cancel.cancel();
         let ended = receiver.wait_for(|snapshot| snapshot.state.is_terminal()).await.map_err(|_| NotLive)?;
         if ended.state == State::Cancelled { Ok(()) } else { Err(NotLive) }
     }
@@ -310,10 +303,7 @@ impl Spawner {
         {
             let mut table = self.0.table();
             table.closed = true;
-            for handle in table.live.values() {
-                let _ = handle.why.set("the daemon was stopped".to_owned());
-                handle.cancel.cancel();
-            }
+            table.live.values().for_each(|handle| handle.end(Some("the daemon was stopped")));
         }
         self.0.tracker.close();
         if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {

@@ -43,6 +43,16 @@ pub(crate) struct LiveLogin {
     pub(crate) turn: Option<oneshot::Sender<()>>,
 }
 
+impl LiveLogin {
+    /// Ends the login. The first reason is kept.
+    pub(crate) fn end(&self, reason: Option<&str>) {
+        if let Some(reason) = reason {
+            let _ = self.why.set(reason.to_owned());
+        }
+        self.cancel.cancel();
+    }
+}
+
 impl Table {
     pub(crate) fn new(limits: &SpawnLimits) -> Self {
         Self {

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::secrets::Secret;
-use super::{ConfigError, LogFormat, SpawnPolicy};
+use super::{ConfigError, LogFormat, SpawnPolicy, invalid};
 use crate::base::environment::is_variable_name;
 use crate::base::trust::Trust;
 use crate::config::forges::ForgeTable;
+
+/// The longest file of settings that is read, in bytes.
+pub(crate) const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// The whole file. Every key is optional, and unknown keys are errors.
 #[derive(Debug, Default, Deserialize)]
@@ -97,7 +100,7 @@ impl FileConfig {
     /// # Errors
     /// [`ConfigError::Untrusted`] or [`ConfigError::Malformed`] with the line and the key.
     pub(crate) fn read(path: &Path, trust: &Trust) -> Result<Self, ConfigError> {
-        let Some(text) = trust.read_text(path, super::LONGEST_FILE).map_err(ConfigError::Untrusted)? else {
+        let Some(text) = trust.read_text(path, LONGEST_FILE).map_err(ConfigError::Untrusted)? else {
             return Ok(Self::default());
         };
         Self::parse(&text)
@@ -111,4 +114,18 @@ impl FileConfig {
     pub(crate) fn parse(text: &str) -> Result<Self, toml::de::Error> {
         toml::from_str(text)
     }
+}
+
+/// Returns the value of a key, or its default, if it is in the range.
+pub(super) fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    name: &str,
+    value: Option<T>,
+    default: T,
+    range: std::ops::RangeInclusive<T>,
+) -> Result<T, ConfigError> {
+    let value = value.unwrap_or(default);
+    if range.contains(&value) {
+        return Ok(value);
+    }
+    Err(invalid(name, format!("{value} is not in the range from {} to {}", range.start(), range.end())))
 }

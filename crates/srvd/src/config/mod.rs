@@ -17,16 +17,14 @@ use std::path::PathBuf;
 
 use identity_store::DatabaseUrl;
 
-pub(crate) use file::FileConfig;
+use file::within;
+pub(crate) use file::{FileConfig, LONGEST_FILE};
 pub(crate) use secrets::{ExternalSecret, Source};
 
 use crate::base::environment::Environment;
 use crate::base::programs::Search;
 use crate::base::trust::{self, Trust, TrustError};
 use forges::ForgeSettings;
-
-/// The longest file of settings that is read, in bytes.
-pub(crate) const LONGEST_FILE: u64 = 1024 * 1024;
 
 /// The effective configuration.
 #[derive(Debug, Clone)]
@@ -355,19 +353,6 @@ fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
         ));
     }
     Ok(Some(address))
-}
-
-fn within<T: PartialOrd + std::fmt::Display + Copy>(
-    name: &str,
-    value: Option<T>,
-    default: T,
-    range: std::ops::RangeInclusive<T>,
-) -> Result<T, ConfigError> {
-    let value = value.unwrap_or(default);
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    Err(invalid(name, format!("{value} is not in the range from {} to {}", range.start(), range.end())))
 }
 
 /// Returns the paths if all of them are absolute.
