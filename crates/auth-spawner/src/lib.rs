@@ -58,23 +58,23 @@ mod transfer;
 
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
-    Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
-    InvalidHost, KeyService, KeyringMark, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm, PasteShape,
-    Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry, RegistryError, ScreenToken,
-    Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
+    Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, HelpText, Host,
+    HostChoice, InvalidHost, KeyService, KeyringMark, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm,
+    PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry, RegistryError,
+    ScreenToken, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
     TokenEndpoint, VersionRange, base_url,
 };
 // Processes: programs, their environment, the guard, and what an earlier daemon left running.
 pub use process::{
-    ChildEnv, Guard, GuardCommand, HeldPort, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
-    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, programs, start_ticks,
-    watch_over,
+    ChildEnv, Guard, GuardCommand, HeldPort, Names, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
+    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, names_in, prepare, programs,
+    start_ticks, watch_over,
 };
 // The proof that a CLI's files give.
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
 // Logins, their answers and their sink.
 pub use answer::SubmitError;
-pub use findings::Token;
+pub use findings::{Recorded, Recording, Recordings, Token};
 pub use login::{
     Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink, Snapshot,
     SpawnLimits, Spawner, SpawnerConfig, StartError, State,

@@ -100,7 +100,7 @@ impl LoginCheck {
         };
         match &cli.check {
             None => CheckResult::Confirmed { credential, checked: false },
-            Some(check) if self.run_command(check).await => {
+            Some(check) if self.run_command(&cli, check).await => {
                 CheckResult::Confirmed { credential, checked: true }
             }
             Some(_) => CheckResult::NotConfirmed {
@@ -132,9 +132,9 @@ impl LoginCheck {
         }
     }
 
-    async fn run_command(&self, check: &Check) -> bool {
-        let command =
-            BoundedCommand::silent(&self.program, &check.args, &self.env, &self.dir, self.check_timeout);
+    async fn run_command(&self, cli: &Cli, check: &Check) -> bool {
+        let args = cli.config_dir.arguments(&check.args, &self.dir);
+        let command = BoundedCommand::silent(&self.program, &args, &self.env, &self.dir, self.check_timeout);
         command.code().await.is_some_and(|code| check.ok.contains(&code))
     }
 }

@@ -6,7 +6,7 @@ use toml::{Table, Value};
 const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share", "tool"];
 /// Reserved keys below `[providers.<id>.cli]`.
 const CLI: &[&str] =
-    &["environment-prefixes", "help", "locks", "packages", "shadows", "share", "variables", "who-am-i"];
+    &["environment-prefixes", "locks", "packages", "shadows", "share", "variables", "who-am-i"];
 /// Reserved keys below one `[[providers.<id>.cli.recipes]]`.
 const RECIPE: &[&str] = &["args-aliases"];
 /// Reserved keys below `[providers.<id>.key]`.

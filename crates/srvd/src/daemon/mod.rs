@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use error::BootError;
 pub(crate) use lock::Lock;
 pub(crate) use offline::{Offline, beside};
-pub(crate) use registry::registry;
+pub(crate) use registry::{OVERLAYS, overlays, registry};
 
 use announced::Announced;
 use core::Core;

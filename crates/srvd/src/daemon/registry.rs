@@ -5,12 +5,23 @@ use auth_spawner::{Overlay, Registry};
 use super::BootError;
 use crate::config::{Config, ConfigError};
 
+/// The directory of the operator's entries, below the configuration.
+pub(crate) const OVERLAYS: &str = "providers.d";
+
 /// Loads the provider registry with the operator's entries.
 ///
 /// # Errors
 /// [`BootError`], which names the file that cannot be used.
 pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
-    let dir = config.config_dir.join("providers.d");
+    Ok(Registry::with_overlays(&overlays(config)?)?)
+}
+
+/// Reads the files of the operator's entries, in the order in which they are laid over.
+///
+/// # Errors
+/// [`BootError`] if the directory or a file cannot be read.
+pub(crate) fn overlays(config: &Config) -> Result<Vec<Overlay>, BootError> {
+    let dir = config.config_dir.join(OVERLAYS);
     let unreadable = |source| BootError::Config(ConfigError::Unreadable { path: dir.clone(), source });
     let mut files = match std::fs::read_dir(&dir) {
         Ok(entries) => entries
@@ -22,10 +33,8 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
     };
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
-    let overlays = files
-        .into_iter()
-        .map(|path| Ok(Overlay { text: std::fs::read_to_string(&path)?, source: path.display().to_string() }))
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(unreadable)?;
-    Ok(Registry::with_overlays(&overlays)?)
+    let read = |path: std::path::PathBuf| {
+        Ok(Overlay { text: std::fs::read_to_string(&path)?, source: path.display().to_string() })
+    };
+    files.into_iter().map(read).collect::<Result<Vec<_>, _>>().map_err(unreadable)
 }

@@ -147,8 +147,9 @@ pub(super) fn fit(
     let Some((_, cli)) = candidates.iter().find(|(provider, _)| held(&provider.id)) else {
         return Err(not_started(program, &first.id, bundle));
     };
-    // The directory is only set for a login, not for a key.
-    if launch.set.contains_key(&cli.config_dir.var) {
+    // The directory, or the text of the login's file, is only set for a login, not for a key.
+    let login = cli.credential_var.as_ref().unwrap_or(&cli.config_dir.var);
+    if launch.set.contains_key(login) {
         let token = cli.token.as_ref().map(|token| &token.var);
         for name in cli.key_vars.iter().chain(&cli.scrub).filter(|name| Some(*name) != token) {
             if launch.set.remove(name).is_some() {

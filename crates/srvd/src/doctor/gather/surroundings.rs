@@ -41,7 +41,7 @@ fn role(provider: &Provider, name: &str) -> Option<Role> {
     let of_cli = |cli: &Cli| {
         let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
         let token = cli.token.iter().map(|token| &token.var);
-        if cli.key_vars.iter().chain(token).any(is) {
+        if cli.key_vars.iter().chain(token).chain(&cli.credential_var).any(is) {
             Some(Role::Credential)
         } else if dirs.into_iter().any(is) {
             Some(Role::Directory)

@@ -39,7 +39,8 @@ impl EnvironmentConflicts {
             let cli = provider.cli.iter().flat_map(|cli| {
                 let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
                 let token = cli.token.iter().map(|token| &token.var);
-                cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token).chain(&cli.access_token_var)
+                let vars = cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token);
+                vars.chain(&cli.access_token_var).chain(&cli.credential_var)
             });
             let key = provider.key.iter().flat_map(KeyService::shadowing);
             let (shared, own): (BTreeSet<_>, BTreeSet<_>) = cli

@@ -360,3 +360,27 @@ fn enterprise_key_is_launched_for_its_host_only() {
     );
     assert!(has(&found, "GH_TOKEN") && has(&found, "GITHUB_TOKEN"));
 }
+
+#[test]
+fn login_file_is_passed_in_a_variable_and_no_directory_is_set() {
+    let home = Some(Home { dir: "/data/identities/work/auggie".into(), reach: Reach::Bundle });
+    let text = r#"{"accessToken":"planted"}"#;
+    let found = FoundCredential { state: State::Found, credential: Credential::LoginFile(text.into()), home };
+    let change =
+        plan(vec![candidate("auggie", AccountKind::OAuth, found)], None).change(&conflicts()).unwrap();
+    let secret = |name: &str| match change.set.get(name) {
+        Some(Value::Secret(secret)) => Some(secret.expose_secret().to_owned()),
+        _ => None,
+    };
+    assert_eq!(secret("AUGMENT_SESSION_AUTH").as_deref(), Some(text));
+    assert!(!change.set.contains_key("AUGMENT_CACHE_DIR"), "{:?}", change.set.keys());
+    assert!(
+        ["AUGMENT_API_TOKEN", "AUGMENT_API_URL"]
+            .iter()
+            .all(|name| change.unset.contains(&(*name).to_owned()))
+    );
+    assert!(!format!("{change:?}").contains("planted"));
+    // A launch of another provider keeps the user's own login from Auggie.
+    let other = plan(vec![login("codex", logged_in())], None).change(&conflicts()).unwrap();
+    assert!(other.unset.contains(&"AUGMENT_SESSION_AUTH".to_owned()));
+}

@@ -3,19 +3,26 @@
 //! run outside of that network, with a proxy that does not exist as the only way to any other address.
 
 mod amp;
+mod auggie;
 mod checked;
 mod claude;
+mod cline;
 mod codex;
 mod copilot;
+mod droid;
 mod files;
 mod gemini;
 mod github;
+mod grok;
+mod kilo;
 mod kimi;
 mod launched;
 mod openclaw;
 mod opencode;
 mod pastes;
 mod pi;
+mod qoder;
+mod seen;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
