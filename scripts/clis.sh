@@ -1,19 +1,31 @@
 #!/usr/bin/env bash
 # Installs the real provider CLIs that the tests drive, into target/clis. A second run does nothing.
 #
+#   scripts/clis.sh            the pinned versions
+#   scripts/clis.sh --newest   the newest versions, into target/clis-newest; the file `versions` there lists
+#                              each program with its pinned and its newest version
+#
 #   bin/            node and the CLIs from npm, which are required; next to them openers that do nothing, because some
 #                   CLIs start xdg-open whatever BROWSER says: put that directory first on PATH
 #   gh/bin/         gh, the one of this machine or Debian's
 #   pi-old/bin/     pi under the npm name that it had before 1.0
 #   kimi-cli/bin/   the old `kimi` from PyPI, in a directory of its own because Kimi Code has the same name
 #   kimi-tombstone/bin/   the last release of kimi-cli, which only says that it is no longer maintained
+#   cline/bin/ and so on  CLIs that come as a program for each system, each in a directory of its own
 #
-# gh and kimi-cli need something that not every machine has. What is absent is said in one line here and in the file
-# `absent`, and the tests that need it say that they skip.
+# Some CLIs need something that not every machine has. What is absent is said in one line here and in the file
+# `absent`, and the tests that need it say that they skip. Without a registry and without an earlier installation the
+# script says so and exits with 69.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-dir=$PWD/target/clis
+newest=
+case "${1:-}" in
+"") ;;
+--newest) newest=1 ;;
+*) echo "usage: scripts/clis.sh [--newest]" >&2 && exit 64 ;;
+esac
+dir=$PWD/target/clis${newest:+-newest}
 
 # Pinned, because the tests assert what exactly these versions print. Each line: binary, npm package, version.
 node_version=24.21.0
@@ -43,6 +55,41 @@ x86_64 | amd64) arch=x64 ;;
 aarch64 | arm64) arch=arm64 ;;
 *) echo "clis.sh: no CLI is published for $(uname -m)" >&2 && exit 69 ;;
 esac
+
+# Each in a directory of its own, because a mirror may lack the program of one system. Each line: binary, npm package,
+# version. Where the package only finds the program of the system, that program's package stands here.
+single="cline    cline                          3.0.65
+grok     @xai-official/grok             1.0.41
+kilo     @kilocode/cli-$os-$arch        7.7.9
+auggie   @augmentcode/auggie            0.36.0
+droid    @factory/cli-$os-$arch         0.225.2
+qodercli @qoder-ai/qodercli             1.1.52
+cn       @continuedev/cli               1.5.47"
+
+# Prints the lines of a list with the newest version in place of the pinned one.
+newest_of() {
+  local cli package pinned version
+  while read -r cli package pinned; do
+    version=$(npm view --fetch-retries=1 --loglevel=error "$package" version 2>/dev/null | tail -1) || version=
+    if [[ -z $version ]]; then
+      echo "clis.sh: the registry does not answer for $package; the pinned $pinned is taken" >&2
+      version=$pinned
+    fi
+    echo "$cli $package $version $pinned"
+  done
+}
+
+if [[ -n $newest ]]; then
+  if ! command -v npm >/dev/null || ! npm view --fetch-retries=1 --loglevel=error npm version >/dev/null 2>&1; then
+    echo "clis.sh: no npm registry can be reached, so the newest versions are not known" >&2
+    exit 69
+  fi
+  mkdir -p "$dir"
+  packages=$(newest_of <<<"$packages")
+  single=$(newest_of <<<"$single")
+  awk '{ print $1, $4, $3 }' <<<"$packages
+$single" >"$dir/versions"
+fi
 
 versions=$(awk -v node="$node_version" 'BEGIN { printf "node %s", node } { printf ", %s %s", $1, $3 }' <<<"$packages")
 versions+=", old pi $old_pi_version"
@@ -110,11 +157,46 @@ install_npm() {
   chmod 755 bin/* pi-old/bin/*
 
   expect "$dir/bin/node" "$node_version"
-  while read -r cli _ version; do
+  while read -r cli _ version _; do
     expect "$dir/bin/$cli" "$version"
   done <<<"$packages"
   expect "$dir/pi-old/bin/pi" "$old_pi_version"
   echo "$stamp" >complete
+}
+
+# Installs one CLI into a directory of its own, and the newest Node stays that of bin/.
+install_single() {
+  local cli=$1 package=$2 version=$3 modules script
+  cd "$dir"
+  rm -rf "$cli"
+  mkdir -p "$cli/bin"
+  echo '{"private": true}' >"$cli/package.json"
+  cd "$cli"
+  PATH="$dir/bin:$PATH" npm_install "$package@$version" >&2 || { echo "$package $version could not be downloaded" && return 1; }
+  cd "$dir"
+  modules=$dir/$cli/node_modules
+  case $cli in
+  grok)
+    # Its start script would put the program into the user's directory, 166 MB.
+    "$dir/bin/node" -e '
+      const [from, to] = process.argv.slice(1);
+      const zlib = require("zlib"), fs = require("fs");
+      fs.writeFileSync(to, zlib.brotliDecompressSync(fs.readFileSync(from)), { mode: 0o755 });
+    ' "$modules/$package-$os-$arch/bin/grok.br" "$cli/bin/grok" || { echo "grok has no program for $os-$arch" && return 1; }
+    ;;
+  kilo | droid) ln -s "../node_modules/$package/bin/$cli" "$cli/bin/$cli" ;;
+  *)
+    case $cli in
+    cline) script=cline/bin/cline ;;
+    *) script=.bin/$cli ;;
+    esac
+    # The base directory's Node, whatever PATH the caller has.
+    printf '#!/bin/sh\nexec "%s/bin/node" "%s/%s" "$@"\n' "$dir" "$modules" "$script" >"$cli/bin/$cli"
+    chmod 755 "$cli/bin/$cli"
+    ;;
+  esac
+  expect "$dir/$cli/bin/$cli" "$version" || { echo "$cli does not run" && return 1; }
+  echo "$cli $version in $dir" >"$cli/complete"
 }
 
 # The newest Python that kimi-cli supports, or nothing.
@@ -172,7 +254,8 @@ install_gh() {
 # Runs an optional part; its last line of output says why it is absent.
 optional() {
   local name=$1 reason
-  if ! reason=$("$2" 2>"$home/$name.log"); then
+  shift
+  if ! reason=$("$@" 2>"$home/$name.log"); then
     cat "$home/$name.log" >&2
     echo "$name: ${reason##*$'\n'}" >"$dir/absent.$name"
   fi
@@ -204,6 +287,12 @@ fi
 for job in "${jobs[@]+"${jobs[@]}"}"; do
   wait "$job"
 done
+# One after the other, because npm's cache is one for all and each of them is quick.
+while read -r cli package version _; do
+  if [[ ! -f $dir/$cli/complete || $(<"$dir/$cli/complete") != "$cli $version in $dir" ]]; then
+    optional "$cli" install_single "$cli" "$package" "$version" </dev/null
+  fi
+done <<<"$single"
 if compgen -G "$dir/absent.*" >/dev/null; then
   cat "$dir"/absent.* >"$dir/absent"
   rm -f "$dir"/absent.*

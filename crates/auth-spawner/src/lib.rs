@@ -59,19 +59,19 @@ mod who_am_i;
 
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
-    Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, Host, HostChoice,
-    InvalidHost, KeyFile, KeyHome, KeyService, KeyringMark, MergeFormat, Mode, OtherHosts, Overlay, Pair,
-    Paste, PasteForm, PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach, Recipe, Registry,
-    RegistryError, ScreenToken, SettingsFile, SettingsFormat, SettingsScope, ShareFormat, ShareKind,
-    ShareRule, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody,
-    TokenEndpoint, Variable, VariableClass, VariableRules, VariableScope, VersionRange, WhoAmI, base_url,
-    key_tail, marked,
+    Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, HelpText, Host,
+    HostChoice, InvalidHost, KeyFile, KeyHome, KeyService, KeyringMark, MergeFormat, Mode, OtherHosts,
+    Overlay, Pair, Paste, PasteForm, PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach,
+    Recipe, Registry, RegistryError, ScreenToken, SettingsFile, SettingsFormat, SettingsScope, ShareFormat,
+    ShareKind, ShareRule, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation,
+    TokenBody, TokenEndpoint, Variable, VariableClass, VariableRules, VariableScope, VersionRange, WhoAmI,
+    base_url, key_tail, marked,
 };
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
-    ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
-    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, prepare_key, programs,
-    start_ticks, watch_over,
+    ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, Names, PortHolder, ProcessIdentity, SHIM_HEAD,
+    Version, VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, names_in, prepare,
+    prepare_key, programs, start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
 pub use proof::{
@@ -79,7 +79,7 @@ pub use proof::{
 };
 // Logins, their pasted answers and their sink.
 pub use answer::SubmitError;
-pub use findings::Token;
+pub use findings::{Recorded, Recording, Recordings, Token};
 pub use login::{
     Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink, Snapshot,
     SpawnLimits, Spawner, SpawnerConfig, StartError, State,

@@ -81,7 +81,11 @@ impl Logout<'_> {
             let made = tokio::task::spawn_blocking(move || private_directory(&common)).await;
             made.ok().and_then(Result::ok).ok_or(LogoutError::Failed(None))?;
         }
-        match BoundedCommand::silent(self.program, args, &env, &self.dir, self.timeout).code().await {
+        let args = match self.reach {
+            Reach::Bundle | Reach::Variable => cli.config_dir.arguments(args, &self.dir),
+            Reach::Usual => args.clone(),
+        };
+        match BoundedCommand::silent(self.program, &args, &env, &self.dir, self.timeout).code().await {
             Some(0) => self.gone(cli, &slot).await,
             other => Err(LogoutError::Failed(other)),
         }

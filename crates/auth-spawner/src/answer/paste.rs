@@ -49,7 +49,13 @@ pub(crate) fn interpret(paste: &Paste, auth_url: &str, pasted: &SecretString) ->
     match paste.delivery {
         Delivery::CallbackGet => {
             let mut target = expected.callback()?.clone();
-            target.query_pairs_mut().clear().append_pair("code", &found.code).append_pair("state", state);
+            let mut query = target.query_pairs_mut();
+            query
+                .clear()
+                .append_pair("code", &found.code)
+                .append_pair("state", state)
+                .extend_pairs(found.carried);
+            drop(query);
             Ok(Answer::Get(String::from(target).into()))
         }
         Delivery::StdinLine | Delivery::StdinTyped => Ok(Answer::Line(
@@ -138,13 +144,21 @@ fn parameter(url: &Url, name: &str) -> Option<String> {
 struct Found {
     code: String,
     state: Option<String>,
+    /// Further parameters for the CLI's callback.
+    carried: Vec<(String, String)>,
+}
+
+impl Found {
+    fn new(code: &str, state: Option<&str>) -> Self {
+        Self { code: code.to_owned(), state: state.map(str::to_owned), carried: Vec::new() }
+    }
 }
 
 fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     let takes = |shape| paste.shapes.contains(&shape);
     if is_address(text) {
         return if takes(PasteShape::Url) {
-            read_url(expected, text)
+            read_url(paste, expected, text)
         } else {
             Err(invalid("this login does not accept a URL; paste the code instead"))
         };
@@ -152,9 +166,9 @@ fn read(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitE
     match text.split_once('#') {
         Some((code, state)) if takes(PasteShape::CodeState) => {
             let whole = is_word(code) && is_word(state);
-            if whole { Ok(Found { code: code.into(), state: Some(state.into()) }) } else { Err(SHAPE) }
+            if whole { Ok(Found::new(code, Some(state))) } else { Err(SHAPE) }
         }
-        None if takes(PasteShape::Code) && is_word(text) => Ok(Found { code: text.into(), state: None }),
+        None if takes(PasteShape::Code) && is_word(text) => Ok(Found::new(text, None)),
         _ => Err(SHAPE),
     }
 }
@@ -173,7 +187,7 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~+/=%:|".contains(&byte))
 }
 
-fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
+fn read_url(paste: &Paste, expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     let url = Url::parse(text).map_err(|_| invalid("the answer is not a complete URL"))?;
     let Some(redirect) = &expected.redirect else {
         return Err(invalid(
@@ -192,12 +206,15 @@ fn read_url(expected: &Expected, text: &str) -> Result<Found, SubmitError> {
     if url.query_pairs().any(|(key, _)| key == "error") {
         return Err(invalid("the URL reports that the login was denied"));
     }
-    match (parameter(&url, "code"), parameter(&url, "state")) {
-        // Check the decoded values, because those would be typed into a terminal.
-        (Some(code), Some(state)) if is_word(&code) && is_word(&state) => {
-            Ok(Found { code, state: Some(state) })
-        }
-        _ => Err(invalid("the URL is missing its code or state")),
+    // Check the decoded values, because those would be typed into a terminal.
+    let given = |name: &str| parameter(&url, name).filter(|value| is_word(value));
+    let (Some(code), Some(state)) = (given("code"), given("state")) else {
+        return Err(invalid("the URL is missing its code or state"));
+    };
+    let carried = paste.carry.iter().map(|name| Some((name.clone(), given(name)?)));
+    match carried.collect() {
+        Some(carried) => Ok(Found { carried, ..Found::new(&code, Some(&state)) }),
+        None => Err(invalid("the URL lacks a part; paste it as the browser shows it")),
     }
 }
 
@@ -238,6 +255,24 @@ mod tests {
         check("codex", CODEX, "http://127.0.0.1:1455/auth/callback?code=abc&state=S-1_x", get);
         check("codex", CODEX, "http://localhost:1455/auth/callback?code=abc&scope=x&state=S-1_x", get);
         check("codex", CODEX, "abc#S-1_x", get);
+    }
+
+    #[test]
+    fn paste_carries_the_parameters_that_the_callback_needs() {
+        let page = "https://auth.augmentcode.com/authorize?state=S-1_x&redirect_uri=http%3A%2F%2F127.0.0.1%3A4000%2Fcallback";
+        let callback = "http://127.0.0.1:4000/callback?code=abc&state=S-1_x";
+        let tenant = "&tenant_url=https%3A%2F%2Fe1.api.augmentcode.com%2F";
+        let pasted = answer("auggie", page, &format!("{callback}{tenant}&other=1"));
+        assert_eq!(pasted.as_deref(), Ok(format!("get {callback}{tenant}").as_str()));
+        for text in [
+            callback,
+            &format!("{callback}&tenant_url="),
+            &format!("{callback}{tenant}{tenant}"),
+            "abc#S-1_x",
+        ] {
+            let refused = matches!(answer("auggie", page, text), Err(SubmitError::Invalid { .. }));
+            assert!(refused, "{text}");
+        }
     }
 
     #[test]
@@ -352,7 +387,10 @@ mod tests {
                 let answer = interpret(&paste, CODEX, &SecretString::from(text.as_str()));
                 assert!(answer.is_err(), "{name} accepted {text}");
             }
-            let whole = interpret(&paste, CODEX, &SecretString::from(forms("S-1_x")[0].as_str()));
+            let carried: Vec<String> = paste.carry.iter().map(|name| format!("&{name}=x")).collect();
+            let carried = carried.concat();
+            let whole = SecretString::from(format!("{}{carried}", forms("S-1_x")[0]));
+            let whole = interpret(&paste, CODEX, &whole);
             assert_eq!(whole.is_ok(), paste.shapes.contains(&PasteShape::Url), "{name}");
         }
     }

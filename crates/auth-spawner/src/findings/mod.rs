@@ -6,10 +6,12 @@
 
 mod matcher;
 mod output;
+mod recorded;
 #[cfg(test)]
 mod recordings;
 mod token;
 
+pub use recorded::{Recorded, Recording, Recordings};
 pub use token::Token;
 
 pub(crate) use matcher::{Completeness, Finding, Matcher, public_words};

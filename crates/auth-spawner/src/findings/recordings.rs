@@ -1,129 +1,48 @@
 //! Recordings of real CLIs, read the way a session reads them. `tests/fixtures/recordings.toml` contains the expected
 //! findings for each. The bytes are in files next to it, with one `[seconds, stream, text]` entry per line.
 
-use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use secrecy::ExposeSecret;
-use serde::Deserialize;
-use tokio::io::{AsyncRead, ReadBuf};
+use futures_util::FutureExt as _;
 
 use super::matcher::{Completeness, Finding, Matcher};
 use super::output::{Output, Reader, SETTLED};
+use super::recorded::{Heard, Recorded, Recording, Recordings, STILL, Tape, same, word};
 use crate::registry::VersionRange;
 use crate::terminal::View;
 use crate::{Recipe, Registry, Terminal};
 
-/// The pause after which a session inspects unfinished output, and the maximum time between two inspections.
-const STILL: Duration = Duration::from_millis(100);
+/// Longest time between two looks of a session at unfinished output.
 const LATE: Duration = Duration::from_millis(500);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Fixtures {
-    recording: Vec<Recording>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Recording {
-    name: String,
-    provider: String,
-    recipe: String,
-    version: String,
-    on: Terminal,
-    /// The expected findings, in order, each listed once.
-    heard: Vec<String>,
-    /// The findings when the recording is read as plain lines, if they differ: a screen's rows are overwritten and
-    /// moved.
-    #[serde(default)]
-    heard_as_lines: Option<Vec<String>>,
-    /// The fields from here on are used by another test, which replays the recording through a process.
-    #[serde(rename = "ends")]
-    _ends: toml::Value,
-    #[serde(default, rename = "exit")]
-    _exit: Option<toml::Value>,
-    #[serde(default, rename = "writes")]
-    _writes: Option<toml::Value>,
-}
-
 fn recordings() -> Vec<Recording> {
-    let text = include_str!("../../tests/fixtures/recordings.toml");
-    toml::from_str::<Fixtures>(text).unwrap().recording
+    Recordings::parse(include_str!("../../tests/fixtures/recordings.toml")).unwrap().recording
 }
 
-/// Bytes that arrived together on one stream, and the pause before them.
-#[derive(Clone)]
-struct Chunk {
-    pause: Duration,
-    error: bool,
-    bytes: Vec<u8>,
-}
-
-fn recorded(name: &str) -> Vec<Chunk> {
+fn recorded(name: &str) -> Vec<Recorded> {
     let path = format!("{}/tests/fixtures/{name}.events", env!("CARGO_MANIFEST_DIR"));
-    let mut before = 0.0;
-    let chunk = |line: &str| {
-        let (at, stream, text): (f64, String, String) = serde_json::from_str(line).unwrap();
-        // Typed input and checks in between are not part of the output.
-        if !matches!(stream.as_str(), "out" | "err" | "tty") || text == "EOF" {
-            return None;
-        }
-        let pause = Duration::from_secs_f64((at - std::mem::replace(&mut before, at)).max(0.0));
-        Some(Chunk { pause, error: stream == "err", bytes: text.into_bytes() })
-    };
-    std::fs::read_to_string(path).unwrap().lines().filter_map(chunk).collect()
-}
-
-/// One stream of a child, filled by the test.
-#[derive(Clone, Default)]
-struct TestStream(Arc<Mutex<(VecDeque<u8>, bool)>>);
-
-impl AsyncRead for TestStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let (bytes, ended) = &mut *self.0.lock().unwrap();
-        if bytes.is_empty() && !*ended {
-            // No waker is needed: the test polls again after adding bytes.
-            return Poll::Pending;
-        }
-        let length = bytes.len().min(buffer.remaining());
-        buffer.put_slice(&bytes.drain(..length).collect::<Vec<u8>>());
-        Poll::Ready(Ok(()))
-    }
+    Recorded::parse(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
 /// The output side of a session, and its findings.
 struct Listener {
     output: Output,
-    streams: [TestStream; 2],
-    heard: Vec<Finding>,
+    streams: [Tape; 2],
+    heard: Heard,
     unread: Duration,
 }
 
 impl Listener {
     fn new(matcher: &Matcher, terminal: Terminal) -> Self {
-        let streams = [TestStream::default(), TestStream::default()];
+        let streams = [Tape::default(), Tape::default()];
         let readers = streams.iter().map(|stream| -> Reader { Box::new(stream.clone()) }).collect();
         let view = || View::new(terminal, 8192);
         let output = Output::new(readers, view, || matcher.clone());
-        Self { output, streams, heard: Vec::new(), unread: Duration::ZERO }
+        Self { output, streams, heard: Heard::default(), unread: Duration::ZERO }
     }
 
     fn hear(&mut self, seen: Vec<Finding>) {
-        for seen in seen {
-            if !self.heard.contains(&seen) {
-                self.heard.push(seen);
-            }
-        }
+        self.heard.add(seen);
     }
 
     /// Lets time pass without output, during which a session inspects unread text.
@@ -153,42 +72,22 @@ impl Listener {
     }
 
     fn print(&mut self, error: bool, bytes: &[u8]) {
-        self.streams[usize::from(error)].0.lock().unwrap().0.extend(bytes);
+        self.streams[usize::from(error)].print(bytes);
         self.read();
     }
 
     async fn end(mut self) -> Vec<String> {
         self.pause(STILL + SETTLED).await;
         for stream in &self.streams {
-            stream.0.lock().unwrap().1 = true;
+            stream.end();
         }
         self.read();
-        self.heard.iter().map(word).collect()
+        self.heard.0.iter().map(word).collect()
     }
 }
 
-fn word(seen: &Finding) -> String {
-    match seen {
-        Finding::Url { url, openable, device } => {
-            let kind = if *device { "verify at" } else { "go to" };
-            let foreign = if *openable { "" } else { " (foreign)" };
-            format!("{kind}{foreign} {url}")
-        }
-        Finding::DeviceCode(code) => format!("code {code}"),
-        Finding::Prompt => "prompt".to_owned(),
-        Finding::Refused => "refused".to_owned(),
-        Finding::LoggedIn { email: None } => "logged in".to_owned(),
-        Finding::LoggedIn { email: Some(email) } => format!("logged in as {email}"),
-        Finding::Denied(words) => format!("denied: {words}"),
-        Finding::Failed(words) => format!("failed: {words}"),
-        Finding::Token(token) => format!("token of {} characters", token.secret().expose_secret().len()),
-        Finding::Retired(words) => format!("retired: {words}"),
-        Finding::Step(position) => format!("step {position}"),
-    }
-}
-
-/// Reads the recording with one additional read boundary.
-async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> Vec<String> {
+/// Reads the recording with one more place at which a read ends.
+async fn cut(matcher: &Matcher, chunks: &[Recorded], view: Terminal, at: usize) -> Vec<String> {
     let mut listener = Listener::new(matcher, view);
     let mut left = at;
     for chunk in chunks {
@@ -204,8 +103,8 @@ async fn cut(matcher: &Matcher, chunks: &[Chunk], view: Terminal, at: usize) -> 
     listener.end().await
 }
 
-/// Reads the recording one byte at a time, which splits it everywhere at once.
-async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<String> {
+/// Reads the recording one byte at a time: every cut at once.
+async fn crumbs(matcher: &Matcher, chunks: &[Recorded], view: Terminal) -> Vec<String> {
     let mut listener = Listener::new(matcher, view);
     for chunk in chunks {
         listener.pause(chunk.pause).await;
@@ -214,14 +113,6 @@ async fn crumbs(matcher: &Matcher, chunks: &[Chunk], view: Terminal) -> Vec<Stri
         }
     }
     listener.end().await
-}
-
-/// Compares findings but ignores the order of prompts: the cursor can reach a prompt before the rows above it have been
-/// read.
-fn same(heard: &[String], expected: &[String]) -> bool {
-    let prompts = |all: &[String]| all.iter().any(|word| word == "prompt");
-    let others = |all: &[String]| all.iter().filter(|word| *word != "prompt").cloned().collect::<Vec<_>>();
-    prompts(heard) == prompts(expected) && others(heard) == others(expected)
 }
 
 async fn each_is_heard(views: impl Fn(&Recording) -> Option<(Terminal, Vec<String>)>) {
@@ -267,6 +158,42 @@ async fn recordings_give_the_same_findings_as_a_screen_when_split_at_any_byte() 
     .await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn recording_is_heard_as_expected_when_its_pauses_are_shortened() {
+    let registry = Registry::builtin().unwrap();
+    for recording in recordings() {
+        let provider = registry.provider(&recording.provider).unwrap();
+        let checked = recording.check(provider, &recorded(&recording.name)).await;
+        assert_eq!(checked, Ok(()), "{}", recording.name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn recording_names_the_difference_when_the_entry_has_changed() {
+    let overlay = |text: &str| crate::Overlay { source: "z.toml".to_owned(), text: text.to_owned() };
+    let changed = "[providers.cline.cli]\nurl-hosts = ['other.example']\n";
+    let registry = Registry::with_overlays(&[overlay(changed)]).unwrap();
+    let recording = recordings().into_iter().find(|recording| recording.name == "cline-login-pipe").unwrap();
+    let output = recorded(&recording.name);
+    let checked = recording.check(registry.provider("cline").unwrap(), &output).await;
+    assert!(checked.is_err_and(|reason| reason.contains("verify at (foreign) https://authkit.cline.bot/")));
+    let unknown = Recording { recipe: "other".to_owned(), ..recording };
+    let checked = unknown.check(registry.provider("cline").unwrap(), &output).await;
+    assert_eq!(checked, Err("cline has no login other".to_owned()));
+}
+
+#[test]
+fn recorded_output_is_refused_when_a_line_is_not_in_its_format() {
+    for (text, expected) in [
+        ("[0.1, \"out\", \"a\"]\nnot json", "line 2 is not [seconds, stream, text]"),
+        ("{}", "line 1 is not [seconds, stream, text]"),
+        ("[1e300, \"out\", \"a\"]", "line 1 has no time"),
+    ] {
+        assert_eq!(Recorded::parse(text).unwrap_err(), expected);
+    }
+    assert!(Recordings::parse("[[recording]]\nname = 'x'\n").is_err());
+}
+
 #[test]
 fn every_builtin_recipe_has_a_recording_of_its_dialogue() {
     let recordings = recordings();
@@ -280,8 +207,10 @@ fn every_builtin_recipe_has_a_recording_of_its_dialogue() {
             };
             recordings.iter().filter(meant).any(|recording| recording.on == recipe.terminal)
         };
-        for recipe in recipes() {
-            // A variant that differs only in its arguments has the same patterns.
+        // An entry without a tested version was not run at all, and says so.
+        let tested = provider.cli.as_ref().is_some_and(|cli| cli.tested.is_some());
+        for recipe in recipes().filter(|_| tested) {
+            // A variant that differs in its arguments only has the same patterns.
             let dialogue = |recipe: &Recipe| format!("{:?} {:?}", recipe.terminal, recipe.patterns);
             let mut twins =
                 recipes().filter(|twin| twin.id == recipe.id && dialogue(twin) == dialogue(recipe));

@@ -104,7 +104,7 @@ impl LoginCheck {
         };
         match &cli.check {
             None => CheckResult::Confirmed { credential, checked: false },
-            Some(check) => match self.run_command(check).await {
+            Some(check) => match self.run_command(&cli, check).await {
                 Ok(ended) if ended.code.is_some_and(|code| check.ok.contains(&code)) => {
                     CheckResult::Confirmed { credential, checked: true }
                 }
@@ -145,10 +145,9 @@ impl LoginCheck {
         }
     }
 
-    async fn run_command(&self, check: &Check) -> Result<CommandOutput, CommandError> {
-        let command =
-            BoundedCommand::silent(&self.program, &check.args, &self.env, &self.dir, self.check_timeout);
-        command.run().await
+    async fn run_command(&self, cli: &Cli, check: &Check) -> Result<CommandOutput, CommandError> {
+        let args = cli.config_dir.arguments(&check.args, &self.dir);
+        BoundedCommand::silent(&self.program, &args, &self.env, &self.dir, self.check_timeout).run().await
     }
 }
 

@@ -81,13 +81,23 @@ impl VersionQuestion<'_> {
     /// Runs the program. Output larger than 16 KiB counts as no answer.
     pub async fn ask(self) -> Version {
         let Some(cli) = &self.provider.cli else { return Version::Silent };
-        let Some([out, err]) = self.run(cli).await else { return Version::Silent };
-        // Some CLIs print their version to standard error.
+        // The output of a program that fails is not a version.
+        let Some((Some(0), [out, err])) = self.run(cli, &cli.version_args).await else {
+            return Version::Silent;
+        };
+        // Some CLIs print their version on standard error.
         let texts = [&out, &err].map(|bytes| String::from_utf8_lossy(bytes));
         judge(cli, &[&texts[0], &texts[1]])
     }
 
-    async fn run(&self, cli: &Cli) -> Option<[Zeroizing<Vec<u8>>; 2]> {
+    /// Runs the program with other arguments, and returns everything that it prints, whatever its exit code is. `None`
+    /// if it cannot be run, takes too long or prints more than 16 KiB on one stream.
+    pub async fn output(&self, args: &[String]) -> Option<String> {
+        let (_, texts) = self.run(self.provider.cli.as_ref()?, args).await?;
+        Some(texts.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect())
+    }
+
+    async fn run(&self, cli: &Cli, args: &[String]) -> Option<(Option<i32>, [Zeroizing<Vec<u8>>; 2])> {
         let shared = self.shared.join(&self.provider.id);
         // The query is not about a login and must not touch the user's own directory.
         let dir = shared.join(NO_LOGIN);
@@ -96,16 +106,15 @@ impl VersionQuestion<'_> {
         let env = asking_env(self.environment, cli, &dir, &shared);
         let command = BoundedCommand {
             program: self.program,
-            args: &cli.version_args,
+            args,
             env: &env,
             dir: &dir,
             limit: self.timeout,
             out: MOST_BYTES,
             err: MOST_BYTES,
         };
-        // The output of a failed program is not a version.
-        let ended = command.run().await.ok().filter(|ended| ended.code == Some(0))?;
-        Some([ended.out, ended.err])
+        let ended = command.run().await.ok()?;
+        Some((ended.code, [ended.out, ended.err]))
     }
 }
 

@@ -152,6 +152,10 @@ pub(crate) fn parse(format: Format, bytes: &[u8]) -> Result<Value, String> {
         Format::Json => json(bytes, "JSON"),
         Format::Jsonc => json(&jsonc::to_json(bytes), "JSON with comments"),
         Format::Sqlite => json(bytes, "JSON in its value"),
+        Format::Text => {
+            let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
+            Ok(serde_json::json!({ "text": text.trim() }))
+        }
         Format::Toml => {
             let text = std::str::from_utf8(bytes).map_err(|_| "not UTF-8".to_owned())?;
             toml::from_str(text).map_err(|_| "not TOML".to_owned())

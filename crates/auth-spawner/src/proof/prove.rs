@@ -3,6 +3,8 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
+use secrecy::SecretString;
+
 use super::document::Found;
 use super::facts::Source;
 use super::files::{Root, Trouble};
@@ -98,6 +100,16 @@ impl Cli {
     #[must_use]
     pub fn prove(&self, dir: &Path, reach: Reach) -> Proof {
         prove_slot(self, dir, reach).0
+    }
+
+    /// Returns the text of the file that proves the login in `dir`, for a CLI that takes it in a variable; `None` if no
+    /// file proves a login. Blocks.
+    #[must_use]
+    pub fn credential_text(&self, dir: &Path, reach: Reach) -> Option<SecretString> {
+        let root = Root::reached(&self.config_dir, dir, reach);
+        let (position, _) = prove_at(self, &root).1?;
+        let found = document::read_any(self.credential.get(position)?, &root).ok()??;
+        Some(SecretString::from(String::from_utf8(found.bytes).ok()?))
     }
 
     /// Returns the files that decide whether there is a login and that name its account. The last segment may contain

@@ -69,6 +69,8 @@ pub enum Format {
     Sqlite,
     /// TOML.
     Toml,
+    /// A file that only the CLI can read, such as an encrypted one. Its whole text is at the pointer `/text`.
+    Text,
 }
 
 impl Format {
@@ -81,6 +83,7 @@ impl Format {
             Self::Yaml => "yaml",
             Self::Sqlite => "sqlite",
             Self::Toml => "toml",
+            Self::Text => "text",
         }
     }
 }

@@ -254,7 +254,7 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
         }
         let provider = Provider {
             id: id.clone(),
-            aliases: entry.aliases,
+            aliases: entry.aliases.into_iter().filter(|alias| !is_moved(id, alias)).collect(),
             display_name: entry.display_name,
             class: entry.class,
             tool: entry.tool,
@@ -288,6 +288,14 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
     }
     providers.sort_by(|left, right| left.id.cmp(&right.id));
     Ok(providers)
+}
+
+/// Aliases that an earlier release gave to a provider and that are another provider's id now. A file of that release may
+/// still name them.
+const MOVED: [(&str, &str); 1] = [("xai", "grok")];
+
+fn is_moved(id: &str, alias: &str) -> bool {
+    MOVED.contains(&(id, fold(alias).as_str()))
 }
 
 /// Returns an entry with its default host filled in. If there is a choice of hosts, also returns the original table of

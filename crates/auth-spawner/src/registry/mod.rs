@@ -33,7 +33,7 @@ pub use key_home::{KeyFile, KeyHome, MergeFormat, key_tail};
 pub use key_service::{KeyService, OtherHosts, Pair, Probe};
 pub use keyring_mark::KeyringMark;
 pub use load::{Overlay, Registry};
-pub use provider::{Check, Class, Cli, ConfigDir, PreparedFile, Provider, ScreenToken, System};
+pub use provider::{Check, Class, Cli, ConfigDir, HelpText, PreparedFile, Provider, ScreenToken, System};
 pub use reach::Reach;
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use selection::{Mode, Slot, SlotFallback, Template};

@@ -16,7 +16,7 @@ use super::settings_file::SettingsFile;
 use super::share::ShareRule;
 use super::token_endpoint::TokenEndpoint;
 use super::variables::Variable;
-use super::versions::VersionRange;
+use super::versions::{VersionRange, is_newer};
 use super::who_am_i::WhoAmI;
 
 /// A provider: a CLI with its own login, a service that takes an API key, or both.
@@ -126,6 +126,10 @@ pub struct Cli {
     /// The variable through which the CLI takes the access token of a login that was made elsewhere.
     #[serde(default)]
     pub access_token_var: Option<String>,
+    /// The variable through which the CLI takes the text of its credential file. A launch sets it in place of the
+    /// directory, for a CLI that reads no variable for that.
+    #[serde(default)]
+    pub credential_var: Option<String>,
     /// The files that prove a login; the first one that does is used. Empty only for a CLI that has no login.
     #[serde(default, deserialize_with = "one_or_many")]
     pub credential: Vec<CredentialFile>,
@@ -178,6 +182,9 @@ pub struct Cli {
     /// Systems on which the CLI may keep its login in the system's keychain instead of a file.
     #[serde(default)]
     pub keychain: Vec<System>,
+    /// The options that the tested version names in its help texts. A check shows what has changed.
+    #[serde(default)]
+    pub help: Vec<HelpText>,
     /// Parts of the entry that were not tested with the real program, as sentences for display.
     #[serde(default)]
     pub untested: Vec<String>,
@@ -194,6 +201,17 @@ impl Cli {
             }
         }
         ids
+    }
+
+    /// Returns whether the entry was not tested with this version of the program: it is newer than the tested one, or it
+    /// cannot be compared with it and differs. An entry without a tested version is always untested.
+    #[must_use]
+    pub fn is_untested(&self, version: Option<&str>) -> bool {
+        match (&self.tested, version) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(tested), Some(version)) => is_newer(version, tested).unwrap_or(version != tested),
+        }
     }
 
     /// Returns whether the version of the program decides how it logs in.
@@ -261,6 +279,10 @@ fn version_args() -> Vec<String> {
 pub struct ConfigDir {
     /// Variable that points the CLI at the directory.
     pub var: String,
+    /// Option that names the directory to the CLI, if the CLI reads no variable. It is added to the arguments of logins,
+    /// checks and logouts; a launch needs `credential-var` of the CLI.
+    #[serde(default)]
+    pub option: Option<String>,
     /// Name of the directory inside a bundle, one path segment.
     pub name: String,
     /// The CLI's own directory below the one that `var` names; empty if they are the same.
@@ -323,6 +345,13 @@ impl ConfigDir {
         variables
     }
 
+    /// Returns the arguments of a command that uses `dir`.
+    pub(crate) fn arguments(&self, args: &[String], dir: &Path) -> Vec<String> {
+        let named =
+            self.option.iter().flat_map(|option| [option.clone(), dir.to_string_lossy().into_owned()]);
+        args.iter().cloned().chain(named).collect()
+    }
+
     /// Returns whether a variable's value names the shared directory.
     #[must_use]
     pub fn shares(&self) -> bool {
@@ -373,6 +402,16 @@ pub struct ScreenToken {
     /// Lifetime of the credential at the provider, in seconds. The CLI does not report it, so this is the lifetime that
     /// it requests.
     pub lifetime_s: u64,
+}
+
+/// A help text of a CLI.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HelpText {
+    /// Arguments that print the text.
+    pub args: Vec<String>,
+    /// The long options in it, in order of name.
+    pub options: Vec<String>,
 }
 
 /// A command that checks whether a login is usable.

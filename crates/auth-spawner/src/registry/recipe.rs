@@ -136,6 +136,9 @@ pub struct Paste {
     /// The content of a line on standard input.
     #[serde(default)]
     pub form: PasteForm,
+    /// Parameters of a pasted address that the CLI's callback needs besides `code` and `state`.
+    #[serde(default)]
+    pub carry: Vec<String>,
 }
 
 /// A shape of pasted text.

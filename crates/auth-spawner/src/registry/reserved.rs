@@ -5,7 +5,7 @@ use toml::{Table, Value};
 /// Reserved keys below `[providers.<id>]`.
 const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share"];
 /// Reserved keys below `[providers.<id>.cli]`.
-const CLI: &[&str] = &["help", "locks", "packages"];
+const CLI: &[&str] = &["locks", "packages"];
 /// Reserved keys below one `[[providers.<id>.cli.recipes]]`.
 const RECIPE: &[&str] = &["args-aliases"];
 /// Reserved keys below `[providers.<id>.key]`.

@@ -7,7 +7,7 @@ use super::key_service::{BASE, HOST, KeyService};
 use super::keyring_mark::KeyringMark;
 use super::load::fold;
 use super::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
-use super::recipe::Paste;
+use super::recipe::{Delivery, Paste, PasteShape};
 use super::selection::{Mode, Slot, Template};
 use super::settings_file::{SettingsFile, SettingsScope};
 use super::token_endpoint::TokenEndpoint;
@@ -108,9 +108,14 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
     ensure(words, "cli.plain-commands", "must be single words, each the first argument of a command")?;
     ensure(cli.token.as_ref().is_none_or(|token| is_var(&token.var)), "cli.token.var", VARS)?;
     ensure(cli.access_token_var.as_deref().is_none_or(is_var), "cli.access-token-var", VARS)?;
-    let carriers = cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var);
+    ensure(cli.credential_var.as_deref().is_none_or(is_var), "cli.credential-var", VARS)?;
+    let carriers =
+        cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var).chain(&cli.credential_var);
     sets_no_code(carriers, "cli")?;
     config_dir_holds(&cli.config_dir)?;
+    let launched = cli.config_dir.option.is_none() || cli.credential_var.is_some();
+    let wanted = "a CLI with an option in place of a variable is launched by its `credential-var`";
+    ensure(launched, "cli.config-dir.option", wanted)?;
     let named = cli.env.keys().chain(&cli.scrub).chain(&cli.key_vars);
     ensure(named.into_iter().all(|var| is_var(var)), "cli", VARS)?;
     sets_no_code(cli.env.keys(), "cli.env")?;
@@ -167,6 +172,8 @@ fn config_dir_holds(dir: &ConfigDir) -> Result<(), Violation> {
     ensure(is_var(&dir.var), "cli.config-dir.var", VARS)?;
     sets_no_code(dir.extra_vars.keys().chain([&dir.var]), "cli.config-dir")?;
     ensure(dir.inner.is_empty() || is_relative(&dir.inner), "cli.config-dir.inner", RELATIVE)?;
+    let option = dir.option.as_ref().is_none_or(|option| option.starts_with("--") && is_word(option));
+    ensure(option, "cli.config-dir.option", "must be one word that begins with `--`")?;
     let below = dir.ambient.strip_prefix("~/");
     ensure(below.is_some_and(is_relative), "cli.config-dir.ambient", "must begin with ~/, without `..`")?;
     // `Path::ends_with` compares whole segments.
@@ -203,7 +210,7 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), Violation> {
             ".sqlite",
             "must name the table, the columns and the key, because the format is sqlite",
         )?,
-        (Some(_), Format::Json | Format::Jsonc | Format::Yaml | Format::Toml) => {
+        (Some(_), Format::Json | Format::Jsonc | Format::Yaml | Format::Toml | Format::Text) => {
             ensure(false, ".sqlite", "is for format sqlite only")?;
         }
         (Some(cell), Format::Sqlite) => {
@@ -337,9 +344,7 @@ fn recipes_hold(cli: &Cli) -> Result<(), Violation> {
             &place,
             "`send` of a step must not be empty",
         )?;
-        if let Some(Paste { shapes, .. }) = &recipe.paste {
-            ensure(!shapes.is_empty(), &place, "paste.shapes must not be empty")?;
-        }
+        recipe.paste.iter().try_for_each(|paste| paste_holds(paste, &place))?;
     }
     Ok(())
 }
@@ -347,6 +352,15 @@ fn recipes_hold(cli: &Cli) -> Result<(), Violation> {
 /// Checks that no variable that an entry sets decides which code a program loads.
 fn sets_no_code<'a>(names: impl IntoIterator<Item = &'a String>, field: &str) -> Result<(), Violation> {
     ensure(!names.into_iter().any(|name| loads_code(name)), field, CODE)
+}
+
+fn paste_holds(paste: &Paste, place: &str) -> Result<(), Violation> {
+    ensure(!paste.shapes.is_empty(), place, "paste.shapes must not be empty")?;
+    let own = paste.carry.iter().any(|name| name.is_empty() || matches!(name.as_str(), "code" | "state"));
+    ensure(!own, place, "paste.carry names parameters other than `code` and `state`")?;
+    // The other shapes have no such parameters, and the callback is the only delivery that takes them.
+    let whole = paste.shapes == [PasteShape::Url] && paste.delivery == Delivery::CallbackGet;
+    ensure(paste.carry.is_empty() || whole, place, "paste.carry needs the one shape url, and callback_get")
 }
 
 fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), Violation> {

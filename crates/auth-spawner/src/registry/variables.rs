@@ -73,7 +73,12 @@ impl Provider {
             found.entry(name).or_insert(Variable { class, scope: VariableScope::Tree });
         };
         if let Some(cli) = &self.cli {
-            let token = cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var);
+            let token = cli
+                .token
+                .iter()
+                .map(|token| &token.var)
+                .chain(&cli.access_token_var)
+                .chain(&cli.credential_var);
             cli.key_vars.iter().chain(token).for_each(|name| add(name.as_str(), VariableClass::Secret));
             let dir = &cli.config_dir;
             add(dir.var.as_str(), VariableClass::Location);

@@ -38,6 +38,11 @@ impl TryFrom<String> for VersionRange {
     }
 }
 
+/// Returns whether a version is newer than another one; `None` if one of the texts is no version.
+pub(crate) fn is_newer(version: &str, than: &str) -> Option<bool> {
+    Some(parse(version)? > parse(than)?)
+}
+
 fn parse(text: &str) -> Option<Version> {
     let text = text.trim();
     let text = text.strip_prefix(['v', 'V']).unwrap_or(text);
@@ -72,6 +77,20 @@ mod tests {
         check(">=2", "2.0.0-beta.1", Some(true));
         check(">=1", "unknown", None);
         check(">=1", "", None);
+    }
+
+    #[test]
+    fn version_is_newer_only_when_both_texts_are_versions() {
+        for (version, than, expected) in [
+            ("1.0.42", "1.0.41", Some(true)),
+            ("1.0.41", "1.0.41", Some(false)),
+            ("0.73.1", "1.6.0", Some(false)),
+            ("2026.10.1", "2026.9.6", Some(true)),
+            ("0.0.1790712063", "0.0.1790142911-g7618fb", Some(true)),
+            ("newest", "1.0", None),
+        ] {
+            assert_eq!(is_newer(version, than), expected, "{version} {than}");
+        }
     }
 
     #[test]

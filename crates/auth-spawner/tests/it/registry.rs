@@ -345,3 +345,50 @@ fn recipe_and_patterns_are_selected_by_version() {
     assert_eq!((cli.recipe_ids(), cli.depends_on_version()), (vec!["login", "other"], true));
     assert!(!registry.provider("amp").unwrap().cli.as_ref().unwrap().depends_on_version());
 }
+
+#[test]
+fn version_is_untested_when_it_is_newer_or_the_entry_was_never_run() {
+    let registry = Registry::builtin().unwrap();
+    let untested = |provider: &str, version: Option<&str>| {
+        registry.provider(provider).unwrap().cli.as_ref().unwrap().is_untested(version)
+    };
+    assert!(!untested("grok", Some("1.0.41")) && untested("grok", Some("1.0.42")));
+    assert!(!untested("grok", Some("0.9")) && !untested("grok", None));
+    assert!(untested("grok", Some("nightly")));
+    assert!(untested("cursor", Some("1.0")) && untested("cursor", None));
+}
+
+#[test]
+fn name_grok_means_the_cli_and_keys_stay_with_xai() {
+    let registry = Registry::builtin().unwrap();
+    let provider = |name: &str| registry.provider(name).unwrap().id.clone();
+    assert_eq!(["grok", "Grok", "grok-cli", "xai"].map(provider), ["grok", "grok", "grok", "xai"]);
+    assert!(
+        registry.provider("xai").unwrap().key.is_some() && registry.provider("grok").unwrap().key.is_none()
+    );
+    let earlier = overlaid("[providers.xai]\naliases = ['Grok', 'x-ai']").unwrap();
+    assert_eq!(["grok", "x-ai"].map(|name| earlier.provider(name).unwrap().id.clone()), ["grok", "xai"]);
+    let other = overlaid("[providers.openai]\naliases = ['grok']").map(|_| ()).unwrap_err();
+    assert!(other.contains("the name `grok` already belongs to"), "{other}");
+}
+
+#[test]
+fn entry_is_refused_when_an_option_or_a_carried_parameter_does_not_fit() {
+    let check = |text: &str, expected: &str| {
+        let error = overlaid(text).map(|_| ()).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    };
+    check("[providers.codex.cli.config-dir]\noption = '--home'", "is launched by its `credential-var`");
+    let launched = "[providers.codex.cli]\ncredential-var = 'X'\n[providers.codex.cli.config-dir]\noption = ";
+    check(&format!("{launched}'-h'"), "must be one word that begins with `--`");
+    check(&format!("{launched}'--a b'"), "must be one word that begins with `--`");
+    check("[providers.codex.cli]\ncredential-var = '1'", "names of environment variables");
+    let paste = |paste: &str| {
+        format!("[[providers.codex.cli.recipes]]\nid = 'login'\nargs = []\npaste = {{ {paste} }}\n")
+    };
+    let get = "delivery = 'callback_get'";
+    check(&paste(&format!("shapes = ['url', 'code'], {get}, carry = ['x']")), "paste.carry needs");
+    check(&paste("shapes = ['url'], delivery = 'stdin_line', carry = ['x']"), "paste.carry needs");
+    check(&paste(&format!("shapes = ['url'], {get}, carry = ['state']")), "other than `code` and `state`");
+    assert!(overlaid(&paste(&format!("shapes = ['url'], {get}, carry = ['x']"))).is_ok());
+}

@@ -318,6 +318,9 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Providers(ProvidersArgs { action: Some(Action::Check(args)), .. })) => {
             providers::check(&args, &config()?, environment, ui)
         }
+        Some(Command::Providers(ProvidersArgs { action: Some(Action::Add(args)), .. })) => {
+            providers::add(&args, &config()?, ui)
+        }
         Some(Command::Providers(ProvidersArgs { action: Some(Action::Doc), .. })) => {
             let text = crate::rpc::reference::providers_markdown().map_err(BootError::from)?;
             ui.print(text.as_bytes())

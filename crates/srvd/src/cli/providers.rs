@@ -1,6 +1,9 @@
 //! `srvd providers`: the known providers, their installed CLIs, and a check of these CLIs.
 
+mod add;
 mod check;
+mod help;
+mod propose;
 mod report;
 
 use super::client::Connection;
@@ -10,6 +13,7 @@ use super::table;
 use super::ui::Ui;
 use crate::wire::provider;
 
+pub(super) use add::run as add;
 pub(super) use check::run as check;
 
 /// Arguments of `srvd providers`.
@@ -41,6 +45,16 @@ Exit codes:
   64  there is no such provider, or it has no CLI
   69  the named CLI is not installed")]
     Check(CheckArgs),
+    /// Check a file with provider entries, and put it into providers.d
+    ///
+    /// The file must be yours and closed to the writes of others, and the whole registry must be valid with it. Each
+    /// recording beside it, in the directory FILE.recordings (without `.toml`), must be understood by it as its list says.
+    #[command(after_help = "\
+Exit codes:
+   0  the file is in providers.d; restart the daemon to use it
+   1  the file or one of its recordings is refused, and nothing has changed
+  64  there is no such file")]
+    Add(AddArgs),
     /// Print the manual of all known providers in Markdown
     Doc,
 }
@@ -54,9 +68,28 @@ pub(super) struct CheckArgs {
     /// Longest time that a login may take to show its address or its code
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(super) wait: u64,
+    /// Look through all installed programs for environment names that their entries do not know
+    ///
+    /// This is always done for one provider. It reads the whole program.
+    #[arg(long)]
+    pub(super) names: bool,
+    /// Print a file for providers.d with what has changed, for you to look at; implies --names
+    #[arg(long, conflicts_with = "json")]
+    pub(super) propose: bool,
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// Arguments of `srvd providers add`.
+#[derive(Debug, clap::Args)]
+pub(super) struct AddArgs {
+    /// The file with the entries, whose name ends in .toml
+    #[arg(value_name = "FILE")]
+    pub(super) file: std::path::PathBuf,
+    /// Replace the file of the same name
+    #[arg(long)]
+    pub(super) replace: bool,
 }
 
 impl ProvidersArgs {
@@ -81,6 +114,11 @@ pub(super) async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Resul
 
 fn row(provider: provider::Provider) -> Vec<String> {
     let (installed, version, place) = match provider.cli {
+        cli if cli.found && cli.untested => (
+            "yes",
+            Some(format!("{} (untested)", cli.version.unwrap_or_default()).trim().to_owned()),
+            cli.path,
+        ),
         cli if cli.found => ("yes", cli.version, cli.path),
         cli if cli.install.is_some() => ("no", None, cli.install),
         _ => ("-", None, None),
@@ -103,6 +141,8 @@ mod tests {
     #[test]
     fn providers_table_shows_install_command_when_cli_is_not_found() {
         let cli = |found: bool, install: Option<&str>| provider::Cli {
+            tested: None,
+            untested: false,
             found,
             path: found.then(|| "/bin/codex".to_owned()),
             version: found.then(|| "1.2".to_owned()),
@@ -121,6 +161,10 @@ mod tests {
         let npm = Some("npm install -g codex");
         let rows =
             [provider("a", cli(true, npm)), provider("b", cli(false, npm)), provider("c", cli(false, None))];
+        let untested = provider("d", provider::Cli { untested: true, ..cli(true, npm) });
+        assert_eq!(row(untested)[2], "1.2 (untested)");
+        let silent = provider("e", provider::Cli { untested: true, version: None, ..cli(true, npm) });
+        assert_eq!(row(silent)[2], "(untested)");
         assert_eq!(
             table::draw(&ui(None), &["P", "I", "V", "WHERE", "L"], rows.map(row)),
             "P  I    V    WHERE                 L\n\

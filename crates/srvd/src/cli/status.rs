@@ -19,7 +19,10 @@ use crate::wire::account::{Account, Accounts, Stray, Strays};
 use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
 use crate::wire::daemon::{Daemon, Info};
-use crate::wire::{account, auth, bundle};
+use crate::wire::{account, auth, bundle, provider};
+
+/// Longest wait for the versions of CLIs that were not asked yet.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Arguments of `srvd status`.
 #[derive(Debug, clap::Args)]
@@ -42,6 +45,32 @@ struct Page {
     sessions: Vec<Session>,
     #[serde(flatten)]
     strays: Strays,
+    /// The installed CLIs of bound providers whose version srvd was not tested with.
+    untested: Vec<Untested>,
+}
+
+/// An installed CLI that srvd was not tested with.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Untested {
+    provider_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tested: Option<String>,
+}
+
+impl Untested {
+    fn line(&self, ui: &Ui) -> String {
+        let Self { provider_id, version, tested } = self;
+        let version = version.as_deref().map(plain_line).unwrap_or_default();
+        let reason = match tested {
+            Some(tested) => format!("version {version} is newer than {}, the tested one", plain_line(tested)),
+            None => "srvd's entry was never tested with this CLI".to_owned(),
+        };
+        let arrow = if ui.unicode { '→' } else { '>' };
+        format!("! {provider_id} (untested): {reason}\n    {arrow} srvd providers check {provider_id}")
+    }
 }
 
 /// Prints the page.
@@ -62,14 +91,35 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
     let daemon = Connection::open(config).await?;
     let mut sessions = daemon.call(&auth::List {}).await?.sessions;
     sessions.retain(|session| !session.status.is_terminal());
+    let bundles = daemon.call(&bundle::List {}).await?.bundles;
     Ok(Page {
         daemon: daemon.call(&Info {}).await?,
-        bundles: daemon.call(&bundle::List {}).await?.bundles,
+        untested: untested(&daemon, &bundles).await,
+        bundles,
         accounts: daemon.call(&account::List::default()).await?,
         strays: daemon.call(&account::ListStrays {}).await?,
         sessions,
         endpoint: daemon.endpoint,
     })
+}
+
+/// Returns the untested CLIs of the providers that bundles bind. A CLI that is slow to print its version is left out; the
+/// daemon has its answer for the next page.
+async fn untested(daemon: &Connection, bundles: &[Bundle]) -> Vec<Untested> {
+    let bound = bundles.iter().flat_map(|bundle| &bundle.bindings).map(|binding| binding.provider_id.clone());
+    let bound: std::collections::BTreeSet<String> = bound.collect();
+    let mut found = Vec::new();
+    let ask = async {
+        for id in bound {
+            let Ok(known) = daemon.call(&provider::List { provider_id: Some(id) }).await else { continue };
+            found.extend(known.providers.into_iter().filter(|known| known.cli.untested).map(|known| {
+                Untested { provider_id: known.id, version: known.cli.version, tested: known.cli.tested }
+            }));
+        }
+    };
+    // What was found until then is shown.
+    let _ = tokio::time::timeout(PATIENCE, ask).await;
+    found
 }
 
 /// Returns the failure for a daemon that accepted the connection, or whose process exists, but that did not answer.
@@ -96,6 +146,9 @@ impl Page {
             parts.push(steps.join("\n"));
         }
         parts.extend(self.strays.strays.iter().map(|stray| self.stray(stray)));
+        if !self.untested.is_empty() {
+            parts.push(self.untested.iter().map(|cli| cli.line(ui)).collect::<Vec<_>>().join("\n"));
+        }
         if let Some(unbound) = self.unbound() {
             parts.push(unbound);
         }
@@ -189,6 +242,7 @@ mod tests {
     fn page(accounts: Vec<Account>, bundles: Vec<Bundle>) -> Page {
         let counts = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0, connections: 1 };
         Page {
+            untested: Vec::new(),
             daemon: Daemon {
                 version: "0.1.0".to_owned(),
                 epoch: "e".to_owned(),
@@ -237,6 +291,21 @@ mod tests {
         };
         assert_eq!(page.draw(&ui(None), 0), expect("→", "!"));
         assert_eq!(page.draw(&Ui { unicode: false, ..ui(None) }, 0), expect(">", "!"));
+    }
+
+    #[test]
+    fn status_page_marks_an_untested_cli() {
+        let mut page = page(Vec::new(), Vec::new());
+        let untested = |tested: Option<&str>| Untested {
+            provider_id: "grok".to_owned(),
+            version: Some("9.0".to_owned()),
+            tested: tested.map(str::to_owned),
+        };
+        page.untested = vec![untested(Some("1.0")), untested(None)];
+        let shown = page.draw(&ui(None), 0);
+        let expected = "! grok (untested): version 9.0 is newer than 1.0, the tested one\n    → srvd providers check grok\n\
+            ! grok (untested): srvd's entry was never tested with this CLI\n    → srvd providers check grok";
+        assert!(shown.ends_with(expected), "{shown}");
     }
 
     #[test]

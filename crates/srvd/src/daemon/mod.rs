@@ -32,7 +32,7 @@ pub(crate) use error::BootError;
 pub(crate) use lock::Lock;
 pub(crate) use offline::{Offline, beside};
 pub(crate) use record::DatabaseRecord;
-pub(crate) use registry::registry;
+pub(crate) use registry::{OVERLAYS, overlays, registry};
 
 use announced::Announced;
 use core::Core;

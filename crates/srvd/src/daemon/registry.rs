@@ -6,16 +6,27 @@ use super::BootError;
 use crate::base::trust::TrustError;
 use crate::config::{Config, ConfigError, LONGEST_FILE};
 
+/// The directory of the operator's entries, below the configuration.
+pub(crate) const OVERLAYS: &str = "providers.d";
+
 /// Loads the provider registry with the operator's entries.
 ///
 /// # Errors
 /// [`BootError`], which names the file that cannot be used.
 pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
-    let dir = config.config_dir.join("providers.d");
+    Ok(Registry::with_overlays(&overlays(config)?)?)
+}
+
+/// Reads the files of the operator's entries, in the order in which they are laid over.
+///
+/// # Errors
+/// [`BootError`] if the directory or a file cannot be read.
+pub(crate) fn overlays(config: &Config) -> Result<Vec<Overlay>, BootError> {
+    let dir = config.config_dir.join(OVERLAYS);
     let untrusted = |error| BootError::Config(ConfigError::Untrusted(error));
     match config.trust.directory(&dir) {
         Ok(_) => {}
-        Err(TrustError::Missing(_)) => return Ok(Registry::with_overlays(&[])?),
+        Err(TrustError::Missing(_)) => return Ok(Vec::new()),
         Err(error) => return Err(untrusted(error)),
     }
     let unreadable = |source| BootError::Config(ConfigError::Unreadable { path: dir.clone(), source });
@@ -31,5 +42,5 @@ pub(crate) fn registry(config: &Config) -> Result<Registry, BootError> {
             overlays.push(Overlay { text, source: path.display().to_string() });
         }
     }
-    Ok(Registry::with_overlays(&overlays)?)
+    Ok(overlays)
 }

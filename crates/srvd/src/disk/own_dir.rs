@@ -39,7 +39,9 @@ impl OwnDirs {
         registry: &Registry,
         blocking: BlockingTasks,
     ) -> Self {
-        let variables = registry.iter().filter_map(|provider| Some(&provider.cli.as_ref()?.config_dir.var));
+        let dirs = registry.iter().filter_map(|provider| Some(&provider.cli.as_ref()?.config_dir));
+        // A CLI with an option does not read the variable.
+        let variables = dirs.filter(|dir| dir.option.is_none()).map(|dir| &dir.var);
         let named = variables.filter_map(|name| Some((name.clone(), environment.path(name)?))).collect();
         Self { home: config.home.clone(), data: config.data_dir.clone(), named, blocking }
     }

@@ -74,6 +74,8 @@ pub(crate) struct Home {
 pub(crate) enum Credential {
     /// The files in the CLI's directory.
     Directory,
+    /// The text of the file in the CLI's directory that the CLI takes in a variable.
+    LoginFile(SecretString),
     /// An API key.
     Key(SecretString),
     /// A login that the CLI takes in a variable, beside its directory.
@@ -99,6 +101,7 @@ impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Directory => "Directory",
+            Self::LoginFile(_) => "LoginFile([REDACTED])",
             Self::Key(_) => "Key([REDACTED])",
             Self::LoginToken(_) => "LoginToken([REDACTED])",
             Self::AccessToken(_) => "AccessToken([REDACTED])",

@@ -92,7 +92,14 @@ impl Programs {
     async fn described(&self, provider: &Provider) -> Result<wire::provider::Provider, ApiError> {
         let cli = match &provider.cli {
             Some(cli) => self.installed(provider, cli).await?,
-            None => wire::provider::Cli { found: false, path: None, version: None, install: None },
+            None => wire::provider::Cli {
+                found: false,
+                path: None,
+                version: None,
+                tested: None,
+                untested: false,
+                install: None,
+            },
         };
         let default = provider.recipe("", cli.version.as_deref());
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids).map(str::to_owned);
@@ -114,6 +121,8 @@ impl Programs {
         Ok(wire::provider::Cli {
             found: found.is_some(),
             path: found.as_ref().map(|found| found.path.display().to_string()),
+            tested: cli.tested.clone(),
+            untested: found.as_ref().is_some_and(|found| cli.is_untested(found.version.as_deref())),
             version: found.and_then(|found| found.version),
             install: Some(cli.install.clone()),
         })

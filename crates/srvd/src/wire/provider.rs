@@ -81,6 +81,13 @@ pub(crate) struct Cli {
     /// The version reported by the CLI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The version that the registry's entry was tested with; absent for an entry that was never run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tested: Option<String>,
+    /// True if the entry was not tested with the CLI that was found: its version is newer, or the entry was never run.
+    /// Such a CLI is used like the newest tested version.
+    #[serde(default)]
+    pub untested: bool,
     /// A line that explains how to install the CLI; absent for a service without a CLI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install: Option<String>,

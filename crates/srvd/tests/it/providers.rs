@@ -35,7 +35,15 @@ const PATTERN: &str =
 fn machine(script: &str, overlay: &str) -> Home {
     let home = fake::home(script).config("providers.d/z.toml", &format!("{PATTERN}{overlay}"));
     crate::support::private_directory(&home.dir("tmp"));
+    holds(&home, "FAKE_HOME FAKE_SCRIPT FAKE_API_KEY FAKE_TOKEN");
     home
+}
+
+/// Adds text to the end of the program, which changes nothing for the system.
+fn holds(home: &Home, text: &str) {
+    use std::io::Write as _;
+    let mut program = std::fs::OpenOptions::new().append(true).open(home.dir("bin/fakecli")).unwrap();
+    write!(program, "\n{text}\n").unwrap();
 }
 
 fn check(home: &Home, args: &[&str]) -> (Option<i32>, String, String) {
@@ -228,4 +236,185 @@ async fn check_exits_130_and_removes_its_files_when_interrupted() {
     let ended = program.end().await;
     assert_eq!(ended.code, Some(130), "{ended:?}");
     assert_eq!(files_below(&home.dir("tmp")), Vec::<std::path::PathBuf>::new());
+}
+
+/// The parts of the entry that a new version changes.
+const WATCHED: &str = "help = [{ args = ['login', '--help'], options = ['--device', '--tty'] }]\n\
+    scrub = ['FAKE_URL']\n";
+
+/// A script of a newer version, with other options.
+fn newer() -> String {
+    format!("{}when login --help\nout --tty and --browser\n", GOOD.replace("1.2.3", "1.3.0"))
+}
+
+#[test]
+fn check_names_new_options_and_new_environment_names() {
+    let home = machine(&newer(), WATCHED);
+    holds(&home, "FAKE_NEW_TOKEN FAKE_COLOR FAKE_NEW_ENDPOINT FAKE_URL");
+    let (code, stdout, _) = check(&home, &["fake", "--json"]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let fake = &report["providers"][0];
+    assert_eq!((code, &fake["outcome"]), (Some(0), &json!("ok")), "{stdout}");
+    assert_eq!(fake["unknownNames"], json!(["FAKE_NEW_ENDPOINT", "FAKE_NEW_TOKEN"]));
+    let notes = [
+        "version 1.3.0, but the entry was tested with 1.2.3",
+        "environment names that the entry does not know: FAKE_NEW_ENDPOINT FAKE_NEW_TOKEN",
+        "`login --help` now has --browser and no longer has --device",
+    ];
+    assert_eq!(fake["notes"], json!(notes));
+    let (_, stdout, _) = check(&home, &["--json"]);
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let all = report["providers"].as_array().unwrap();
+    let fake = all.iter().find(|provider| provider["id"] == "fake").unwrap();
+    assert_eq!(
+        fake.get("unknownNames"),
+        None,
+        "a check of all looks through no program unless it is asked to"
+    );
+}
+
+#[test]
+fn check_says_that_a_packed_program_is_not_readable() {
+    let more = ["A", "B", "C", "D", "E", "F"].map(|letter| format!("'FAKE_{letter}_URL'")).join(", ");
+    let (code, stdout, _) = check(&machine(GOOD, &format!("scrub = [{more}]\n")), &["fake"]);
+    assert_eq!(code, Some(0), "{stdout}");
+    assert!(stdout.contains("note: environment names: not readable, the program is packed"), "{stdout}");
+}
+
+#[test]
+fn check_proposes_a_file_that_the_registry_accepts() {
+    let home = machine(&newer(), WATCHED);
+    holds(&home, "FAKE_NEW_TOKEN FAKE_URL");
+    let (code, stdout, stderr) = check(&home, &["fake", "--propose"]);
+    let expected = "schema = 2\n\n[providers.fake.cli]\ntested = \"1.3.0\"\n\
+        # Remove the names that lead to no credential and to no other address.\n\
+        scrub = [\"FAKE_URL\", \"FAKE_NEW_TOKEN\"]\n\
+        help = [\n    { args = [\"login\", \"--help\"], options = [\"--browser\", \"--tty\"] },\n]\n";
+    assert_eq!((code, stdout.as_str()), (Some(0), expected));
+    assert!(stderr.contains("fake: ok: version 1.3.0"), "{stderr}");
+    let home = home.config("providers.d/zz.toml", &stdout);
+    let (code, stdout, _) = check(&home, &["fake", "--propose"]);
+    assert_eq!((code, stdout.as_str()), (Some(0), "# Nothing has changed.\n"));
+}
+
+#[test]
+fn check_proposes_no_other_host() {
+    let script = GOOD.replace("login.fake.test/authorize", "login.evil.test/authorize");
+    let (code, stdout, _) = check(&machine(&script, ""), &["fake", "--propose", "--wait", "2"]);
+    assert_eq!(code, Some(1), "{stdout}");
+    assert!(stdout.contains("# fake: the address is on the host login.evil.test"), "{stdout}");
+    let keys: toml::Table = stdout.parse().unwrap();
+    assert_eq!(keys.get("providers"), None, "{stdout}");
+}
+
+/// An entry of a new CLI, and a recording of its login.
+const TWIN: &str = "schema = 2\n[providers.twin]\ndisplay-name = 'Twin'\nclass = 'oauth'\n[providers.twin.cli]\n\
+    binaries = ['twin']\ninstall = 'get twin'\ntested = '1.0'\nurl-hosts = ['twin.test']\n\
+    config-dir = { var = 'TWIN_HOME', name = 'twin', ambient = '~/.twin' }\n\
+    credential = { path = 'auth.json', requires = ['/token'] }\n[[providers.twin.cli.recipes]]\nid = 'login'\n\
+    args = ['login']\npatterns = { device-code = 'code: (?P<code>\\S+)', logged-in = ['^Done'] }\n";
+const TWIN_LIST: &str = "[[recording]]\nname = 'twin-pipe'\nprovider = 'twin'\nrecipe = 'login'\nversion = '1.0'\n\
+    on = 'pipe'\nheard = ['verify at https://twin.test/device', 'code TWIN-1', 'logged in']\n";
+const TWIN_EVENTS: &str = "[0.1, \"out\", \"Open https://twin.test/device\\ncode: TWIN-1\\n\"]\n\
+    [2.0, \"in\", \"typed\"]\n[3.0, \"out\", \"Done\\n\"]\n[3.1, \"out\", \"EOF\"]\n";
+
+/// Writes an operator's file with its recording, and adds it.
+fn add(home: &Home, entry: &str, list: &str, more: &[&str]) -> (Option<i32>, String, String) {
+    let place = home.dir("own");
+    crate::support::private_directory(&place.join("twin.recordings"));
+    std::fs::write(place.join("twin.toml"), entry).unwrap();
+    std::fs::write(place.join("twin.recordings/recordings.toml"), list).unwrap();
+    std::fs::write(place.join("twin.recordings/twin-pipe.events"), TWIN_EVENTS).unwrap();
+    for name in ["twin.toml", "twin.recordings/recordings.toml", "twin.recordings/twin-pipe.events"] {
+        std::fs::set_permissions(place.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+    }
+    add_file(home, &place.join("twin.toml"), more)
+}
+
+fn add_file(home: &Home, file: &std::path::Path, more: &[&str]) -> (Option<i32>, String, String) {
+    let args = [&["providers", "add", file.to_str().unwrap()], more].concat();
+    let Output { status, stdout, stderr } = home.command(&args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn added_file_is_laid_over_when_its_recordings_are_understood() {
+    let home = Home::new();
+    let target = home.dir("config/providers.d/twin.toml");
+    let (code, stdout, stderr) = add(&home, TWIN, TWIN_LIST, &[]);
+    let expected =
+        format!("added twin to {} (1 recording checked). Restart the daemon to use it.\n", target.display());
+    assert_eq!((code, stdout), (Some(0), expected), "{stderr}");
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), TWIN);
+    let (code, stdout, _) = check(home_with_tmp(&home), &["twin"]);
+    assert_eq!((code, stdout.as_str()), (Some(69), "twin: not installed: get twin\n"));
+    let (code, _, stderr) = add(&home, TWIN, TWIN_LIST, &[]);
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("exists already") && stderr.contains("--replace"), "{stderr}");
+    assert_eq!(add(&home, TWIN, TWIN_LIST, &["--replace"]).0, Some(0));
+}
+
+fn home_with_tmp(home: &Home) -> &Home {
+    crate::support::private_directory(&home.dir("tmp"));
+    home
+}
+
+#[test]
+fn added_file_is_refused_and_changes_nothing_when_it_does_not_fit() {
+    let refused = |entry: &str, list: &str, expected: &str| {
+        let home = Home::new();
+        let (code, _, stderr) = add(&home, entry, list, &[]);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.contains(expected), "{expected:?} in {stderr}");
+        assert!(!home.dir("config/providers.d").exists(), "{expected}");
+    };
+    refused(&TWIN.replace("url-hosts", "url-host"), TWIN_LIST, "unknown field");
+    refused(
+        &TWIN.replace("'twin.test'", "'other.test'"),
+        TWIN_LIST,
+        "the recording twin-pipe does not fit: heard",
+    );
+    refused(
+        TWIN,
+        &TWIN_LIST.replace("'logged in'", "'denied: no'"),
+        "the recording twin-pipe does not fit: heard",
+    );
+    refused(TWIN, &TWIN_LIST.replace("'twin'", "'codex'"), "no recording shows the login twin login");
+    refused(TWIN, "recording = []", "no recording shows the login twin login");
+    refused(TWIN, &TWIN_LIST.replace("twin-pipe", "../twin"), "is not the name of a file");
+    refused(TWIN, "recording = 1", "recordings.toml: ");
+}
+
+#[test]
+fn added_file_needs_no_recording_when_its_entry_is_marked_as_untested() {
+    let home = Home::new();
+    let (code, stdout, stderr) = add(&home, &TWIN.replace("tested = '1.0'\n", ""), "recording = []", &[]);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stdout.contains("(0 recordings checked)"), "{stdout}");
+}
+
+#[test]
+fn added_file_is_refused_when_others_may_change_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = Home::new();
+    crate::support::private_directory(&home.dir("own"));
+    let file = home.dir("own/open.toml");
+    std::fs::write(&file, TWIN).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o664)).unwrap();
+    let (code, _, stderr) = add_file(&home, &file, &[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        stderr.contains("has mode 0664, so other users can change it") && stderr.contains("chmod go-w"),
+        "{stderr}"
+    );
+    let link = home.dir("own/link.toml");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let (code, _, stderr) = add_file(&home, &link, &[]);
+    assert!(code == Some(1) && stderr.contains("is not a regular file"), "{stderr}");
+    let (code, _, stderr) = add_file(&home, &home.dir("own/none.toml"), &[]);
+    assert!(code == Some(64) && stderr.contains("cannot be read"), "{stderr}");
+    assert_eq!(add_file(&home, &home.dir("own/none.txt"), &[]).0, Some(64));
+    assert!(!home.dir("config/providers.d").exists());
 }

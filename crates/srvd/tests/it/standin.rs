@@ -11,6 +11,7 @@
 
 mod answers;
 mod grants;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -42,32 +43,49 @@ use grants::Grant;
 pub(crate) const ADDRESS: &str = "44.0.0.1";
 
 /// The vendors' names. A name without answers is listed so that a CLI's request to it is refused at once.
-pub(crate) const VENDORS: [&str; 27] = [
+pub(crate) const VENDORS: [&str; 44] = [
     "accounts.google.com",
+    "accounts.x.ai",
     "ampcode.com",
     "api.anthropic.com",
+    "api.cline.bot",
+    "api.factory.ai",
     "api.github.com",
-    "ghe.corp.example",
     "api.githubcopilot.com",
     "api.individual.githubcopilot.com",
+    "api.kilo.ai",
     "api.kimi.com",
     "api.openai.com",
+    "api.workos.com",
+    "api.x.ai",
+    "app.kilo.ai",
+    "auth.augmentcode.com",
+    "auth.factory.ai",
     "auth.kimi.com",
     "auth.openai.com",
+    "auth.x.ai",
+    "authkit.cline.bot",
+    "center.qoder.sh",
     "chatgpt.com",
     "claude.ai",
     "claude.com",
+    "cli-chat-proxy.grok.com",
     "cloudcode-pa.googleapis.com",
     "coding.dashscope.aliyuncs.com",
     "console.anthropic.com",
+    "e1.api.augmentcode.com",
     "generativelanguage.googleapis.com",
+    "ghe.corp.example",
     "github.com",
     "models.dev",
     "oauth2.googleapis.com",
+    "openapi.qoder.sh",
     "opencode.ai",
     "platform.claude.com",
     "play.googleapis.com",
+    "qoder.com",
     "registry.npmjs.org",
+    "telemetry.factory.ai",
     "www.googleapis.com",
     "www.kimi.com",
 ];
@@ -208,6 +226,22 @@ impl Standin {
         self.state.borrow().credentials.clone()
     }
 
+    /// Returns every credential that a client has sent to one of these hosts or to a host below it, without its scheme.
+    pub(crate) fn bearers(&self, hosts: &[&str]) -> BTreeSet<String> {
+        let is_meant = |host: &str| {
+            hosts.iter().any(|meant| {
+                host.strip_suffix(meant).is_some_and(|below| below.is_empty() || below.ends_with('.'))
+            })
+        };
+        let state = self.state.borrow();
+        state.bearers.iter().filter(|(host, _)| is_meant(host)).map(|(_, token)| token.clone()).collect()
+    }
+
+    /// Returns whether the vendors have issued this access token.
+    pub(crate) fn has_issued(&self, token: &str) -> bool {
+        self.state.borrow().access_tokens.contains(token)
+    }
+
     /// Waits until this request (`METHOD /path`) has arrived, for instance the first poll of a device login.
     pub(crate) async fn seen(&self, request: &str) {
         let mut state = self.state.subscribe();
@@ -240,6 +274,10 @@ struct State {
     code_lifetime_s: u64,
     refresh_tokens: BTreeSet<String>,
     access_tokens: BTreeSet<String>,
+    /// Every credential that was sent, with the host.
+    bearers: BTreeSet<(String, String)>,
+    /// The key of the vendor whose identity tokens are verified by its client.
+    signer: signed::Signer,
 }
 
 /// A request with a body.
@@ -275,6 +313,8 @@ impl State {
             code_lifetime_s: 899,
             refresh_tokens: BTreeSet::new(),
             access_tokens: BTreeSet::new(),
+            bearers: BTreeSet::new(),
+            signer: signed::Signer::new(),
         }
     }
 
@@ -290,6 +330,7 @@ struct Call {
     /// The vendor's name; `""` when the stand-in is called by its address.
     host: String,
     path: String,
+    query: String,
     headers: HeaderMap,
     body: Bytes,
 }
@@ -311,6 +352,12 @@ impl Call {
         }
         let mut form = url::form_urlencoded::parse(&self.body);
         form.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
+    }
+
+    /// Returns a parameter of the address; `""` when it is missing.
+    fn parameter(&self, name: &str) -> String {
+        let mut parameters = url::form_urlencoded::parse(self.query.as_bytes());
+        parameters.find(|(key, _)| key == name).map(|(_, value)| value.into_owned()).unwrap_or_default()
     }
 
     /// Returns a number in a JSON body.
@@ -370,7 +417,8 @@ async fn respond(
     state.send_modify(|state| state.credentials.extend(given));
     let body = Limited::new(body, BODY_LIMIT).collect().await.map_err(io::Error::other)?.to_bytes();
     let (method, path) = (head.method.to_string(), head.uri.path().to_owned());
-    let call = Call { method, host, path, headers: head.headers, body };
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let call = Call { method, host, path, query, headers: head.headers, body };
     let (mut answer, mut fails) = ((StatusCode::INTERNAL_SERVER_ERROR, Value::Null), false);
     let wants_form = call.wants_form();
     state.send_modify(|state| {
@@ -382,6 +430,9 @@ async fn respond(
         }
         state.requests.push(request);
         fails = state.fails && call.is_exchange();
+        if let Some((_, token)) = call.header("authorization").and_then(|header| header.split_once(' ')) {
+            state.bearers.insert((call.host.clone(), token.to_owned()));
+        }
         answer = answers::answer(state, &call);
         if call.is_exchange() {
             state.exchange = Some(call);

@@ -45,6 +45,8 @@ pub(crate) async fn open(
     let env = environment(shared, request, recipe, &cli, &common);
     let dir = request.config_dir.clone();
     let callback_ports = recipe.callback_ports.clone();
+    let args = request.args.as_ref().unwrap_or(&recipe.args);
+    let args = cli.config_dir.arguments(args, &request.config_dir);
     let before = move || {
         // The lease keeps other logins away, but any other program may have taken the port.
         if let Some(held) = ports::first_held(&callback_ports) {
@@ -64,7 +66,7 @@ pub(crate) async fn open(
         .map_err(|error| failed(FailureKind::SpawnFailed, &error))??;
     let command = ChildCommand {
         program: request.program.clone(),
-        args: request.args.clone().unwrap_or_else(|| recipe.args.clone()),
+        args,
         env: env.clone(),
         // A neutral directory, because CLIs read configuration from their working directory.
         dir: request.config_dir.clone(),

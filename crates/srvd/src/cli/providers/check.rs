@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use auth_spawner::{
-    ChildEnv, Cli, ConfirmedLogin, FailureKind, LoginRequest, Provider, Recipe, Registry, SaveError, Saved,
-    Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, Version, VersionQuestion,
+    ChildEnv, Cli, ConfirmedLogin, FailureKind, LoginRequest, Names, Provider, Recipe, Registry, SaveError,
+    Saved, Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, Version, VersionQuestion,
 };
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::CheckArgs;
 use super::report::{Observed, Outcome, ProviderReport, RecipeReport, complete, judge, render};
+use super::{help, propose};
 use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::programs::{Installed, Search, Skipped};
@@ -51,7 +52,8 @@ pub(crate) fn run(
     let reports = runtime.block_on(async {
         let mut interrupt = Interrupt::listen()?;
         let scratch = Scratch::make(environment, "srvd-check").map_err(cannot_create)?;
-        let checker = Checker::new(config, registry, &scratch, Duration::from_secs(args.wait))?;
+        let mut checker = Checker::new(config, registry, &scratch, Duration::from_secs(args.wait))?;
+        checker.names = args.names || args.propose || args.provider.is_some();
         tokio::select! {
             reports = checker.all(&chosen, ui) => Ok(reports),
             code = interrupt.next() => {
@@ -63,7 +65,15 @@ pub(crate) fn run(
     // A read that still blocks a thread must not keep the program from ending.
     runtime.shutdown_timeout(Duration::from_millis(100));
     let reports = reports?;
-    if args.json {
+    if args.propose {
+        let tables =
+            chosen.iter().zip(&reports).filter_map(|(provider, report)| propose::table(provider, report));
+        let tables: Vec<String> = tables.collect();
+        ui.note(&render(&reports, ui));
+        let nothing = "# Nothing has changed.\n".to_owned();
+        let text = if tables.is_empty() { nothing } else { format!("schema = 2\n\n{}", tables.join("\n")) };
+        ui.print(text.as_bytes())?;
+    } else if args.json {
         ui.json(&Reports { providers: &reports })?;
     } else {
         ui.result(&render(&reports, ui))?;
@@ -130,8 +140,11 @@ struct Checker<'a> {
     search: &'a Search,
     environment: ChildEnv,
     scratch: &'a Scratch,
+    shared: PathBuf,
     spawner: Spawner,
     wait: Duration,
+    /// True if the programs are looked through for environment names.
+    names: bool,
 }
 
 impl<'a> Checker<'a> {
@@ -154,7 +167,17 @@ impl<'a> Checker<'a> {
             },
             Arc::new(Refusing),
         );
-        Ok(Self { registry, search: &config.search, environment, scratch, spawner, wait })
+        let shared = scratch.path("shared");
+        Ok(Self {
+            shared,
+            registry,
+            search: &config.search,
+            environment,
+            scratch,
+            spawner,
+            wait,
+            names: false,
+        })
     }
 
     async fn all(&self, providers: &[Arc<Provider>], ui: &Ui) -> Vec<ProviderReport> {
@@ -180,6 +203,9 @@ impl<'a> Checker<'a> {
             install: cli.install.clone(),
             problems: Vec::new(),
             notes: Vec::new(),
+            names: None,
+            unknown_names: None,
+            help: Vec::new(),
             recipes: Vec::new(),
         };
         let Some(program) = self.find(provider, cli, &mut report).await else {
@@ -187,6 +213,17 @@ impl<'a> Checker<'a> {
         };
         report.path = Some(program.display().to_string());
         report.compare_version();
+        if self.names {
+            let (provider, program) = (Arc::clone(provider), program.clone());
+            let search =
+                tokio::task::spawn_blocking(move || auth_spawner::names_in(&provider, &program)).await;
+            report.add_names(search.unwrap_or(Names::NotReadable));
+        }
+        for known in &cli.help {
+            if let Some(change) = help::compare(&self.question(provider, &program), known).await {
+                report.add_help(change);
+            }
+        }
         for id in cli.recipe_ids() {
             if let Some(recipe) = provider.recipe(id, report.version.as_deref()) {
                 let found = Found { program: &program, version: report.version.clone() };
@@ -245,14 +282,17 @@ impl<'a> Checker<'a> {
     }
 
     async fn version(&self, provider: &Provider, program: &Path) -> Version {
-        let question = VersionQuestion {
+        self.question(provider, program).ask().await
+    }
+
+    fn question<'q>(&'q self, provider: &'q Provider, program: &'q Path) -> VersionQuestion<'q> {
+        VersionQuestion {
             provider,
             program,
             environment: &self.environment,
-            shared: &self.scratch.path("shared"),
+            shared: &self.shared,
             timeout: VERSION_TIMEOUT,
-        };
-        question.ask().await
+        }
     }
 
     async fn recipe(&self, provider: &Arc<Provider>, recipe: &Recipe, found: Found<'_>) -> RecipeReport {

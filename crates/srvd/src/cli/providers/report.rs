@@ -1,10 +1,14 @@
 //! The results of a check, for people and as JSON.
 
-use auth_spawner::{Delivery, FailureKind, Provider, Recipe, Snapshot};
+use auth_spawner::{Delivery, FailureKind, Names, Provider, Recipe, Snapshot};
 use serde::Serialize;
 
+use super::help::Change;
 use crate::cli::table;
 use crate::cli::ui::{Ui, plain_line};
+
+/// Most names that are shown in one line.
+const SHOWN: usize = 12;
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -53,6 +57,15 @@ pub(super) struct ProviderReport {
     pub(super) problems: Vec<String>,
     /// Remarks that are no mismatches.
     pub(super) notes: Vec<String>,
+    /// The environment names in the program, if it was looked through.
+    #[serde(skip)]
+    pub(super) names: Option<Names>,
+    /// Names that the entry does not know, or nothing if the program was not looked through.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) unknown_names: Option<Vec<String>>,
+    /// The help texts that have changed.
+    #[serde(skip)]
+    pub(super) help: Vec<Change>,
     pub(super) recipes: Vec<RecipeReport>,
 }
 
@@ -75,8 +88,37 @@ impl ProviderReport {
         }
     }
 
+    /// Adds the result of the search for environment names.
+    pub(super) fn add_names(&mut self, names: Names) {
+        match &names {
+            Names::Unknown(unknown) => {
+                if !unknown.is_empty() {
+                    let shown = unknown.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(" ");
+                    let rest = unknown.len().saturating_sub(SHOWN);
+                    let rest = if rest == 0 { String::new() } else { format!(" and {rest} more") };
+                    self.notes.push(format!("environment names that the entry does not know: {shown}{rest}"));
+                }
+                self.unknown_names = Some(unknown.clone());
+            }
+            Names::NotReadable => {
+                self.notes.push("environment names: not readable, the program is packed".to_owned());
+            }
+            Names::NoPrefix => {}
+        }
+        self.names = Some(names);
+    }
+
+    /// Adds a help text that has changed.
+    pub(super) fn add_help(&mut self, change: Change) {
+        self.notes.push(change.sentence());
+        self.help.push(change);
+    }
+
     /// Adds a note if the version is not the tested one.
     pub(super) fn compare_version(&mut self) {
+        if self.tested.is_none() {
+            self.notes.push("the entry was never tested with the program".to_owned());
+        }
         if let (Some(version), Some(tested)) = (&self.version, &self.tested)
             && version != tested
         {
@@ -242,6 +284,9 @@ mod tests {
             install: "get fake".to_owned(),
             problems: Vec::new(),
             notes: Vec::new(),
+            names: None,
+            unknown_names: None,
+            help: Vec::new(),
             recipes: vec![RecipeReport {
                 id: "login".to_owned(),
                 outcome: Outcome::Mismatch,
@@ -265,6 +310,16 @@ mod tests {
         let rows: Vec<Vec<&str>> = table.lines().map(|line| line.split("  ").collect()).collect();
         assert_eq!(rows[0].iter().filter(|cell| !cell.is_empty()).count(), 4, "{table}");
         assert!(table.contains("DOES NOT MATCH") && !table.contains('\u{1b}'), "{table}");
+    }
+
+    #[test]
+    fn report_shows_the_first_names_and_counts_the_rest() {
+        let mut report = report();
+        report.add_names(Names::NotReadable);
+        report.add_names(Names::Unknown((0..14).map(|number| format!("FAKE_{number}_TOKEN")).collect()));
+        assert_eq!(report.notes[0], "environment names: not readable, the program is packed");
+        assert!(report.notes[1].ends_with("FAKE_11_TOKEN and 2 more"), "{:?}", report.notes);
+        assert_eq!(report.unknown_names.map(|names| names.len()), Some(14));
     }
 
     #[test]

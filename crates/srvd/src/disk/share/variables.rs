@@ -63,7 +63,12 @@ impl ListedVariables {
         for provider in registry.iter() {
             if let Some(cli) = &provider.cli {
                 let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
-                let token = cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var);
+                let token = cli
+                    .token
+                    .iter()
+                    .map(|token| &token.var)
+                    .chain(&cli.access_token_var)
+                    .chain(&cli.credential_var);
                 names.extend(cli.key_vars.iter().chain(&cli.scrub).chain(dirs).chain(token).cloned());
             }
             names.extend(provider.key.iter().flat_map(KeyService::shadowing).map(str::to_owned));

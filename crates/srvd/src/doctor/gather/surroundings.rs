@@ -40,7 +40,8 @@ fn role(provider: &Provider, name: &str) -> Option<Role> {
     let is = |known: &String| known == name;
     let of_cli = |cli: &Cli| {
         let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
-        let token = cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var);
+        let token =
+            cli.token.iter().map(|token| &token.var).chain(&cli.access_token_var).chain(&cli.credential_var);
         let host = cli.host.iter().map(|host| &host.var);
         if cli.key_vars.iter().chain(token).any(is) {
             Some(Role::Credential)

@@ -117,6 +117,14 @@ fn program(program: &Program) -> Vec<Finding> {
 
 fn known(program: &Program, id: &str, path: &str, version: &str) -> Finding {
     match &program.tested {
+        None => Finding::new(
+            id,
+            Severity::Note,
+            format!("{} is untested", program.name),
+            format!("{path} is {version}; srvd's entry was never tested with this CLI"),
+            "Its logins may not work. The entry follows the CLI's documentation.",
+        )
+        .fix(format!("srvd providers check {}", program.provider)),
         Some(tested) if tested != version => Finding::new(
             id,
             Severity::Note,

@@ -279,6 +279,11 @@ fn doctor_reports_held_ports_and_unexpected_cli_programs() {
     check(program(vec![]), &["cli note"]);
     check(program(vec![is("1.0")]), &[]);
     check(program(vec![is("1.1")]), &["cli.codex note"]);
+    let never = |facts: &mut Facts| {
+        program(vec![is("1.0")])(facts);
+        facts.programs.iter_mut().for_each(|program| program.tested = None);
+    };
+    check(never, &["cli.codex note"]);
     check(program(vec![Version::Silent]), &["cli.codex warning"]);
     check(program(vec![other()]), &["cli.codex note"]);
     check(program(vec![other(), is("1.0")]), &["cli.codex.several note"]);
@@ -325,7 +330,7 @@ fn doctor_notes_the_keychain_only_on_macos_with_claude_installed() {
     let claude = || Program {
         provider: "claude".to_owned(),
         name: "Claude Code".to_owned(),
-        tested: None,
+        tested: Some("2".to_owned()),
         found: vec![("/bin/claude".into(), Version::Is("2".to_owned()))],
     };
     check(|facts| facts.programs.push(claude()), &[]);

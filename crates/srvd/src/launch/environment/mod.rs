@@ -39,6 +39,7 @@ pub(super) fn variables(candidate: &Candidate, shared: &Path) -> Result<Variable
             Some(home) => Ok(of_directory(provider, &home.dir, home.reach, shared)),
             None => Err("it has no directory of its own"),
         },
+        Credential::LoginFile(secret) => of_login_file(provider, secret),
         Credential::LoginToken(secret) => of_login_token(provider, secret),
         Credential::AccessToken(secret) => of_access_token(provider, secret),
         Credential::Key(secret) => of_key(provider, candidate.base_url.as_deref(), secret),
@@ -67,6 +68,14 @@ fn of_directory(provider: &Provider, dir: &Path, reach: Reach, shared: &Path) ->
     // therefore reached in the same way as by the user's own programs.
     set.extend(cli.config_dir.variables_for(reach, dir, &shared.join(&provider.id)));
     set.into_iter().map(|(name, value)| (name, Value::Plain(value))).collect()
+}
+
+/// Returns the variables of a login whose file the CLI takes in a variable. Everything else of the CLI stays in the user's
+/// own directory. `Err` is the reason why there are none.
+fn of_login_file(provider: &Provider, secret: &SecretString) -> Result<Variables, &'static str> {
+    let taken = provider.cli.as_ref().and_then(|cli| Some((cli, cli.credential_var.as_ref()?)));
+    let (cli, var) = taken.ok_or("the registry does not define how its CLI receives its login")?;
+    Ok(switches(cli).chain([(var.clone(), Value::Secret(secret.clone()))]).collect())
 }
 
 /// Returns the variables of a login that the CLI takes in a variable. `Err` is the reason why there are none.

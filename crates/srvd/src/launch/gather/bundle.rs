@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use auth_spawner::{Proof, Provider, Shadow, ShadowCause};
 use identity_store::{Account, AccountKind, BoundCredential, BundleId, SecretRef, Store};
+use secrecy::SecretString;
 
 use crate::agents::model::Model;
 use crate::base::host;
@@ -112,7 +113,7 @@ pub(in crate::launch) fn judged(
 ) -> Candidate {
     let login = account.kind == AccountKind::OAuth;
     // The provider's refusal of a key counts until the key is checked again. A directory proves itself.
-    let proven = matches!(found.credential, Credential::Directory);
+    let proven = matches!(found.credential, Credential::Directory | Credential::LoginFile(_));
     let refused = account.status == identity_store::Status::Invalid && !proven;
     let state = if refused && found.state == State::Found { State::Refused } else { found.state };
     let next_step = next_step(account, &state, &provider, bundle);
@@ -186,8 +187,24 @@ async fn directory(
         }
         Err(_) => return FoundCredential::unavailable(Why::BackendFailed, "its directory could not be read"),
     };
+    let taken = provider.cli.as_ref().is_some_and(|cli| cli.credential_var.is_some());
+    let credential = if taken && state == State::Found {
+        match login_file(launcher, provider, &dir).await {
+            Some(text) => Credential::LoginFile(text),
+            None => return FoundCredential::unavailable(Why::BackendFailed, "its file could not be read"),
+        }
+    } else {
+        Credential::Directory
+    };
     let home = Some(Home { dir: dir.path, reach });
-    FoundCredential { state, credential: Credential::Directory, home, unproven }
+    FoundCredential { state, credential, home, unproven }
+}
+
+/// Reads the text of the login's file, for a CLI that takes it in a variable.
+async fn login_file(launcher: &Launcher, provider: &Arc<Provider>, dir: &AccountDir) -> Option<SecretString> {
+    let read =
+        launcher.identities.visit(provider, dir, |cli, dir, reach| cli.credential_text(dir, reach.ok()?));
+    read.await.ok()??
 }
 
 /// Judges whether the CLI would use the login of the account's person. The second value is true if that is not known,

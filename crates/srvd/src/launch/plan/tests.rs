@@ -515,3 +515,29 @@ fn enterprise_key_is_launched_for_its_host_only() {
     );
     assert!(has(&found, "GH_TOKEN") && has(&found, "GITHUB_TOKEN"));
 }
+
+#[test]
+fn login_file_is_passed_in_a_variable() {
+    let home = Some(Home { dir: "/data/identities/work/auggie".into(), reach: Reach::Bundle });
+    let text = r#"{"accessToken":"planted"}"#;
+    let credential = Credential::LoginFile(text.into());
+    let found = FoundCredential { state: State::Found, credential, home, unproven: false };
+    let change = launch(vec![candidate("auggie", AccountKind::OAuth, found)], None).unwrap();
+    let secret = |name: &str| match change.set.get(name) {
+        Some(Value::Secret(secret)) => Some(secret.expose_secret().to_owned()),
+        _ => None,
+    };
+    assert_eq!(secret("AUGMENT_SESSION_AUTH").as_deref(), Some(text));
+    assert!(
+        ["AUGMENT_API_TOKEN", "AUGMENT_API_URL"]
+            .iter()
+            .all(|name| change.unset.contains(&(*name).to_owned()))
+    );
+    assert!(!format!("{change:?}").contains("planted"));
+    // A launch of another provider keeps the user's own login from Auggie.
+    let other = launch(vec![login("codex", logged_in())], None).unwrap();
+    let Some(Value::Plain(logged_out)) = other.set.get("AUGMENT_SESSION_AUTH") else {
+        panic!("{:?}", other.set.keys())
+    };
+    assert!(logged_out.contains("logged-out.invalid"), "{logged_out}");
+}

@@ -10,20 +10,35 @@ use crate::support::{Home, clis, optional};
 /// stand-in.
 const UNREACHED: (&str, &str) = ("kimi", "login");
 
+/// The CLIs in directories of their own, because not every system has each of them.
+const NEWER: [&str; 6] = ["auggie", "cline", "droid", "grok", "kilo", "qodercli"];
+
+#[expect(clippy::disallowed_methods, reason = "these say how the tests run, they are not a user's")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 #[test]
 fn every_installed_cli_matches_its_entry_when_the_vendors_answer() {
     inside(async |vendors| {
-        let optional = ["gh", "kimi-cli"].into_iter().filter_map(optional);
+        let optional = ["gh", "kimi-cli"].into_iter().chain(NEWER).filter_map(optional);
         let home = optional.fold(trusting(&vendors), Home::search).search(clis());
+        let report_file = variable("SRVD_TEST_REPORT");
         let mut command = home.command(&["providers", "check", "--json"]);
+        // The whole program is read then.
+        command.args(report_file.as_ref().map(|_| "--names"));
         // The stand-in answers on this thread.
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        if let Some(file) = report_file {
+            std::fs::write(file, &output.stdout).unwrap();
+        }
         let mut checked = 0;
         for provider in report["providers"].as_array().unwrap() {
             let id = provider["id"].as_str().unwrap();
             if provider["outcome"] == "not_installed" {
-                assert!(["github", "kimi"].contains(&id), "{provider}");
+                let name = if id == "qoder" { "qodercli" } else { id };
+                assert!(["github", "kimi"].contains(&id) || NEWER.contains(&name), "{provider}");
                 continue;
             }
             assert_eq!(
@@ -31,7 +46,9 @@ fn every_installed_cli_matches_its_entry_when_the_vendors_answer() {
                 (&json!("ok"), &json!([])),
                 "{provider}"
             );
-            assert_eq!(provider["version"], provider["tested"], "{provider}");
+            if variable("SRVD_TEST_NEWEST").is_none() {
+                assert_eq!(provider["version"], provider["tested"], "{provider}");
+            }
             for recipe in provider["recipes"].as_array().unwrap() {
                 checked += 1;
                 let reached = (id, recipe["id"].as_str().unwrap()) != UNREACHED;

@@ -3,21 +3,28 @@
 //! run outside of that network, with a proxy that does not exist as the only way to any other address.
 
 mod amp;
+mod auggie;
 mod checked;
 mod claude;
+mod cline;
 mod codex;
 mod copilot;
+mod droid;
 mod files;
 mod gemini;
 mod github;
+mod grok;
 mod identity;
+mod kilo;
 mod kimi;
 mod launched;
 mod openclaw;
 mod opencode;
 mod pastes;
 mod pi;
+mod qoder;
 mod sealed;
+mod seen;
 mod shared;
 
 use std::io::{Read as _, Write as _};

@@ -1,11 +1,16 @@
 //! The answers of each vendor: a status and a JSON body for the state and one request.
 
 mod anthropic;
+mod augment;
 mod github;
 mod google;
 mod keys;
+mod kilo;
 mod kimi;
 mod openai;
+mod qoder;
+mod workos;
+mod xai;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,6 +36,11 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
             google::answer(state, call)
         }
         "auth.kimi.com" | "api.kimi.com" => kimi::answer(state, call),
+        "auth.augmentcode.com" | "e1.api.augmentcode.com" => augment::answer(state, call),
+        "api.kilo.ai" => kilo::answer(state, call),
+        "openapi.qoder.sh" => qoder::answer(state, call),
+        "api.workos.com" | "api.cline.bot" => workos::answer(state, call),
+        "auth.x.ai" => xai::answer(state, call),
         _ => keys::answer(state, call),
     }
 }

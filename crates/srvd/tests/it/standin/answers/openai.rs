@@ -41,7 +41,8 @@ fn poll(state: &mut State, call: &Call) -> Answer {
         Decision::Approved => {
             state.devices.remove(&device);
             let code = format!("planted-code-{}", state.next());
-            let grant = Grant { challenge: CHALLENGE.into(), redirect: None, client: None, scope: None };
+            let grant =
+                Grant { challenge: CHALLENGE.into(), redirect: None, client: None, scope: None, nonce: None };
             state.grants.insert(code.clone(), grant);
             let body = json!({
                 "authorization_code": code,
