@@ -55,7 +55,7 @@ async fn open_changes_nothing_when_the_schema_is_newer(f: Fixture) {
     f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
     let files = snapshot(&f);
     let error = f.place.open(keyring("one")).await.unwrap_err();
-    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 5 }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaNewer { found: 99, known: 8 }), "{error:?}");
     assert_eq!(snapshot(&f), files);
     // The schema is checked before the key.
     assert!(matches!(f.place.open(keyring("two")).await, Err(OpenError::SchemaNewer { .. })));
@@ -76,13 +76,15 @@ async fn open_migrates_the_database_when_the_schema_is_older(f: Fixture) {
         "DROP TABLE audit_chain",
         "ALTER TABLE audit_log DROP COLUMN outcome",
         "ALTER TABLE audit_log DROP COLUMN hash",
+        "ALTER TABLE identity_bundles DROP COLUMN share",
+        "ALTER TABLE identity_bundles DROP COLUMN share_history",
         "CREATE TABLE events (seq BIGINT, at BIGINT, change TEXT)",
         "DELETE FROM _sqlx_migrations WHERE version >= 2",
     ] {
         f.place.execute(statement).await;
     }
     let store = f.place.open(keyring("one")).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), 5);
+    assert_eq!(store.schema_version().await.unwrap(), 8);
     assert_eq!(store.account(&account.id).await.unwrap(), account);
     assert_eq!(store.declined_providers().await.unwrap(), []);
     // The existing rows are chained, and the chain records that it cannot vouch for them.
@@ -101,7 +103,7 @@ async fn open_names_the_migration_when_it_does_not_match(f: Fixture) {
             DatabaseKind::Postgres => "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1",
         })
         .await;
-    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 5").await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 8").await;
     let error = f.place.open(keyring("one")).await.unwrap_err();
     assert!(matches!(error, OpenError::Migration { version: Some(1), .. }), "{error:?}");
 }
@@ -277,9 +279,9 @@ async fn attach_shares_an_open_database_and_never_creates_or_migrates_one(f: Fix
     beside.close().await;
     assert!(matches!(Store::attach(options(), keyring("two")).await, Err(OpenError::WrongKey { .. })));
     f.store.close().await;
-    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 5").await;
+    f.place.execute("DELETE FROM _sqlx_migrations WHERE version = 8").await;
     let error = Store::attach(options(), keyring("one")).await.unwrap_err();
-    assert!(matches!(error, OpenError::SchemaOlder { known: 5, .. }), "{error:?}");
+    assert!(matches!(error, OpenError::SchemaOlder { known: 8, .. }), "{error:?}");
     f.place.execute("DROP TABLE _sqlx_migrations").await;
     assert!(Store::attach(options(), keyring("one")).await.is_err());
 }

@@ -17,7 +17,7 @@ on_both![
 
 async fn store_reports_kind_schema_version_and_counts(f: Fixture) {
     assert_eq!(f.store.kind(), f.place.kind);
-    assert_eq!(f.store.schema_version().await.unwrap(), 5);
+    assert_eq!(f.store.schema_version().await.unwrap(), 8);
     f.store.ping().await.unwrap();
     let empty = Counts { bundles: 1, accounts: 0, bindings: 0, live_sessions: 0 };
     assert_eq!(f.store.counts().await.unwrap(), empty);
