@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::OFlags;
@@ -17,6 +18,9 @@ const LARGEST: u64 = 16 * 1024 * 1024;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Age from which a lock is a leftover of a CLI that was killed. The CLIs renew theirs more often.
 const STALE: Duration = Duration::from_secs(10);
+
+/// Held while a file is merged, so that launches at once do not write over each other.
+static MERGING: Mutex<()> = Mutex::new(());
 
 /// The values for the placeholders of a [`KeyHome`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,6 +55,7 @@ fn merge_file(file: &KeyFile, path: &Path, values: &KeyValues) -> io::Result<()>
     if merged(&read(path).map_err(named)?).map_err(named)?.is_none() {
         return Ok(());
     }
+    let _alone = MERGING.lock().unwrap_or_else(PoisonError::into_inner);
     let _lock = if file.locked { Some(Lock::take(path).map_err(named)?) } else { None };
     // The CLI may have written the file before the lock was free.
     match merged(&read(path).map_err(named)?).map_err(named)? {
@@ -230,6 +235,24 @@ mod tests {
         let provider = config["model_provider"].as_str().unwrap();
         let base = config["model_providers"][provider]["base_url"].as_str();
         assert_eq!(base, Some("https://gateway.test/v1"));
+    }
+
+    #[test]
+    fn settings_are_complete_when_many_merge_them_at_once() {
+        let root = tempfile::tempdir().unwrap();
+        let registry = Registry::builtin().unwrap();
+        let claude = registry.provider("claude").unwrap().cli.as_ref().unwrap();
+        let root = &root;
+        let tails: Vec<String> = (0..16).map(|number| format!("tail-{number}")).collect();
+        std::thread::scope(|scope| {
+            for tail in &tails {
+                let home = &claude.keys["anthropic"];
+                scope.spawn(move || prepare_key(claude, home, root.path(), &values(tail)).unwrap());
+            }
+        });
+        let text = std::fs::read_to_string(root.path().join(".claude.json")).unwrap();
+        assert!(tails.iter().all(|tail| text.contains(&format!("\"{tail}\""))), "{text}");
+        assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub(super) enum AccountCommand {
     Revoke(AccountArgs),
     /// Make an account of a login that appeared in a bundle without one
     ///
-    /// Such a login comes from a CLI that was started logged out, and that somebody then logged in. No launch uses it
+    /// Such a login comes from a CLI that was started logged out and in which a person then logged in. No launch uses it
     /// until it is kept.
     Keep(StrayArgs),
     /// Remove a login that appeared in a bundle without an account; it stays valid at the provider

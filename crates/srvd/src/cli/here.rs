@@ -282,17 +282,16 @@ struct Answer {
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<PathBuf>,
     /// The treatment of the providers that the bundle does not bind, unless it is the usual one.
-    #[serde(skip_serializing_if = "is_usual")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     unbound: Option<UnboundPolicy>,
+    /// The same for people, as a sentence.
+    #[serde(skip)]
+    rule: Option<String>,
     /// The source of the choice and the title, for people.
     #[serde(skip)]
     head: String,
     ready: bool,
     providers: Vec<ProviderReadiness>,
-}
-
-fn is_usual(unbound: &Option<UnboundPolicy>) -> bool {
-    unbound.as_ref().is_none_or(|unbound| *unbound == UnboundPolicy::default())
 }
 
 /// Shows the bundle in force, the source of the choice, and whether the bundle could be launched.
@@ -328,7 +327,8 @@ impl Answer {
                     bundle_id: Some(bundle.id),
                     bundle_name: Some(bundle.name),
                     file,
-                    unbound: Some(bundle.unbound),
+                    rule: Some(policy(&bundle.unbound.rule, &bundle.unbound.own, &bundle.unbound.sealed)),
+                    unbound: Some(bundle.unbound).filter(|unbound| *unbound != UnboundPolicy::default()),
                     ..Self::default()
                 }
             }
@@ -341,9 +341,7 @@ impl Answer {
 
     fn draw(&self, ui: &Ui) -> String {
         let head = &self.head;
-        let rule = self.unbound.as_ref().map_or_else(String::new, |unbound| {
-            format!("\n{}", policy(&unbound.rule, &unbound.own, &unbound.sealed))
-        });
+        let rule = self.rule.as_ref().map_or_else(String::new, |rule| format!("\n{rule}"));
         if self.providers.is_empty() {
             let what = if self.bundle_id.is_some() { "The bundle" } else { "It" };
             return format!("{head}\n{what} has no account.{rule}");

@@ -74,6 +74,8 @@ struct Query<'a> {
     any_model: bool,
     min_ttl: i64,
     refresh: bool,
+    /// True if the caller launches nothing, and gives the token of a service to a program by its own means.
+    launches_nothing: bool,
 }
 
 impl Launcher {
@@ -103,6 +105,7 @@ impl Launcher {
             any_model: false,
             min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),
             refresh: !params.dry_run.unwrap_or(false),
+            launches_nothing: false,
         };
         let plan = self.plan(store, query).await?;
         self.start(store, plan, params).await
@@ -125,6 +128,7 @@ impl Launcher {
             any_model: false,
             min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),
             refresh: false,
+            launches_nothing: false,
         };
         let plan = self.plan(store, query).await?;
         let providers = plan.parts.iter().map(Part::readiness).collect();
@@ -146,6 +150,7 @@ impl Launcher {
             any_model: params.any_model.unwrap_or(false),
             min_ttl: i64::from(params.min_ttl_ms.unwrap_or(0)),
             refresh: !params.dry_run.unwrap_or(false),
+            launches_nothing: true,
         };
         let plan = self.plan(store, query).await?;
         let part = plan.parts.first().ok_or_else(|| plan.missing())?;
@@ -160,7 +165,11 @@ impl Launcher {
         let deadline = Instant::now() + REFRESHING;
         let now = now();
         let named = query.provider.filter(|id| !id.is_empty()).map(|id| self.provider(id)).transpose()?;
-        let candidates = self.gather(store, &query.subject, named.map(Arc::as_ref), now).await?;
+        let mut candidates = self.gather(store, &query.subject, named.map(Arc::as_ref), now).await?;
+        if query.launches_nothing {
+            let services = candidates.iter_mut().filter(|candidate| candidate.provider.cli.is_none());
+            services.for_each(|candidate| candidate.not_taken = None);
+        }
         // A model selects among an agent's credentials only. A bundle has one account for each provider.
         let model = query.model.filter(|_| matches!(query.subject, Subject::Agent(_)));
         let selected = named.cloned().or_else(|| self.of_model(&candidates, model?));

@@ -1,6 +1,6 @@
 //! The placement of every provider in a launch: the account, the key, or the rule for a provider without either.
 //!
-//! It is pure. Every CLI of the registry gets a home of the launch's owner, unless its rule leaves the person's own.
+//! There is no I/O. Every CLI of the registry gets a home of the launch's owner, unless its rule leaves the person's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
