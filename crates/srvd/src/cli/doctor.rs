@@ -9,7 +9,6 @@ use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
 use super::ui::{Ui, plain_line};
 use super::vocabulary::Symbol;
-use crate::base::endpoint::Endpoint;
 use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
 use crate::doctor;
@@ -86,7 +85,6 @@ async fn look(
 /// Asks the daemon for its version and its state.
 async fn ask(config: &Config) -> DaemonAnswer {
     let asked = async { Connection::open(config).await?.call(&Info {}).await };
-    let named = Endpoint::read(&config.runtime_dir).map(|endpoint| endpoint.socket);
     match tokio::time::timeout(PATIENCE, asked).await {
         Err(_) => DaemonAnswer::Silent,
         Ok(Ok(daemon)) => DaemonAnswer::Runs {
@@ -94,14 +92,8 @@ async fn ask(config: &Config) -> DaemonAnswer {
             schema: daemon.schema_version,
             live_sessions: daemon.counts.live_sessions,
         },
-        Ok(Err(failure)) => {
-            let mut sockets = named.into_iter().chain([config.socket()]);
-            if sockets.any(|socket| failure == Failure::no_daemon(&socket)) {
-                DaemonAnswer::Nobody
-            } else {
-                DaemonAnswer::Failed(failure.message().to_owned())
-            }
-        }
+        Ok(Err(failure)) if failure.is_no_daemon() => DaemonAnswer::Nobody,
+        Ok(Err(failure)) => DaemonAnswer::Failed(failure.message().to_owned()),
     }
 }
 

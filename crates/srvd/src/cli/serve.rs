@@ -37,6 +37,7 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Resul
         return ui.print(config.print().as_bytes());
     }
     keep_memory_private()?;
+    allow_many_connections();
     let redactor = Redactor::default();
     logging::start(&config, &redactor).map_err(BootError::from)?;
     let runtime = runtime()?;
@@ -55,7 +56,8 @@ async fn until_stopped(config: Config, environment: &Environment, redactor: Reda
     let stop = CancellationToken::new();
     let insisted = signals(stop.clone())?;
     let daemon = async {
-        let daemon = daemon::start(config, environment, redactor, stop.clone()).await?;
+        let started = daemon::start(config, environment, redactor, stop.clone()).await;
+        let daemon = started.map_err(Failure::of_start)?;
         daemon.run(stop.cancelled()).await;
         Ok(())
     };
@@ -109,6 +111,21 @@ fn kind(config: &Config) -> &'static str {
     match config.database.kind() {
         DatabaseKind::Sqlite => "sqlite",
         DatabaseKind::Postgres => "postgres",
+    }
+}
+
+/// Number of files and connections that the daemon needs when all of its places are taken. The usual limit of a shell is
+/// 1024.
+const FILES: u64 = 4096;
+
+/// Raises the limit of open files as far as it is needed and allowed. A lower one is not an error, because it is enough
+/// in usual times.
+fn allow_many_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
 }
 

@@ -8,17 +8,19 @@ mod file;
 pub(crate) mod forges;
 pub(crate) mod key;
 pub(crate) mod keychain;
+mod reach;
 mod secrets;
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use identity_store::DatabaseUrl;
 
 pub(crate) use file::FileConfig;
 pub(crate) use secrets::{ExternalSecret, Source};
 
+use crate::base::endpoint;
 use crate::base::environment::Environment;
 use forges::ForgeSettings;
 
@@ -31,6 +33,8 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     /// Directory of the socket, the token and `endpoint.json`.
     pub runtime_dir: PathBuf,
+    /// True if a flag or a variable of srvd names the data directory or the runtime directory.
+    pub places_are_named: bool,
     /// The user's home. Children receive it as `HOME`. Only adopted accounts use the CLI directories in it.
     pub home: PathBuf,
     /// True if the encryption key is in the OS keychain.
@@ -41,7 +45,7 @@ pub(crate) struct Config {
     pub listen: Option<SocketAddr>,
     /// Values of `Host` that are served in addition to the loopback names, as `name:port`.
     pub hosts: Vec<String>,
-    /// Values of `Origin` that are served.
+    /// Values of `Origin` that are served; `scheme://*` stands for every host of the scheme.
     pub origins: Vec<String>,
     /// Filter of log messages, such as `info` or `srvd=debug`.
     pub log: String,
@@ -61,7 +65,7 @@ pub(crate) struct Config {
     pub live_logins: usize,
     /// Longest time that a login may take, in seconds, if its provider sets none.
     pub login_seconds: u64,
-    /// Maximum number of connections that each listener serves at once.
+    /// Maximum number of authenticated connections that each listener serves at once.
     pub connections: usize,
     /// Maximum number of rows that the audit log keeps.
     pub audit_rows: u32,
@@ -187,6 +191,11 @@ impl Config {
             (_, dirs) => dirs.map(|dirs| dirs.runtime),
         };
         let runtime_dir = dir(&flags.runtime_dir, default_runtime)?;
+        let named = |name: &str| environment.path(name).is_some();
+        let places_are_named = flags.data_dir.is_some()
+            || flags.runtime_dir.is_some()
+            || named("SRVD_DATA_DIR")
+            || named("SRVD_RUNTIME_DIR");
         let file = FileConfig::read(&config_dir.join("srvd.toml"))?;
         let home = environment.home().ok_or(ConfigError::NoHome)?;
 
@@ -207,8 +216,8 @@ impl Config {
             keychain: file.key.keychain,
             database: database.parse().map_err(|error| invalid("database.url", error))?,
             listen: parse_listen(&listen)?,
-            hosts: file.listen.hosts,
-            origins: file.listen.origins,
+            hosts: each("listen.hosts", file.listen.hosts, reach::check_host)?,
+            origins: each("listen.origins", file.listen.origins, reach::check_origin)?,
             log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
             log_format,
             spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
@@ -226,6 +235,7 @@ impl Config {
             config_dir,
             data_dir,
             runtime_dir,
+            places_are_named,
             home,
         })
     }
@@ -238,6 +248,21 @@ impl Config {
     /// Path of the Unix socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.runtime_dir.join("srvd.sock")
+    }
+
+    /// Returns the directories that may hold the endpoint file of the daemon, in the order in which clients look: the
+    /// runtime directory and the data directory. If neither is named, the user's daemon can also be one of a login
+    /// session or of a system unit.
+    pub(crate) fn endpoint_dirs(&self) -> Vec<PathBuf> {
+        let mut dirs = vec![self.runtime_dir.clone(), self.data_dir.clone()];
+        if !self.places_are_named && cfg!(target_os = "linux") {
+            let uid = rustix::process::geteuid().as_raw();
+            dirs.push(format!("/run/user/{uid}/srvd").into());
+            dirs.extend(endpoint::of_system_units(Path::new(endpoint::SYSTEM_RUNTIME), uid));
+        }
+        let mut seen = std::collections::HashSet::new();
+        dirs.retain(|dir| seen.insert(dir.clone()));
+        dirs
     }
 
     /// The directory in which bundles keep their CLI directories.
@@ -310,6 +335,16 @@ fn invalid(name: &str, reason: impl std::fmt::Display) -> ConfigError {
     ConfigError::Invalid { name: name.to_owned(), reason: reason.to_string() }
 }
 
+/// Checks each value of a list.
+fn each(
+    name: &str,
+    values: Vec<String>,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Result<Vec<String>, ConfigError> {
+    values.iter().try_for_each(|value| check(value)).map_err(|reason| invalid(name, reason))?;
+    Ok(values)
+}
+
 fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
     if text == "off" {
         return Ok(None);
@@ -345,7 +380,7 @@ fn within<T: PartialOrd + std::fmt::Display + Copy>(
 fn search_path(
     configured: &[PathBuf],
     environment: &Environment,
-    home: &std::path::Path,
+    home: &Path,
 ) -> Result<Vec<PathBuf>, ConfigError> {
     if let Some(relative) = configured.iter().find(|path| !path.is_absolute()) {
         return Err(invalid("spawn.search_path", format!("{} is not an absolute path", relative.display())));

@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::*;
 
 fn load(vars: &[(&'static str, &str)], toml: &str, flags: &Flags) -> Result<Config, String> {
@@ -54,6 +52,12 @@ fn config_names_the_setting_when_it_refuses_one() {
         "[forges.a]\ntype = \"github\"\nclient_id = \"x\"\nclient_secret = \"s\"",
         "unknown field `client_secret`",
     );
+    check(
+        &[],
+        "[listen]\norigins = [\"http://localhost:3000/\"]",
+        "listen.origins: http://localhost:3000/ can",
+    );
+    check(&[], "[listen]\nhosts = [\"http://a\"]", "listen.hosts: http://a is not a value");
     check(&[], "[spawn]\npolicy = \"compat\"", "compat");
     check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is not in the range from 1 to 1024");
     check(&[], "[spawn.environment]\n\"lower\" = \"x\"", "spawn.environment.lower");
@@ -83,6 +87,19 @@ fn config_names_the_setting_when_it_refuses_one() {
     check(&[("SRVD_LISTEN", "localhost:80")], "", "literal address");
     check(&[("SRVD_LOG_FORMAT", "xml")], "", "must be text or json");
     check(&[("SRVD_DATABASE_URL", "mysql://x")], "", "database.url");
+}
+
+#[test]
+fn endpoint_is_looked_for_in_usual_places_only_when_no_place_is_named() {
+    let config = load(&[], "", &Flags::default()).unwrap();
+    assert_eq!(config.endpoint_dirs(), [Path::new("/run/srvd"), Path::new("/data")]);
+    let home = tempfile::tempdir().unwrap();
+    let environment = Environment::of([("HOME", home.path().display().to_string())]);
+    let dirs = Config::load(&environment, &Flags::default()).unwrap().endpoint_dirs();
+    let data = environment.directories().unwrap().data;
+    assert_eq!(dirs[..2], [data.join("run"), data]);
+    let of_session = format!("/run/user/{}/srvd", rustix::process::geteuid().as_raw());
+    assert_eq!(dirs.contains(&of_session.into()), cfg!(target_os = "linux"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Errors that prevent the daemon from starting, and their exit codes for scripts.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use auth_spawner::RegistryError;
 use identity_store::{OpenError, StoreError};
@@ -32,10 +32,12 @@ pub(crate) enum BootError {
     #[error("{0}")]
     CannotCreate(io::Error),
     /// Another daemon uses the data directory.
-    #[error("srvd is already running for {data_dir}{}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), data_dir = data_dir.display())]
+    #[error("srvd is already running for {data_dir}{}", daemon_in_words(*pid, socket.as_deref()), data_dir = data_dir.display())]
     AlreadyRunning {
         /// Pid of the other daemon, if it is known.
         pid: Option<u32>,
+        /// The socket of the other daemon, if it serves one already.
+        socket: Option<PathBuf>,
         /// The data directory that it holds.
         data_dir: PathBuf,
     },
@@ -45,6 +47,14 @@ pub(crate) enum BootError {
     /// The database failed during the boot.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Returns the daemon's pid and socket in parentheses, as far as they are known.
+fn daemon_in_words(pid: Option<u32>, socket: Option<&Path>) -> String {
+    let pid = pid.map(|pid| format!("pid {pid}"));
+    let socket = socket.map(|socket| format!("socket {}", socket.display()));
+    let known: Vec<String> = pid.into_iter().chain(socket).collect();
+    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
 }
 
 impl BootError {
@@ -82,6 +92,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn second_daemon_is_told_pid_and_socket_of_the_first() {
+        let check = |pid: Option<u32>, socket: Option<&str>, expect: &str| {
+            let error =
+                BootError::AlreadyRunning { pid, socket: socket.map(PathBuf::from), data_dir: "/d".into() };
+            assert_eq!(error.to_string(), format!("srvd is already running for /d{expect}"));
+        };
+        check(Some(7), Some("/run/s"), " (pid 7, socket /run/s)");
+        check(Some(7), None, " (pid 7)");
+        check(None, None, "");
+    }
+
+    #[test]
     fn boot_error_has_a_stable_exit_code() {
         let io = |kind| io::Error::from(kind);
         let path = || PathBuf::from("/p");
@@ -98,7 +120,7 @@ mod tests {
                 }),
                 77,
             ),
-            (BootError::AlreadyRunning { pid: None, data_dir: path() }, 75),
+            (BootError::AlreadyRunning { pid: None, socket: None, data_dir: path() }, 75),
             (BootError::cannot_create(io(io::ErrorKind::AddrInUse)), 73),
             (BootError::cannot_create(io(io::ErrorKind::PermissionDenied)), 77),
             (BootError::Private(PrivateError::Link(path())), 73),

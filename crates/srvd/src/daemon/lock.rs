@@ -9,6 +9,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use super::BootError;
+use crate::base::endpoint::Endpoint;
 
 /// Exclusive ownership of the data directory until this is dropped or the process ends.
 #[derive(Debug)]
@@ -49,8 +50,7 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {
                     let pid = holder(&mut file);
                     if looks == 0 || pid.is_none_or(is_there) {
-                        let data_dir = data_dir.to_owned();
-                        return Err(BootError::AlreadyRunning { pid, data_dir });
+                        return Err(held(data_dir, pid));
                     }
                     looks -= 1;
                     pause();
@@ -64,6 +64,13 @@ impl Lock {
         written.map_err(BootError::cannot_create)?;
         Ok(Self { _file: file })
     }
+}
+
+/// The error for a data directory that a daemon holds. A file that an earlier daemon left does not name the socket.
+fn held(data_dir: &Path, pid: Option<u32>) -> BootError {
+    let endpoint = Endpoint::read(data_dir).ok().filter(|endpoint| Some(endpoint.pid) == pid);
+    let socket = endpoint.map(|endpoint| endpoint.socket);
+    BootError::AlreadyRunning { pid, socket, data_dir: data_dir.to_owned() }
 }
 
 /// Returns the pid in the file. The pid is optional: without it the error is still correct.

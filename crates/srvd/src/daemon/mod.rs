@@ -35,7 +35,6 @@ use core::Core;
 use running::{Background, Running};
 use services::Services;
 
-use crate::adopt;
 use crate::audit::Auditor;
 use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
@@ -47,8 +46,9 @@ use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::operator::session::BrowserSessions;
 use crate::http::access::AccessCheck;
-use crate::http::{HttpServer, Listeners};
+use crate::http::{HttpServer, Listeners, Refusals};
 use crate::rpc::routes;
+use crate::{adopt, http};
 
 /// Runs `--migrate-only`: everything up to the migrated store. Returns the schema version.
 ///
@@ -95,6 +95,7 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) -> Result<Running, BootError> {
     let started = Instant::now();
+    http::check_length(&config.socket()).map_err(BootError::cannot_create)?;
     let (lock, keyring) = prepare(&config, environment)?;
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
     let services = Services::build(&core, &guard).await?;
@@ -120,6 +121,7 @@ pub(crate) async fn start(
         ready: AtomicBool::new(true),
         connections: config.connections,
         open: open_connections,
+        refusals: Refusals::default(),
     });
     let mut connections = JoinSet::new();
     connections.spawn(server.clone().serve(listeners, core.stop.clone()));

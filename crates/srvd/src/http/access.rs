@@ -91,6 +91,17 @@ pub(crate) enum Route {
     },
 }
 
+impl Route {
+    /// Returns whether the request carries its own proof: the token, or the peer's uid.
+    pub(super) fn is_authenticated(&self) -> bool {
+        match self {
+            Self::Socket { .. } | Self::Post | Self::OpenRpc => true,
+            Self::Me(caller) | Self::Login { caller, .. } => *caller == Caller::Trusted,
+            Self::Health | Self::Ready | Self::Callback => false,
+        }
+    }
+}
+
 /// The proof that a request is the operator's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Caller {
@@ -137,11 +148,20 @@ impl AccessCheck {
     /// # Errors
     /// The [`AccessRefusal`] of the first check that fails.
     pub(crate) fn check(&self, transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
-        if head.version != Version::HTTP_11 {
+        let probe = probe(head.uri.path());
+        let is_old = head.version == Version::HTTP_10 && probe.is_some();
+        if head.version != Version::HTTP_11 && !is_old {
             return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "version of HTTP");
         }
-        self.check_host(transport, &head.headers)?;
+        // HTTP/1.0 does not require a Host, and no browser speaks it.
+        if !is_old || head.headers.contains_key(&HOST) {
+            self.check_host(transport, &head.headers)?;
+        }
         self.check_origin(transport, &head.headers)?;
+        if let Some(route) = probe {
+            let reads = head.method == Method::GET || head.method == Method::HEAD;
+            return if reads { Ok(route) } else { refuse(StatusCode::METHOD_NOT_ALLOWED, "method") };
+        }
         if head.uri.path() == callback::PATH {
             return check_callback(transport, head);
         }
@@ -153,11 +173,9 @@ impl AccessCheck {
             return self.check_operator(transport, head);
         }
         match head.uri.path() {
-            "/healthz" if is_get => return Ok(Route::Health),
-            "/readyz" if is_get => return Ok(Route::Ready),
             "/rpc" if is_get || head.method == Method::POST => {}
             "/openrpc.json" if is_get => {}
-            "/rpc" | "/openrpc.json" | "/healthz" | "/readyz" => {
+            "/rpc" | "/openrpc.json" => {
                 return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
             }
             _ => return refuse(StatusCode::NOT_FOUND, "path"),
@@ -221,10 +239,12 @@ impl AccessCheck {
             return refuse(StatusCode::BAD_REQUEST, "not exactly one Host");
         };
         let served = match transport {
-            Transport::Unix { .. } => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
+            Transport::Unix { .. } => ["srvd.sock", "localhost", "127.0.0.1", "[::1]"]
+                .iter()
+                .any(|name| host.eq_ignore_ascii_case(name)),
             Transport::Tcp { port } => is_loopback(host, port),
         };
-        if served || self.hosts.iter().any(|known| known == host) {
+        if served || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
             return Ok(());
         }
         refuse(StatusCode::FORBIDDEN, "Host")
@@ -241,7 +261,7 @@ impl AccessCheck {
             return Ok(());
         }
         match only(headers, &ORIGIN) {
-            Some(origin) if self.origins.iter().any(|known| known == origin) => Ok(()),
+            Some(origin) if self.origins.iter().any(|known| is_origin(known, origin)) => Ok(()),
             _ => refuse(StatusCode::FORBIDDEN, "Origin"),
         }
     }
@@ -302,8 +322,25 @@ fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 /// Returns whether a `Host` names this machine and the listener's port.
 fn is_loopback(host: &str, port: u16) -> bool {
     host.rsplit_once(':').is_some_and(|(name, digits)| {
-        matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
+        let is_name = |known: &&str| name.eq_ignore_ascii_case(known);
+        ["127.0.0.1", "localhost", "[::1]"].iter().any(is_name) && digits == port.to_string()
     })
+}
+
+/// Returns whether a configured value allows an origin. `scheme://*` allows every host of the scheme.
+fn is_origin(known: &str, origin: &str) -> bool {
+    let Some(scheme) = known.strip_suffix('*') else { return known == origin };
+    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    origin.strip_prefix(scheme).is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
+}
+
+/// Returns the route of a path that anyone on this machine may ask for, whatever its query is.
+fn probe(path: &str) -> Option<Route> {
+    match path {
+        "/healthz" => Some(Route::Health),
+        "/readyz" => Some(Route::Ready),
+        _ => None,
+    }
 }
 
 /// Checks a request to the redirect address. Only a navigation of the user's browser to the loopback address is

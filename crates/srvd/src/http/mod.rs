@@ -6,6 +6,9 @@
 pub(crate) mod access;
 mod listen;
 mod operator;
+mod places;
+mod refusals;
 mod respond;
 
-pub(crate) use listen::{HttpServer, Listeners};
+pub(crate) use listen::{HttpServer, Listeners, check_length};
+pub(crate) use refusals::Refusals;

@@ -13,6 +13,7 @@ mod deletions;
 mod doctor;
 mod export;
 mod forge;
+mod found;
 mod frontend;
 mod gh;
 mod health;
