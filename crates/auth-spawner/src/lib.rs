@@ -67,14 +67,14 @@ pub use registry::{
 // Processes: programs, their environment, the guard, and what an earlier daemon left running.
 pub use process::{
     ChildEnv, Guard, GuardCommand, HeldPort, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
-    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, programs, start_ticks,
-    watch_over,
+    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, login_path, prepare, programs,
+    start_ticks, watch_over,
 };
 // The proof that a CLI's files give.
 pub use proof::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
 // Logins, their answers and their sink.
 pub use answer::SubmitError;
-pub use findings::Token;
+pub use findings::{Token, names_network};
 pub use login::{
     Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink, Snapshot,
     SpawnLimits, Spawner, SpawnerConfig, StartError, State,

@@ -4,11 +4,13 @@
 //! may use the registry and the terminal's text. It decides nothing: states, timers and the proof must not be in it.
 
 mod matcher;
+mod network;
 mod output;
 #[cfg(test)]
 mod recordings;
 mod token;
 
+pub use network::names_network;
 pub use token::Token;
 
 pub(crate) use matcher::{Completeness, Finding, Matcher, public_words};

@@ -12,6 +12,7 @@ mod guard;
 mod inspect;
 mod leftover;
 mod locate;
+mod login_shell;
 mod pipe;
 pub(crate) mod ports;
 mod pty;
@@ -22,6 +23,7 @@ pub use environment::ChildEnv;
 pub use guard::{Guard, GuardCommand, watch_over};
 pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
 pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
+pub use login_shell::login_path;
 pub use ports::{HeldPort, PortHolder, held_ports};
 
 pub(crate) use bounded::{BoundedCommand, CommandError};

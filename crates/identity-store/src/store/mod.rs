@@ -7,6 +7,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod check;
+pub(crate) mod claim;
 pub(crate) mod credential_queue;
 pub(crate) mod ledger;
 mod sqlite_file;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use self::chain::ChainKey;
+use self::claim::{Claim, Claimant};
 use self::credential_queue::CredentialQueue;
 use self::work::Work;
 use self::write_lock::WriteLock;
@@ -37,12 +39,14 @@ pub struct StoreOptions {
     pub now: i64,
     /// The longest time that a writer waits for another process that holds the database; 5 seconds by default.
     pub busy_timeout: Duration,
+    /// The process that must be the only one that serves the database; `None` to share it with others.
+    pub claimant: Option<Claimant>,
 }
 
 impl StoreOptions {
     /// Creates options with the default busy timeout of 5 seconds.
     pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
-        Self { url, announce, now, busy_timeout: Duration::from_secs(5) }
+        Self { url, announce, now, busy_timeout: Duration::from_secs(5), claimant: None }
     }
 }
 
@@ -64,6 +68,8 @@ struct Inner {
     credentials: CredentialQueue,
     /// The longest time that a writer waits for the lock, and that closing waits for a writer.
     patience: Duration,
+    /// Held until the store is closed.
+    claim: tokio::sync::RwLock<Option<Claim>>,
 }
 
 impl Store {
@@ -75,6 +81,15 @@ impl Store {
     /// # Errors
     /// [`OpenError`] with the reason. The database is as it was before.
     pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
+        let claim = match &options.claimant {
+            Some(claimant) => {
+                if let Location::Sqlite(path) = options.url.location() {
+                    sqlite_file::make_directory(path)?;
+                }
+                Some(Claim::take(options.url.location(), claimant).await?)
+            }
+            None => None,
+        };
         let (pools, chain) = match options.url.location() {
             Location::Sqlite(path) => {
                 sqlite_file::open(path, options.busy_timeout, &keyring, options.now).await?
@@ -85,7 +100,19 @@ impl Store {
                 (pools.clone(), close_if_failed(&pools, chain).await?)
             }
         };
-        Ok(Self::over(options, keyring, pools, chain))
+        Ok(Self::over(options, keyring, pools, chain, claim))
+    }
+
+    /// Checks that this process still is the only one that serves the database, after a restart of the server for
+    /// example. It does nothing without a claimant.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if another process serves the database now; another error if the server does not answer.
+    pub async fn keep_claim(&self) -> Result<(), OpenError> {
+        match &*self.inner.claim.read().await {
+            Some(claim) => claim.keep().await,
+            None => Ok(()),
+        }
     }
 
     /// Opens a database that exists and is up to date, such as one that a daemon is serving. Opening writes nothing.
@@ -100,10 +127,16 @@ impl Store {
         };
         let chain = check::attach(&pools, &keyring).await;
         let chain = close_if_failed(&pools, chain).await?;
-        Ok(Self::over(options, keyring, pools, chain))
+        Ok(Self::over(options, keyring, pools, chain, None))
     }
 
-    fn over(options: StoreOptions, keyring: Keyring, pools: Pools, chain: ChainKey) -> Self {
+    fn over(
+        options: StoreOptions,
+        keyring: Keyring,
+        pools: Pools,
+        chain: ChainKey,
+        claim: Option<Claim>,
+    ) -> Self {
         let patience = options.busy_timeout * 2;
         let lock = Arc::new(WriteLock::new(pools.clone(), options.announce, chain.clone(), patience));
         let inner = Inner {
@@ -114,6 +147,7 @@ impl Store {
             lock,
             credentials: CredentialQueue::default(),
             patience,
+            claim: tokio::sync::RwLock::new(claim),
         };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
@@ -138,6 +172,7 @@ impl Store {
         let guard = tokio::time::timeout(self.inner.patience, guard).await;
         self.inner.pools.close().await;
         drop(guard);
+        *self.inner.claim.write().await = None;
     }
 
     /// Acquires a connection for one read.

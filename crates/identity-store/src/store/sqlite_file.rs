@@ -79,7 +79,7 @@ async fn look(path: &Path, busy_timeout: Duration, keyring: &Keyring, known: i64
     result
 }
 
-fn make_directory(path: &Path) -> Result<(), OpenError> {
+pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
     };
@@ -169,7 +169,7 @@ fn lock_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn file_error(path: &Path, source: std::io::Error) -> OpenError {
+pub(super) fn file_error(path: &Path, source: std::io::Error) -> OpenError {
     let path = path.to_owned();
     match source.kind() {
         ErrorKind::PermissionDenied => OpenError::Permission { path, source },

@@ -74,10 +74,22 @@ impl Endpoint {
 const LONGEST: u64 = 64 * 1024;
 
 /// Directory of the runtime directories that the system unit `srvd@.service` makes, one for each user.
-pub(crate) const SYSTEM_RUNTIME: &str = "/run/srvd";
+const SYSTEM_RUNTIME: &str = "/run/srvd";
+
+/// Returns the directories that may hold the endpoint file of the user's daemon. If neither directory is named, the daemon
+/// can also be one of a login session or of a system unit.
+pub(crate) fn dirs(runtime: &Path, data: &Path, are_named: bool) -> Vec<PathBuf> {
+    let mut dirs = vec![runtime.to_owned(), data.to_owned()];
+    if !are_named && cfg!(target_os = "linux") {
+        let uid = rustix::process::geteuid().as_raw();
+        dirs.push(format!("/run/user/{uid}/srvd").into());
+        dirs.extend(of_system_units(Path::new(SYSTEM_RUNTIME), uid));
+    }
+    dirs
+}
 
 /// Returns the runtime directories of system units that run as the user, in order of name.
-pub(crate) fn of_system_units(root: &Path, uid: u32) -> Vec<PathBuf> {
+fn of_system_units(root: &Path, uid: u32) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
     let is_ours = |path: &PathBuf| {
         std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == uid)

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rpc_engine::{Client, ClientError, ClientOptions, EventNames, Params};
@@ -12,12 +12,17 @@ use tokio::net::UnixStream;
 
 use super::failure::{Failure, code};
 use crate::base::endpoint::Endpoint;
-use crate::config::Config;
+use crate::base::environment::Environment;
+use crate::config::search::SearchPath;
+use crate::config::{Config, child};
+use crate::wire::daemon::Info;
 use crate::wire::events;
 
 /// The longest time that a call may take. It includes the daemon's own requests to a provider about a key, or to CLIs
 /// about their versions.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// The longest time for a question to the daemon that a command can do without.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The method names of the events on the wire, for the client library.
 const EVENT_NAMES: EventNames = EventNames {
@@ -84,6 +89,18 @@ pub(super) fn announced(config: &Config) -> Option<Endpoint> {
     config.endpoint_dirs().iter().find_map(|dir| Endpoint::read(dir).ok())
 }
 
+/// Returns the directories in which the daemon looks for CLIs; without a daemon, those in which one would look that this
+/// environment starts.
+pub(super) async fn search_path(config: &Config, environment: &Environment) -> Vec<PathBuf> {
+    let asked = async { Connection::open(config).await?.call(&Info {}).await };
+    match tokio::time::timeout(LOOK_TIMEOUT, asked).await {
+        Ok(Ok(daemon)) if !daemon.search_path.is_empty() => {
+            daemon.search_path.into_iter().map(PathBuf::from).collect()
+        }
+        _ => SearchPath::new(config, environment, &child::probes(config)).directories().await,
+    }
+}
+
 fn unreadable(dir: &Path, error: &io::Error) -> Failure {
     let code = if error.kind() == io::ErrorKind::PermissionDenied { code::PERMISSION } else { code::IO };
     Failure::new(code, format!("{}: {error}", Endpoint::path(dir).display()))
@@ -136,7 +153,6 @@ fn unreachable(socket: &Path, error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::environment::Environment;
 
     #[test]
     fn client_refuses_path_that_is_not_a_socket_of_the_owner() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::client::Connection;
+use super::client::{self, Connection};
 use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
 use super::ui::{Ui, plain_line};
@@ -74,6 +74,9 @@ async fn look(
     if ui.stderr.is_some() && !args.json {
         ui.note("checking; this takes a few seconds ...");
     }
+    // The programs are those that the daemon finds, which may have been started with another PATH.
+    let search_path = client::search_path(&config, environment).await;
+    let config = Config { search_path, ..config };
     let mut findings = doctor::examine(&config, environment, ask(&config).await).await;
     if args.fix && doctor::repair(&mut findings) {
         let again = doctor::examine(&config, environment, ask(&config).await).await;

@@ -104,6 +104,11 @@ impl Failure {
         self.message.as_deref().unwrap_or_default()
     }
 
+    /// The hints in one text; empty if there are none.
+    pub(super) fn hint_text(&self) -> String {
+        self.hints.join("; ")
+    }
+
     /// The exit code of the process.
     pub(super) fn code(&self) -> u8 {
         self.code
@@ -203,7 +208,9 @@ fn known(error: &RpcError) -> String {
 
 fn exit_code(error: &RpcError) -> u8 {
     match error.kind() {
-        Some("store_unavailable" | "capacity" | "shutting_down" | "server_busy") => code::UNAVAILABLE,
+        Some("store_unavailable" | "unknown" | "capacity" | "shutting_down" | "server_busy") => {
+            code::UNAVAILABLE
+        }
         Some(
             "internal" | "database_failed" | "method_not_found" | "invalid_params" | "invalid_request"
             | "parse_error",
@@ -231,8 +238,12 @@ impl From<BootError> for Failure {
             BootError::AlreadyRunning { pid: Some(pid), .. } => failure.hint(format!(
                 "stop it first: kill {pid}   (or, if it is a service: systemctl --user stop srvd)"
             )),
+            BootError::Database { source: OpenError::InUse { .. }, .. } => failure.hint(
+                "stop that daemon first, or give this one a database of its own with SRVD_DATABASE_URL",
+            ),
             BootError::AlreadyRunning { .. } => failure.hint("stop it first, and run this command again"),
-            BootError::Open(OpenError::WrongKey { .. }) => {
+            BootError::Open(OpenError::WrongKey { .. })
+            | BootError::Database { source: OpenError::WrongKey { .. }, .. } => {
                 failure.hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD")
             }
             _ => failure,

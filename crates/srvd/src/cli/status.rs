@@ -181,6 +181,7 @@ mod tests {
                 database_kind: DatabaseKind::Sqlite,
                 schema_version: 3,
                 counts,
+                search_path: Vec::new(),
             },
             endpoint: Endpoint {
                 version: 1,

@@ -1,5 +1,17 @@
 //! Checks of the values of `Host` and `Origin` that the operator allows. A value that no request can have is an error.
 
+use super::{ConfigError, invalid};
+
+/// Checks each value of a list.
+pub(super) fn each(
+    name: &str,
+    values: Vec<String>,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Result<Vec<String>, ConfigError> {
+    values.iter().try_for_each(|value| check(value)).map_err(|reason| invalid(name, reason))?;
+    Ok(values)
+}
+
 /// Checks a value of `listen.origins`.
 ///
 /// # Errors

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use super::*;
 
 fn load(vars: &[(&'static str, &str)], toml: &str, flags: &Flags) -> Result<Config, String> {
@@ -118,4 +120,8 @@ client_secret_file = \"berg.secret\"\nclient_auth = \"basic\"\nscopes = [\"a\"]\
     assert!(!printed.contains("planted-secret"), "{printed}");
     let forges = FileConfig::parse(&printed).unwrap().forges;
     assert_eq!(forges::check(forges).unwrap(), config.forges);
+    let toml =
+        "[network]\nproxy = \"http://u:planted-secret@p:1\"\nno_proxy = [\"a\"]\nca_file = \"/ca.pem\"";
+    let printed = load(&[], toml, &Flags::default()).unwrap().print();
+    assert!(!printed.contains("planted-secret") && FileConfig::parse(&printed).is_ok(), "{printed}");
 }

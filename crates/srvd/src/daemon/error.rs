@@ -44,6 +44,14 @@ pub(crate) enum BootError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database cannot be opened, and the reason does not name it.
+    #[error("{place}")]
+    Database {
+        /// The path of the file, or the host, the port and the name of the database.
+        place: String,
+        /// The reason.
+        source: OpenError,
+    },
     /// The database failed during the boot.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -70,10 +78,11 @@ impl BootError {
             Self::CannotCreate(error) if error.kind() == io::ErrorKind::PermissionDenied => 77,
             Self::Private(_) | Self::CannotCreate(_) => 73,
             Self::AlreadyRunning { .. } => 75,
-            Self::Open(error) => match error {
+            Self::Open(error) | Self::Database { source: error, .. } => match error {
                 OpenError::SchemaNewer { .. }
                 | OpenError::SchemaOlder { .. }
                 | OpenError::WrongKey { .. } => 78,
+                OpenError::InUse { .. } => 75,
                 OpenError::Corrupt { .. } => 74,
                 OpenError::CannotCreate { .. } => 73,
                 OpenError::Permission { .. } => 77,
@@ -113,6 +122,7 @@ mod tests {
             (BootError::Open(OpenError::SchemaNewer { found: 2, known: 1 }), 78),
             (BootError::Open(OpenError::Corrupt { path: path(), reason: String::new(), source: None }), 74),
             (BootError::Open(OpenError::Unavailable("down".into())), 69),
+            (BootError::Database { place: "p".into(), source: OpenError::Unavailable("down".into()) }, 69),
             (
                 BootError::Open(OpenError::Permission {
                     path: path(),
@@ -120,6 +130,7 @@ mod tests {
                 }),
                 77,
             ),
+            (BootError::Database { place: "p".into(), source: OpenError::InUse { holder: None } }, 75),
             (BootError::AlreadyRunning { pid: None, socket: None, data_dir: path() }, 75),
             (BootError::cannot_create(io(io::ErrorKind::AddrInUse)), 73),
             (BootError::cannot_create(io(io::ErrorKind::PermissionDenied)), 77),

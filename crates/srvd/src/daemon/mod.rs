@@ -9,6 +9,7 @@ mod core;
 mod error;
 mod lock;
 pub(crate) mod logging;
+mod network;
 mod offline;
 mod recover;
 mod registry;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
-use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
+use identity_store::{Announce, Change, Claimant, DatabaseKind, Keyring, OpenError, Store, StoreOptions};
 use rpc_engine::{Engine, Limits};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -41,6 +42,7 @@ use crate::base::clock::now;
 use crate::base::endpoint;
 use crate::base::environment::Environment;
 use crate::base::private;
+use crate::base::process;
 use crate::base::redact::Redactor;
 use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
@@ -96,7 +98,12 @@ pub(crate) async fn start(
 ) -> Result<Running, BootError> {
     let started = Instant::now();
     http::check_length(&config.socket()).map_err(BootError::cannot_create)?;
-    let (lock, keyring) = prepare(&config, environment)?;
+    let (lock, keyring) = {
+        // A thread of its own, so that a signal is noticed while a lock is waited for.
+        let (config, environment) = (config.clone(), environment.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &environment)).await;
+        prepared.map_err(|error| BootError::cannot_create(error.into()))??
+    };
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
     let services = Services::build(&core, &guard).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -122,6 +129,7 @@ pub(crate) async fn start(
         connections: config.connections,
         open: open_connections,
         refusals: Refusals::default(),
+        started,
     });
     let mut connections = JoinSet::new();
     connections.spawn(server.clone().serve(listeners, core.stop.clone()));
@@ -135,8 +143,13 @@ pub(crate) async fn start(
         refresher: services.refresher,
         grace,
     };
-    let background = background.start(&core.stop);
+    let mut background = background.start(&core.stop);
     announced.write(&core.blocking, token, started).await?;
+    // The login shell is asked beside the work, so that no start and no first login waits for it.
+    let (logins, stop) = (services.logins.clone(), core.stop.clone());
+    background.spawn(async move {
+        stop.run_until_cancelled(logins.programs().search_path()).await;
+    });
     Ok(Running {
         server,
         connections,
@@ -155,17 +168,25 @@ pub(crate) async fn start(
     })
 }
 
-/// Does the work that precedes the database: the key, the private directories and the lock. It blocks, because nothing
-/// is served yet.
+/// Does the work that precedes the database: the key, the private directories and the lock. It blocks.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
     for dir in [&config.data_dir, &config.runtime_dir] {
         private::directory(dir)?;
     }
-    Ok((Lock::acquire(&config.data_dir)?, keyring))
+    let lock = Lock::acquire(&config.data_dir)?;
+    network::set_up(config)?;
+    Ok((lock, keyring))
 }
 
 async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<Store, BootError> {
-    let options = StoreOptions::new(config.database.clone(), announce, now());
-    Ok(Store::open(options, keyring).await?)
+    let mut options = StoreOptions::new(config.database.clone(), announce, now());
+    options.claimant = Some(Claimant { name: process::name(), may_be_gone: process::may_be_gone });
+    let opened = Store::open(options, keyring).await;
+    opened.map_err(|error| match (config.database.kind(), &error) {
+        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. }) => {
+            BootError::Database { place: config.database.to_string(), source: error }
+        }
+        (DatabaseKind::Sqlite, _) => BootError::Open(error),
+    })
 }

@@ -27,6 +27,8 @@ pub(super) struct Facts {
     pub(super) variables: Vec<Variable>,
     pub(super) own_logins: Vec<OwnLogin>,
     pub(super) service: Service,
+    /// Names of variables about proxies and certificates that are set here and that srvd does not use.
+    pub(super) unused_network: Vec<&'static str>,
     /// The names of the examinations that took too long.
     pub(super) unseen: Vec<&'static str>,
 }

@@ -9,14 +9,13 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hyper::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, UPGRADE,
-};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN, REFERER, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::headers::{is_loopback, is_origin, list, only};
 use crate::forge::oauth::callback;
 use crate::forge::operator::session;
 
@@ -31,6 +30,8 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const LOGIN: &str = "/login/";
 /// The longest name of a forge, in bytes.
 const FORGE_NAME: usize = 64;
+/// The path of the figures for Prometheus.
+const METRICS: &str = "/metrics";
 const SUBPROTOCOL: &str = "srvd.v1";
 const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
@@ -77,6 +78,8 @@ pub(crate) enum Route {
     Ready,
     /// `GET /openrpc.json`.
     OpenRpc,
+    /// `GET /metrics`.
+    Metrics,
     /// `GET /oauth/callback`, from a browser that was redirected by a forge. It carries no token: its query is checked
     /// by the login flows.
     Callback,
@@ -95,7 +98,7 @@ impl Route {
     /// Returns whether the request carries its own proof: the token, or the peer's uid.
     pub(super) fn is_authenticated(&self) -> bool {
         match self {
-            Self::Socket { .. } | Self::Post | Self::OpenRpc => true,
+            Self::Socket { .. } | Self::Post | Self::OpenRpc | Self::Metrics => true,
             Self::Me(caller) | Self::Login { caller, .. } => *caller == Caller::Trusted,
             Self::Health | Self::Ready | Self::Callback => false,
         }
@@ -174,14 +177,15 @@ impl AccessCheck {
         }
         match head.uri.path() {
             "/rpc" if is_get || head.method == Method::POST => {}
-            "/openrpc.json" if is_get => {}
-            "/rpc" | "/openrpc.json" => {
+            "/openrpc.json" | METRICS if is_get => {}
+            "/rpc" | "/openrpc.json" | METRICS => {
                 return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
             }
             _ => return refuse(StatusCode::NOT_FOUND, "path"),
         }
         let route = match head.uri.path() {
             "/openrpc.json" => Route::OpenRpc,
+            METRICS => Route::Metrics,
             _ if is_get => handshake(&head.headers)?,
             _ => post(&head.headers)?,
         };
@@ -295,43 +299,8 @@ fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, AccessRefusa
     Err(AccessRefusal { status, reason })
 }
 
-/// Returns the header's value as text if the header is present exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    value.to_str().ok()
-}
-
-/// Returns the elements of a comma-separated header.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| HeaderValue::to_str(value).ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-}
-
 fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list(headers, &PROTOCOL)
-}
-
-/// Returns whether a `Host` names this machine and the listener's port.
-fn is_loopback(host: &str, port: u16) -> bool {
-    host.rsplit_once(':').is_some_and(|(name, digits)| {
-        let is_name = |known: &&str| name.eq_ignore_ascii_case(known);
-        ["127.0.0.1", "localhost", "[::1]"].iter().any(is_name) && digits == port.to_string()
-    })
-}
-
-/// Returns whether a configured value allows an origin. `scheme://*` allows every host of the scheme.
-fn is_origin(known: &str, origin: &str) -> bool {
-    let Some(scheme) = known.strip_suffix('*') else { return known == origin };
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    origin.strip_prefix(scheme).is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
 }
 
 /// Returns the route of a path that anyone on this machine may ask for, whatever its query is.

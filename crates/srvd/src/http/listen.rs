@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{AccessCheck, Route, Transport};
+use super::metrics::{self, Served};
 use super::operator;
 use super::places::{Place, Places};
 use super::refusals::{self, Refusals};
@@ -131,6 +132,8 @@ pub(crate) struct HttpServer {
     pub open: Arc<AtomicUsize>,
     /// Refused connections and requests.
     pub refusals: Refusals,
+    /// The time at which this run began.
+    pub started: Instant,
 }
 
 impl HttpServer {
@@ -249,6 +252,9 @@ impl HttpServer {
             Ok(Route::Ready) => {
                 respond::status(self.ready.load(Ordering::Relaxed) && self.store.ping().await.is_ok())
             }
+            Ok(Route::Metrics) => {
+                respond::text(metrics::MEDIA, metrics::text(&self.store, self.served()).await)
+            }
             Ok(Route::OpenRpc) => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
             Ok(Route::Callback) => {
                 let query = head.uri.query().unwrap_or_default();
@@ -273,6 +279,15 @@ impl HttpServer {
                 tasks.spawn(self.socket::<S>(transport, upgrade, place.take()));
                 respond::switching(&accept, subprotocol)
             }
+        }
+    }
+
+    fn served(&self) -> Served {
+        Served {
+            uptime: self.started.elapsed(),
+            connections: self.open.load(Ordering::Relaxed),
+            calls: self.engine.outcomes(),
+            refused: self.refusals.totals(),
         }
     }
 

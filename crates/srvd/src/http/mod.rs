@@ -4,7 +4,9 @@
 //! uses `wire`, `base` and `forge`. It must not know a method of the protocol or decide about an identity.
 
 pub(crate) mod access;
+mod headers;
 mod listen;
+mod metrics;
 mod operator;
 mod places;
 mod refusals;

@@ -49,7 +49,6 @@ impl Refusals {
     }
 
     /// Returns the number of refusals of each kind since the start.
-    #[cfg(test)]
     pub(super) fn totals(&self) -> Vec<(&'static str, u64)> {
         let kinds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         kinds.iter().map(|(kind, counted)| (*kind, counted.total)).collect()

@@ -27,6 +27,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     last(answer)
 }
 
+/// Returns an answer with a body of another type than JSON.
+pub(super) fn text(media: &'static str, body: String) -> HttpResponse {
+    let mut answer = json(StatusCode::OK, body);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+}
+
 /// Closes the connection after this answer. Only WebSocket connections stay open, so that others free their place.
 fn last(mut answer: HttpResponse) -> HttpResponse {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

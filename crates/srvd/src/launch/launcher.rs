@@ -54,6 +54,8 @@ pub(crate) struct LauncherConfig {
     pub refresher: Refresher,
     /// The variables that a launch removes.
     pub conflicts: EnvironmentConflicts,
+    /// The variables for the way out of this machine, which every launch sets.
+    pub network: Vec<(String, String)>,
 }
 
 impl std::ops::Deref for Launcher {
@@ -104,7 +106,7 @@ impl Launcher {
             refresh: !dry,
         };
         let plan = self.plan(store, query).await?;
-        let Change { set, unset } = plan.change(&self.conflicts)?;
+        let Change { set, unset } = plan.change(&self.conflicts)?.with(&self.network);
         tracing::debug!(subject = ?plan.subject, accounts = plan.parts.len(), dry, "a launch was resolved");
         Ok(Launch {
             trace: params.explain.unwrap_or(false).then(|| plan.parts.iter().flat_map(Part::trace).collect()),

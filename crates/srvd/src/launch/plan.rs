@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use auth_spawner::Provider;
+use secrecy::SecretString;
 
 use super::candidate::Candidate;
 use super::decide::Decision;
-use super::environment::{self, EnvironmentConflicts, Variables};
+use super::environment::{self, EnvironmentConflicts, Value, Variables};
 use super::refusal::Refusal;
 use super::subject::Subject;
 use crate::wire::Names;
@@ -61,6 +62,22 @@ pub(super) struct Change {
     pub(super) set: Variables,
     /// Variables to remove, ordered by name. None of them is in `set`.
     pub(super) unset: Names,
+}
+
+impl Change {
+    /// Adds variables that belong to no credential. An address of a proxy may hold a password.
+    pub(super) fn with(mut self, others: &[(String, String)]) -> Self {
+        for (name, value) in others {
+            let value = if value.contains('@') {
+                Value::Secret(SecretString::from(value.clone()))
+            } else {
+                Value::Plain(value.clone())
+            };
+            self.set.entry(name.clone()).or_insert(value);
+        }
+        self.unset = self.unset.iter().filter(|name| !self.set.contains_key(*name)).cloned().collect();
+        self
+    }
 }
 
 impl Plan {

@@ -174,7 +174,8 @@ method!(
     Delete,
     "account.delete",
     Deleted,
-    "Deletes an account, its bindings and its credential on this machine; the provider is not notified."
+    "Deletes an account, its bindings and its credential on this machine; the provider is not notified.",
+    seconds = 30
 );
 
 /// The result of deleting an account.
@@ -205,7 +206,8 @@ method!(
     RefreshStatus,
     "account.refreshstatus",
     Account,
-    "Checks an account's credential now: reads its file, or asks the provider about a key, and returns the result."
+    "Checks an account's credential now: reads its file, or asks the provider about a key, and returns the result.",
+    seconds = 30
 );
 
 /// Ends a login with the CLI's own logout, then deletes the account as `account.delete` does.
@@ -219,7 +221,8 @@ method!(
     Revoke,
     "account.revoke",
     Revoked,
-    "Ends a login with its CLI's own logout and then deletes the account. If the CLI notifies its provider, every copy of the login ends."
+    "Ends a login with its CLI's own logout and then deletes the account. If the CLI notifies its provider, every copy of the login ends.",
+    seconds = 50
 );
 
 /// The result of ending a login.

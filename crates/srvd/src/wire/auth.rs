@@ -47,7 +47,7 @@ pub(crate) struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
 }
-method!(Start, "auth.start", Started, "Starts a login by driving the provider's own CLI.");
+method!(Start, "auth.start", Started, "Starts a login by driving the provider's own CLI.", seconds = 30);
 
 /// A login that was started.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -80,7 +80,8 @@ method!(
     Poll,
     "auth.poll",
     Session,
-    "Returns the state of a login session; with waitMs it waits for a change."
+    "Returns the state of a login session; with waitMs it waits for a change.",
+    seconds = 35
 );
 
 words! {
@@ -222,7 +223,8 @@ method!(
     Cancel,
     "auth.cancel",
     Outcome,
-    "Cancels a login and ends its CLI and every process that the CLI started."
+    "Cancels a login and ends its CLI and every process that the CLI started.",
+    seconds = 30
 );
 
 /// Delivers the text that the person pasted to the CLI.
@@ -238,7 +240,8 @@ method!(
     SubmitCallback,
     "auth.submitcallback",
     Outcome,
-    "Delivers a pasted callback to the CLI; success means that it was written to the CLI, not only queued."
+    "Delivers a pasted callback to the CLI; success means that it was written to the CLI, not only queued.",
+    seconds = 30
 );
 
 /// The result of a request: success, or the error.
@@ -286,7 +289,8 @@ method!(
     SubmitApiKey,
     "auth.submitapikey",
     KeyOutcome,
-    "Validates an API key with its provider, seals it (or records where the operator keeps it) and binds it; a rejected key is not stored."
+    "Validates an API key with its provider, seals it (or records where the operator keeps it) and binds it; a rejected key is not stored.",
+    seconds = 30
 );
 
 /// The result of storing an API key.

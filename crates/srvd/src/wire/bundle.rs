@@ -97,7 +97,13 @@ pub(crate) struct Delete {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_history: Option<bool>,
 }
-method!(Delete, "bundle.delete", Deleted, "Deletes a bundle and the accounts that only it binds.");
+method!(
+    Delete,
+    "bundle.delete",
+    Deleted,
+    "Deletes a bundle and the accounts that only it binds.",
+    seconds = 30
+);
 
 /// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -21,7 +21,8 @@ method!(
     Reload,
     "declared.reload",
     DeclaredAgents,
-    "Reads the files of the declared agents now. If one of them has an error, no declared agent changes."
+    "Reads the files of the declared agents now. If one of them has an error, no declared agent changes.",
+    seconds = 30
 );
 
 /// The declared agents that are in force.

@@ -45,7 +45,8 @@ method!(
     Resolve,
     "launch.resolve",
     Launch,
-    "Returns the variables that give an agent this identity. It is the only method that returns credentials."
+    "Returns the variables that give an agent this identity. It is the only method that returns credentials.",
+    seconds = 30
 );
 
 /// The changes to make to an environment.
@@ -137,7 +138,8 @@ method!(
     Ready,
     "launch.ready",
     Readiness,
-    "Returns whether a launch would succeed, and what to do if it would not."
+    "Returns whether a launch would succeed, and what to do if it would not.",
+    seconds = 30
 );
 
 /// The readiness of a launch.

@@ -158,7 +158,13 @@ pub(crate) struct Upsert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activate: Option<bool>,
 }
-method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token that the operator supplies.");
+method!(
+    Upsert,
+    "operator.upsert",
+    OperatorAccount,
+    "Stores a forge token that the operator supplies.",
+    seconds = 30
+);
 
 /// Deletes an account of the operator.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -172,7 +178,8 @@ method!(
     Delete,
     "operator.delete",
     Deleted,
-    "Deletes an account of the operator and its tokens; if it was in use, no account is in use afterwards."
+    "Deletes an account of the operator and its tokens; if it was in use, no account is in use afterwards.",
+    seconds = 30
 );
 
 /// The result of deleting an account.
@@ -203,7 +210,13 @@ pub(crate) struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
-method!(Start, "operator.start", Started, "Starts a sign-in of the operator at a configured forge.");
+method!(
+    Start,
+    "operator.start",
+    Started,
+    "Starts a sign-in of the operator at a configured forge.",
+    seconds = 30
+);
 
 words! {
     /// A flow of a sign-in.
@@ -249,7 +262,8 @@ method!(
     Poll,
     "operator.poll",
     SignIn,
-    "Returns the state of a sign-in; with waitMs it waits for the sign-in to end."
+    "Returns the state of a sign-in; with waitMs it waits for the sign-in to end.",
+    seconds = 35
 );
 
 /// A sign-in of the operator.
@@ -297,7 +311,7 @@ pub(crate) struct Cancel {
     /// The sign-in's session id.
     pub session_id: String,
 }
-method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens are saved.");
+method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens are saved.", seconds = 30);
 
 /// Returns the account in use.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

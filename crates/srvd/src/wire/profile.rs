@@ -145,7 +145,7 @@ pub(crate) struct Delete {
     /// The profile's id.
     pub profile_id: String,
 }
-method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.");
+method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.", seconds = 30);
 
 /// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -190,7 +190,8 @@ method!(
     Best,
     "profile.best",
     Resolution,
-    "Returns the credential that an agent would receive. The user's own comes before an ephemeral one, which comes before a declared one."
+    "Returns the credential that an agent would receive. The user's own comes before an ephemeral one, which comes before a declared one.",
+    seconds = 30
 );
 
 /// The credential that an agent would receive. It never contains the secret.
@@ -287,7 +288,8 @@ method!(
     DeleteAgent,
     "agent.delete",
     Deleted,
-    "Deletes all profiles and secrets that any user supplied for an agent; a later agent with the same id finds none of them."
+    "Deletes all profiles and secrets that any user supplied for an agent; a later agent with the same id finds none of them.",
+    seconds = 30
 );
 
 /// Deletes all profiles and secrets of a user, and the credentials that were lent for the user.
@@ -297,4 +299,10 @@ pub(crate) struct DeleteUser {
     /// The user's id.
     pub user_id: String,
 }
-method!(DeleteUser, "user.delete", Deleted, "Deletes all profiles and secrets of a user, for every agent.");
+method!(
+    DeleteUser,
+    "user.delete",
+    Deleted,
+    "Deletes all profiles and secrets of a user, for every agent.",
+    seconds = 30
+);

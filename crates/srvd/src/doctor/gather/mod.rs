@@ -124,6 +124,7 @@ pub(super) async fn gather(
         variables: surroundings::variables(environment, &registry),
         own_logins,
         service,
+        unused_network: config.network.left_aside.clone(),
         unseen: unseen.0,
     }
 }

@@ -146,6 +146,9 @@ fn gate_routes_by_path_method_and_websocket_version() {
         assert_eq!(status("GET", path, &[("host", "evil.com")]), Err(403));
         assert_eq!(status("GET", path, &[("host", "")]), Err(400));
     }
+    assert_eq!(status("GET", "/metrics", &[]), Ok(Route::Metrics));
+    assert_eq!(status("GET", "/metrics", anonymous), Err(401));
+    assert_eq!(status("POST", "/metrics", &[]), Err(405));
     assert_eq!(status("HEAD", "/openrpc.json", &[]), Err(405));
     assert_eq!(status("GET", "/", &[]), Err(404));
     assert_eq!(status("GET", "/rpc?token=token-1234", anonymous), Err(400));
@@ -167,6 +170,7 @@ fn gate_takes_old_http_only_for_health() {
     assert_eq!(old("GET", "/healthz", &[("host", "evil.com")]), Err(403));
     assert_eq!(old("GET", "/healthz", &[("host", ""), ("origin", "https://evil.com")]), Err(403));
     assert_eq!(old("GET", "/openrpc.json", &[]), Err(505));
+    assert_eq!(old("GET", "/metrics", &[]), Err(505));
 }
 
 #[test]

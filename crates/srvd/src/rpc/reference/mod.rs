@@ -39,7 +39,8 @@ unknown ones are ignored. A client must accept values that are added later: fiel
 | `GET /rpc` upgrade | WebSocket, one JSON-RPC message or batch per text frame |
 | `POST /rpc` | one request or batch as `application/json`; `events.*` answer `not_supported` |
 | `GET /openrpc.json` | this protocol as an OpenRPC document, as `rpc.discover` |
-| `GET /healthz`, `GET /readyz` | 200 or 503, without authentication |
+| `GET /healthz`, `GET /readyz` | 200 or 503, without authentication; also by `HEAD` and HTTP/1.0, whatever the query is |
+| `GET /metrics` | figures in the text format of Prometheus |
 | `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's account in use; 401 without a session, 412 with the kind `no_active_forge` if no account is in use |
 | `GET /login/<name>` | sends the operator's browser to the forge of that name in `srvd.toml` |
 | `GET /oauth/callback` | the address to which forges send the browser back; authenticated only by the `state` of a sign-in |
