@@ -1,7 +1,7 @@
 //! The file `endpoint.json`, with which local clients find a running daemon.
 //!
-//! It is in the runtime directory, whose place depends on the environment, and also in the data directory, whose place
-//! does not. A shell of cron, sudo, ssh or a container finds the daemon by the second one.
+//! The file is in the runtime directory, whose place depends on the environment, and also in the data directory, whose
+//! place does not. A shell of cron, sudo, ssh or a container finds the daemon by the second one.
 
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
