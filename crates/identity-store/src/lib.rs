@@ -74,6 +74,7 @@ pub use id::{
 pub use model::changes::{Announce, Change};
 pub use model::{account, audit, bundle, instance, operator, profile, session, token, transfer};
 pub use names::name as check_name;
+pub use store::claim::Claimant;
 pub use store::{KnownDatabase, Store, StoreOptions};
 
 /// The credentials to save, and those that a bundle launches with.

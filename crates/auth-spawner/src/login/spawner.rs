@@ -54,6 +54,9 @@ pub struct SpawnerConfig {
     pub clock: Clock,
     /// The guard that ends the login processes if this process no longer can.
     pub guard: Option<Guard>,
+    /// Next step for the user after a login whose CLI could not reach its vendor, if there is a better one than to start
+    /// the login again.
+    pub network_advice: Option<String>,
 }
 
 impl fmt::Debug for SpawnerConfig {

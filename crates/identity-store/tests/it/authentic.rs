@@ -124,7 +124,7 @@ impl TestDatabase {
 fn corrupt<T: std::fmt::Debug>(found: Result<T, StoreError>, expected: &str) {
     match found {
         Err(StoreError::Corrupt { what, reason, .. }) => {
-            assert_eq!((what, reason.as_str()), (expected, ALTERED))
+            assert_eq!((what, reason.as_str()), (expected, ALTERED));
         }
         other => panic!("{expected}: {other:?}"),
     }
@@ -358,7 +358,7 @@ async fn altered_bundle_is_named_and_can_be_deleted(f: Fixture) {
         .execute("UPDATE identity_bundles SET name = 'One (work)', name_key = 'one (work)' WHERE id = 'one'")
         .await;
     corrupt(f.store.bundle(&bundle_id("one")).await, "bundle");
-    let edit = identity_store::BundleEdit { name: Some("New".into()), description: None };
+    let edit = identity_store::BundleEdit { name: Some("New".into()), description: None, unbound: None };
     corrupt(f.store.update_bundle(&bundle_id("one"), edit, NOW).await, "bundle");
     assert_eq!(f.store.bundles().await.unwrap().len(), 2);
     let deleted = f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();
@@ -563,7 +563,7 @@ async fn database_that_disagrees_with_what_is_known_does_not_open(f: Fixture) {
     let other = KnownDatabase { id: "other".into(), authenticated: true };
     match f.place.open_knowing(Some(other)).await {
         Err(OpenError::OtherDatabase { expected, found }) => {
-            assert_eq!((expected.as_str(), found), ("other", known.id.clone()))
+            assert_eq!((expected.as_str(), found), ("other", known.id.clone()));
         }
         other => panic!("{other:?}"),
     }

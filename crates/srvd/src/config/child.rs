@@ -5,6 +5,7 @@ use std::hash::{Hash as _, Hasher as _};
 use auth_spawner::ChildEnv;
 
 use super::Config;
+use crate::base::environment::Environment;
 
 /// Returns the mark of processes that ask a CLI for its version. It is the same for every daemon of a data directory,
 /// so that a later daemon recognizes the processes that an earlier one left behind.
@@ -32,6 +33,15 @@ pub(crate) fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();
     let path = std::env::join_paths(&config.search_path).unwrap_or_default();
     env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
+    env.extend(config.network.variables(&config.data_dir));
     env.extend(config.child_env.iter().cloned());
     ChildEnv::from_iter(env)
+}
+
+/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
+pub(super) fn base_env(environment: &Environment) -> Vec<(String, String)> {
+    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
+    let locale = environment.names_with("LC_");
+    let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
+    names.into_iter().chain(locale).filter_map(value).collect()
 }

@@ -10,6 +10,7 @@ mod error;
 mod lock;
 pub(crate) mod logging;
 mod moved;
+mod network;
 mod offline;
 mod recover;
 mod registry;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
-use identity_store::{Announce, Change, Keyring, Store, StoreOptions};
+use identity_store::{Announce, Change, Claimant, DatabaseKind, Keyring, OpenError, Store, StoreOptions};
 use rpc_engine::{Engine, Limits};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -37,20 +38,21 @@ use core::Core;
 use running::{Background, Running};
 use services::Services;
 
-use crate::adopt;
 use crate::audit::Auditor;
 use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::endpoint;
 use crate::base::environment::Environment;
 use crate::base::private;
+use crate::base::process;
 use crate::base::redact::Redactor;
 use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::operator::session::BrowserSessions;
 use crate::http::access::AccessCheck;
-use crate::http::{HttpServer, Listeners};
+use crate::http::{HttpServer, Listeners, Refusals};
 use crate::rpc::routes;
+use crate::{adopt, http};
 
 /// Runs `--migrate-only`: everything up to the migrated store. Returns the schema version.
 ///
@@ -97,7 +99,13 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) -> Result<Running, BootError> {
     let started = Instant::now();
-    let (lock, keyring) = prepare(&config, environment)?;
+    http::check_length(&config.socket()).map_err(BootError::cannot_create)?;
+    let (lock, keyring) = {
+        // A thread of its own, so that a signal is noticed while a lock is waited for.
+        let (config, environment) = (config.clone(), environment.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &environment)).await;
+        prepared.map_err(|error| BootError::cannot_create(error.into()))??
+    };
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
     let services = Services::build(&core, &guard).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -122,6 +130,8 @@ pub(crate) async fn start(
         ready: AtomicBool::new(true),
         connections: config.connections,
         open: open_connections,
+        refusals: Refusals::default(),
+        started,
     });
     let mut connections = JoinSet::new();
     connections.spawn(server.clone().serve(listeners, core.stop.clone()));
@@ -135,8 +145,13 @@ pub(crate) async fn start(
         refresher: services.refresher,
         grace,
     };
-    let background = background.start(&core.stop);
+    let mut background = background.start(&core.stop);
     announced.write(&core.blocking, token, started).await?;
+    // The login shell is asked beside the work, so that no start and no first login waits for it.
+    let (logins, stop) = (services.logins.clone(), core.stop.clone());
+    background.spawn(async move {
+        stop.run_until_cancelled(logins.programs().search_path()).await;
+    });
     Ok(Running {
         server,
         connections,
@@ -155,19 +170,27 @@ pub(crate) async fn start(
     })
 }
 
-/// Does the work that precedes the database: the key, the private directories and the lock. It blocks, because nothing
-/// is served yet.
+/// Does the work that precedes the database: the key, the private directories and the lock. It blocks.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
     for dir in [&config.data_dir, &config.runtime_dir] {
         private::directory(dir)?;
     }
-    Ok((Lock::acquire(&config.data_dir)?, keyring))
+    let lock = Lock::acquire(&config.data_dir)?;
+    network::set_up(config)?;
+    Ok((lock, keyring))
 }
 
 async fn open(config: &Config, keyring: Keyring, announce: Announce) -> Result<Store, BootError> {
-    let options = StoreOptions::new(config.database.clone(), announce, now()).rooted(config.roots());
-    let store = Store::open(options, keyring).await?;
+    let mut options = StoreOptions::new(config.database.clone(), announce, now()).rooted(config.roots());
+    options.claimant = Some(Claimant { name: process::name(), may_be_gone: process::may_be_gone });
+    let opened = Store::open(options, keyring).await;
+    let store = opened.map_err(|error| match (config.database.kind(), &error) {
+        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. }) => {
+            BootError::Database { place: config.database.to_string(), source: error }
+        }
+        (DatabaseKind::Sqlite, _) => BootError::Open(error),
+    })?;
     let moved = MovedHome::new(config);
     let changed = store.anchor_directories(&|provider, dir| moved.now(provider, dir), now()).await?;
     if changed > 0 {

@@ -44,7 +44,7 @@ pub(super) struct Services {
     leftovers: LeftoverCleaner,
     declared: Declared,
     ephemeral: Ephemeral,
-    logins: Arc<Logins>,
+    pub(super) logins: Arc<Logins>,
     operators: Operators,
     launcher: Launcher,
 }
@@ -89,6 +89,7 @@ impl Services {
             ephemeral: ephemeral.clone(),
             refresher: refresher.clone(),
             removal_rules: RemovalRules::new(&core.registry, core.config.launch_keep.clone()),
+            network: core.config.network.variables(&core.config.data_dir),
         });
         Ok(Self {
             examiner,
@@ -192,10 +193,11 @@ fn logins(core: &Core, guard: &Guard, resources: LoginResources) -> Result<(Spaw
         limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
         clock: Arc::new(now),
         guard: Some(guard.clone()),
+        network_advice: config.network.advice(),
     };
     let sink = LoginSink::new(resources.clone());
     let spawner = Spawner::new(spawner_config, Arc::new(sink.clone()));
-    Ok((spawner.clone(), Logins::new(config, resources, sink, spawner)))
+    Ok((spawner.clone(), Logins::new(config, &core.environment, resources, sink, spawner)))
 }
 
 /// Creates the logins at forges, and the operators, which keep their tokens.

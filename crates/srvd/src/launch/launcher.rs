@@ -53,6 +53,8 @@ pub(crate) struct LauncherConfig {
     pub refresher: Refresher,
     /// The rules for the variables that a launch removes.
     pub removal_rules: RemovalRules,
+    /// The variables for the way out of this machine, which every launch sets.
+    pub network: Vec<(String, String)>,
 }
 
 impl std::ops::Deref for Launcher {

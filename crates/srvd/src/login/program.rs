@@ -11,8 +11,10 @@ use futures_util::future::try_join_all;
 use super::policy;
 use super::service::LoginResources;
 use crate::base::blocking::BlockingTasks;
+use crate::base::environment::Environment;
 use crate::config::Config;
-use crate::config::child::probe_env;
+use crate::config::child::{probe_env, probe_mark};
+use crate::config::search::SearchPath;
 use crate::wire;
 use crate::wire::convert::class;
 use crate::wire::error::ApiError;
@@ -26,8 +28,8 @@ const SILENCE: Duration = Duration::from_mins(5);
 /// Locates the providers' CLIs and remembers their versions.
 pub(crate) struct Programs {
     registry: Registry,
-    /// The directories to search for CLIs, in order.
-    pub(super) search_path: Arc<[PathBuf]>,
+    /// The search for CLIs.
+    search: SearchPath,
     /// The environment for CLI queries.
     pub(super) environment: ChildEnv,
     /// The directory of CLI data shared by all bundles.
@@ -67,15 +69,26 @@ struct FoundProgram {
 
 impl Programs {
     /// Creates the finder, which searches the configured directories.
-    pub(super) fn new(config: &Config, resources: &LoginResources) -> Self {
+    pub(super) fn new(config: &Config, environment: &Environment, resources: &LoginResources) -> Self {
+        let mark = probe_mark(config, resources.broker.epoch());
         Self {
             registry: resources.registry.clone(),
-            search_path: config.search_path.clone().into(),
+            search: SearchPath::new(config, environment, &mark),
             environment: probe_env(config, resources.broker.epoch()),
             shared: config.shared(),
             versions: Mutex::default(),
             blocking: resources.blocking.clone(),
         }
+    }
+
+    /// Returns the directories that are searched for CLIs, in this order.
+    pub(crate) async fn search_path(&self) -> Arc<[PathBuf]> {
+        self.search.directories().await.into()
+    }
+
+    /// Returns the directories that are known without asking the login shell.
+    pub(crate) fn known_search_path(&self) -> Vec<PathBuf> {
+        self.search.known_now()
     }
 
     /// Lists all providers, or one of them, with their CLIs on this machine and their ways to log in.
@@ -133,7 +146,7 @@ impl Programs {
     }
 
     async fn candidates(&self, cli: &Cli) -> Result<Vec<PathBuf>, ApiError> {
-        let (cli, search_path) = (cli.clone(), Arc::clone(&self.search_path));
+        let (cli, search_path) = (cli.clone(), self.search_path().await);
         Ok(self.blocking.run(move || auth_spawner::programs(&cli, &search_path).collect()).await?)
     }
 
@@ -142,9 +155,10 @@ impl Programs {
     /// # Errors
     /// `not_found` if it is not installed, or if only other programs with its name are.
     pub(super) async fn installed_cli(&self, provider: &Provider, cli: &Cli) -> Result<PathBuf, ApiError> {
-        let (wanted, search_path) = (cli.clone(), Arc::clone(&self.search_path));
+        let (wanted, search_path) = (cli.clone(), self.search_path().await);
+        let searched = Arc::clone(&search_path);
         let located = self.blocking.run(move || auth_spawner::locate(&wanted, &search_path)).await?;
-        let located = located.ok_or_else(|| policy::not_installed(provider, cli))?;
+        let located = located.ok_or_else(|| policy::not_installed(provider, cli, &searched))?;
         self.genuine(provider, cli, located).await
     }
 
@@ -163,9 +177,10 @@ impl Programs {
             return Ok(located);
         }
         let found = self.find(provider, cli).await?;
+        let searched = self.search_path().await;
         found.map(|found| found.path).ok_or_else(|| {
             let reason = format!("{} is a different program", located.display());
-            policy::not_installed(provider, cli).with("reason", reason)
+            policy::not_installed(provider, cli, &searched).with("reason", reason)
         })
     }
 

@@ -125,7 +125,7 @@ impl Logins {
 
     /// Plans the command and locates its program.
     async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
-        let (policy, search_path) = (self.policy, Arc::clone(&self.programs.search_path));
+        let (policy, search_path) = (self.policy, self.programs.search_path().await);
         let (planned, asked) = (Arc::clone(provider), request.clone());
         let plan = move || policy::plan(policy, &planned, &asked, &search_path);
         let mut plan = self.resources.blocking.run(plan).await??;

@@ -561,7 +561,7 @@ async fn launch_holds_two_clis_that_live_by_one_variable() {
         target = DestinationBundle::Existing(bundle.clone());
     }
     rows.close().await;
-    std::fs::create_dir_all(home.dir("home/.local/share/other")).unwrap();
+    crate::support::private_directory(&home.dir("home/.local/share/other"));
     let table = Table { daemon: home.start(), _provider: Standin::start().await };
     let subject = json!({"bundleId": "work"});
     let launch = table.daemon.call("launch.resolve", subject.clone()).await;

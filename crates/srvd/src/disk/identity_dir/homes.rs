@@ -95,7 +95,7 @@ fn segment(id: &str) -> String {
         return id.to_owned();
     }
     let digest = Blake2b::<U16>::digest(id.as_bytes());
-    format!("={}", digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    format!("={}", views::hex(&digest))
 }
 
 impl IdentityDirs {
@@ -137,7 +137,7 @@ impl IdentityDirs {
         bundles: Vec<(BundleId, HashSet<String>)>,
     ) -> Result<Vec<UnboundLogin>, DirError> {
         let look = |places: &Places| {
-            let one = |(bundle, bound)| places.unbound_logins_of(bundle, &bound);
+            let one = |(bundle, bound)| places.unbound_logins_of(&bundle, &bound);
             bundles.into_iter().flat_map(one).collect()
         };
         Ok(self.run(look).await?)
@@ -208,8 +208,8 @@ impl Places {
         Ok(Homes { homes, views })
     }
 
-    fn unbound_logins_of(&self, bundle: BundleId, bound: &HashSet<String>) -> Vec<UnboundLogin> {
-        let dir = self.bundle(&bundle);
+    fn unbound_logins_of(&self, bundle: &BundleId, bound: &HashSet<String>) -> Vec<UnboundLogin> {
+        let dir = self.bundle(bundle);
         // Most bundles have few homes, so the directory says which providers to look at.
         let Ok(entries) = std::fs::read_dir(&dir) else { return Vec::new() };
         let names: HashSet<_> =
@@ -316,7 +316,9 @@ impl Places {
                 view.entries.insert(entry.clone(), Path::new(&value).join(&entry));
             }
         }
-        found.iter_mut().for_each(|(name, view)| view.place(base, name));
+        for (name, view) in &mut found {
+            view.place(base, name);
+        }
         if make {
             for view in found.values() {
                 private::directory(&base.join(views::FOLDER))?;
@@ -349,7 +351,7 @@ mod tests {
             root.path().join("home"),
             Registry::builtin().unwrap(),
         );
-        std::fs::create_dir_all(root.path().join("home/.local/share/tool")).unwrap();
+        private::directory_tree(&root.path().join("home/.local/share/tool")).unwrap();
         (root, places)
     }
 
@@ -383,7 +385,7 @@ mod tests {
     fn login_without_an_account_is_reported_and_its_home_is_not_used() {
         let (root, places) = fixture();
         let dir = root.path().join("identities/work/copilot");
-        std::fs::create_dir_all(&dir).unwrap();
+        private::directory_tree(&dir).unwrap();
         let text = r#"{"lastLoggedInUser":{"host":"https://github.com","login":"me"},"authTokens":{"https://github.com:me":{"token":"x"}}}"#;
         std::fs::write(dir.join("config.json"), text).unwrap();
         let wanted = vec![request(&places, "copilot", HomeUse::Unbound)];
@@ -397,7 +399,7 @@ mod tests {
         let (root, places) = fixture();
         let shared = root.path().join("shared");
         let own = root.path().join("home/.local/share");
-        std::fs::create_dir_all(own.join("opencode")).unwrap();
+        private::directory_tree(&own.join("opencode")).unwrap();
         let wanted = || {
             let both = ["amp", "opencode"];
             both.map(|provider| request(&places, provider, HomeUse::Unbound)).into_iter().collect()

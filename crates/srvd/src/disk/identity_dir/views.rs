@@ -52,6 +52,16 @@ pub(super) struct View {
     pub(super) entries: BTreeMap<OsString, PathBuf>,
 }
 
+/// Returns bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 impl View {
     /// Creates a view without folders of a person's directory.
     pub(super) fn new(own: PathBuf) -> Self {
@@ -68,7 +78,7 @@ impl View {
             digest.update(target.as_os_str().as_encoded_bytes());
             digest.update([0]);
         }
-        let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex(&digest.finalize());
         self.dir = base.join(FOLDER).join(format!("{}-{digest}", variable.to_ascii_lowercase()));
     }
 

@@ -236,6 +236,8 @@ mod tests {
 
     #[test]
     fn variable_is_removed_by_its_list_its_scope_or_a_word_below_a_prefix() {
+        use VariableClass::{Destination, Location, Secret};
+
         let registry = Registry::builtin().unwrap();
         let rules = RemovalRules::new(&registry, ["CLAUDE_CODE_LET_TOKEN".to_owned()]);
         let check = |name: &str, started: &str, sealed: bool, expected: Option<(&str, VariableClass)>| {
@@ -246,7 +248,6 @@ mod tests {
             });
             assert_eq!(found, expected, "{name} {started} {sealed}");
         };
-        use VariableClass::{Destination, Location, Secret};
         check("ANTHROPIC_API_KEY", "", false, Some(("claude", Secret)));
         check("ANTHROPIC_NEW_GATEWAY_KEY", "", false, Some(("claude", Secret)));
         check("CLAUDE_CODE_NEW_SOCKET", "", false, Some(("claude", Destination)));

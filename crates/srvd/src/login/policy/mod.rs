@@ -67,12 +67,21 @@ pub(super) fn plan(
     Ok(Plan { program, recipe: recipe.id.clone(), args, env })
 }
 
-/// Returns the error for a login whose CLI is not installed on this machine.
-pub(super) fn not_installed(provider: &Provider, cli: &Cli) -> ApiError {
+/// Returns the error for a login whose CLI was not found. It names the directories that were searched and exist: a CLI may be
+/// installed, but in a place that only the user's shell knows.
+pub(super) fn not_installed(provider: &Provider, cli: &Cli, searched: &[PathBuf]) -> ApiError {
+    let searched: Vec<String> =
+        searched.iter().filter(|dir| dir.is_dir()).map(|dir| dir.display().to_string()).collect();
+    let hint = format!(
+        "{}   (searched: {}; if it is installed elsewhere, add its directory to search_path under [spawn] in srvd.toml and restart the daemon)",
+        cli.install,
+        searched.join(", ")
+    );
     ApiError::new(Kind::NotFound, format!("{} is not installed", cli.binaries.join(" or ")))
         .with("what", "cli")
         .with("id", provider.id.as_str())
-        .hint(cli.install.as_str())
+        .with("searched", searched)
+        .hint(hint)
 }
 
 /// Returns the error for a recipe that the provider does not have.
@@ -125,7 +134,8 @@ fn program(
     search_path: &[PathBuf],
 ) -> Result<PathBuf, ApiError> {
     let Some(path) = request.cli_path.as_deref().filter(|path| !path.is_empty()) else {
-        return auth_spawner::locate(cli, search_path).ok_or_else(|| not_installed(provider, cli));
+        return auth_spawner::locate(cli, search_path)
+            .ok_or_else(|| not_installed(provider, cli, search_path));
     };
     let named = Path::new(path);
     let canonical =
