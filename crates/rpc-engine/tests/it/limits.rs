@@ -1,5 +1,7 @@
 //! Tests of every limit: a value exactly at the limit is accepted, and one more gives the named error.
 
+use std::time::Duration;
+
 use rpc_engine::{Closed, Limits, RpcError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
