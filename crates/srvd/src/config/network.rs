@@ -1,5 +1,6 @@
 //! `[network]`: the way out of this machine, for the daemon's own requests, for logins and for launches.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -42,11 +43,16 @@ const LOCAL: &str = "localhost,127.0.0.1,::1";
 const BUNDLE: &str = "ca-bundle.pem";
 
 impl Network {
-    /// Reads the table. Its own keys take precedence over the environment.
+    /// Reads the table. Its own keys take precedence over the environment. `of_children` is `[spawn.environment]`, which may
+    /// set the same variables for CLIs.
     ///
     /// # Errors
     /// [`ConfigError`], with the key that cannot be used.
-    pub(super) fn read(table: NetworkTable, environment: &Environment) -> Result<Self, ConfigError> {
+    pub(super) fn read(
+        table: NetworkTable,
+        environment: &Environment,
+        of_children: &BTreeMap<String, String>,
+    ) -> Result<Self, ConfigError> {
         let first = |names: &[&'static str]| {
             names.iter().find_map(|name| Some((*name, environment.text(name)?.to_owned())))
         };
@@ -64,6 +70,7 @@ impl Network {
             return Err(invalid("network.no_proxy", format!("{bad} is not a host; write one in each text")));
         }
         let set = [PROXY, CA_FILE].concat().into_iter().filter(|name| environment.text(name).is_some());
+        let set = set.filter(|name| !of_children.keys().any(|own| own.eq_ignore_ascii_case(name)));
         Ok(Self {
             left_aside: if proxy.is_some() || ca_file.is_some() { Vec::new() } else { set.collect() },
             proxy: proxy.map(|(name, address)| checked_proxy(name, &address)).transpose()?,
@@ -184,7 +191,8 @@ mod tests {
 
     fn read(toml: &str, vars: &[(&'static str, &str)]) -> Result<Network, String> {
         let environment = Environment::of(vars.iter().map(|(name, value)| (*name, (*value).to_owned())));
-        Network::read(toml::from_str(toml).unwrap(), &environment).map_err(|error| error.to_string())
+        Network::read(toml::from_str(toml).unwrap(), &environment, &BTreeMap::new())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -199,6 +207,10 @@ mod tests {
         assert_eq!(ignored.left_aside, ["HTTPS_PROXY", "NODE_EXTRA_CA_CERTS"]);
         assert!(ignored.advice().unwrap().contains("[network]"));
         assert!(ignored.variables(Path::new("/d")).is_empty());
+        let own = [("https_proxy".to_owned(), String::new())].into();
+        let environment = Environment::of([("HTTPS_PROXY", "p:1".to_owned())]);
+        let told = Network::read(NetworkTable::default(), &environment, &own).unwrap();
+        assert!(told.left_aside.is_empty(), "the CLIs get another one");
         let taken = read("from_environment = true", &vars).unwrap();
         assert_eq!(taken.proxy.as_deref(), Some("http://proxy.corp:3128"));
         assert_eq!(taken.no_proxy, ["a.corp", ".b.corp"]);

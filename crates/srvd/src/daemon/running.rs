@@ -138,7 +138,8 @@ async fn keep_claim(store: Store, stop: CancellationToken) {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(CLAIM_EVERY) => {}
         }
-        match store.keep_claim().await {
+        let Some(kept) = stop.run_until_cancelled(store.keep_claim()).await else { return };
+        match kept {
             Ok(()) => {}
             Err(OpenError::InUse { holder }) => {
                 tracing::error!(holder, "another daemon serves the database now, so this one stops");
