@@ -70,8 +70,8 @@ pub use registry::{
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
     ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, PortHolder, ProcessIdentity, SHIM_HEAD, Version,
-    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, prepare, prepare_key, programs,
-    start_ticks, watch_over,
+    VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, login_path, prepare, prepare_key,
+    programs, start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
 pub use proof::{
@@ -79,7 +79,7 @@ pub use proof::{
 };
 // Logins, their pasted answers and their sink.
 pub use answer::SubmitError;
-pub use findings::Token;
+pub use findings::{Token, names_network};
 pub use login::{
     Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink, Snapshot,
     SpawnLimits, Spawner, SpawnerConfig, StartError, State,

@@ -5,11 +5,13 @@
 //! it.
 
 mod matcher;
+mod network;
 mod output;
 #[cfg(test)]
 mod recordings;
 mod token;
 
+pub use network::names_network;
 pub use token::Token;
 
 pub(crate) use matcher::{Completeness, Finding, Matcher, public_words};

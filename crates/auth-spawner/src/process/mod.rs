@@ -13,6 +13,7 @@ mod inspect;
 mod key_home;
 mod leftover;
 mod locate;
+mod login_shell;
 mod pipe;
 pub(crate) mod ports;
 mod pty;
@@ -24,6 +25,7 @@ pub use guard::{Guard, GuardCommand, watch_over};
 pub use key_home::{KeyValues, prepare_key};
 pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
 pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
+pub use login_shell::login_path;
 pub use ports::{HeldPort, PortHolder, held_ports};
 
 pub(crate) use bounded::{BoundedCommand, CommandError, CommandOutput};

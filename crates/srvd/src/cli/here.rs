@@ -291,6 +291,7 @@ struct Answer {
     providers: Vec<ProviderReadiness>,
 }
 
+#[expect(clippy::ref_option, reason = "the signature that serde requires")]
 fn is_usual(unbound: &Option<UnboundPolicy>) -> bool {
     unbound.as_ref().is_none_or(|unbound| *unbound == UnboundPolicy::default())
 }

@@ -13,7 +13,7 @@ mod answers;
 mod grants;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

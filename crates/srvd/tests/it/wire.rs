@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 54] = [
+const METHODS: [&str; 57] = [
     "account.delete",
     "account.discardstray",
     "account.get",

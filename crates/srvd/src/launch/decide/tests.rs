@@ -393,10 +393,10 @@ async fn settle_runs_the_chosen_command_once_and_considers_the_next_when_it_fail
 fn credential_that_no_program_takes_hides_none_below_it() {
     let token = Candidate { not_taken: Some("only its own logins"), ..user("token") };
     let key = live(Source::Declared, "key");
-    let decision = decide(&[token.clone(), key], &request());
+    let decision = decide(&[token.clone(), key], &request(None));
     assert_eq!(decision.outcome.chosen(), Some(1));
     assert_eq!(decision.trace[0], Verdict::NotTaken("only its own logins"));
     // A token that has expired is reported as expired.
     let expired = Candidate { expires_at: Some(1), ..token };
-    assert_eq!(decide(&[expired], &request()).trace[0], Verdict::Expired);
+    assert_eq!(decide(&[expired], &request(None)).trace[0], Verdict::Expired);
 }
