@@ -228,8 +228,7 @@ mod tests {
         let network =
             read("proxy = \"http://u:secret@p:1/\"\nno_proxy = [\".corp\"]\nca_file = \"/ca.pem\"", &[])
                 .unwrap();
-        let variables: std::collections::BTreeMap<_, _> =
-            network.variables(Path::new("/no-such-dir")).into_iter().collect();
+        let variables: BTreeMap<_, _> = network.variables(Path::new("/no-such-dir")).into_iter().collect();
         for (name, value) in [
             ("HTTPS_PROXY", "http://u:secret@p:1"),
             ("https_proxy", "http://u:secret@p:1"),
