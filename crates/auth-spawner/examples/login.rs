@@ -67,6 +67,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         limits: SpawnLimits::default(),
         clock: Arc::new(now),
         guard: None,
+        network_advice: None,
     };
     let spawner = Spawner::new(config, Arc::new(PrintingSink));
     spawner.start(LoginRequest {

@@ -70,8 +70,8 @@ pub use registry::{
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
     ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, Names, PortHolder, ProcessIdentity, SHIM_HEAD,
-    Version, VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, names_in, prepare,
-    prepare_key, programs, start_ticks, watch_over,
+    Version, VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, login_path, names_in,
+    prepare, prepare_key, programs, start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
 pub use proof::{
@@ -79,7 +79,7 @@ pub use proof::{
 };
 // Logins, their pasted answers and their sink.
 pub use answer::SubmitError;
-pub use findings::{Recorded, Recording, Recordings, Token};
+pub use findings::{Recorded, Recording, Recordings, Token, names_network};
 pub use login::{
     Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink, Snapshot,
     SpawnLimits, Spawner, SpawnerConfig, StartError, State,

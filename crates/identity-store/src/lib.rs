@@ -77,6 +77,7 @@ pub use model::changes::{Announce, Change};
 pub use model::{account, audit, bundle, instance, operator, profile, session, share, token, transfer};
 pub use names::{name as check_name, name_key, new_name as check_new_name};
 pub use spelling::{is_invisible, shown, skeleton};
+pub use store::claim::Claimant;
 pub use store::{KnownDatabase, Store, StoreOptions};
 
 /// The credentials to save, and those that a bundle launches with.

@@ -112,7 +112,7 @@ pub mod wire;
 // To define methods.
 pub use methods::{ApiInfo, Call, ConnectionId, MethodInfo, Params, Router, Service, Transport};
 // To serve them.
-pub use serve::{Closed, Counters, Engine, Io, accept_key};
+pub use serve::{Closed, Counters, Engine, Io, MethodOutcome, accept_key};
 // To publish events.
 pub use events::{Broker, BrokerConfig, Cursor, EventMethods, NewEvent, Subscribed};
 // To report errors and set limits.

@@ -5,12 +5,14 @@
 //! it.
 
 mod matcher;
+mod network;
 mod output;
 mod recorded;
 #[cfg(test)]
 mod recordings;
 mod token;
 
+pub use network::names_network;
 pub use recorded::{Recorded, Recording, Recordings};
 pub use token::Token;
 

@@ -45,8 +45,7 @@ pub struct SpawnerConfig {
     pub environment: ChildEnv,
     /// The program that children run to open URLs.
     pub browser: Option<PathBuf>,
-    /// The parent of the directories shared by all logins with a provider, each named after its provider. They contain
-    /// caches, never credentials, and are created on demand.
+    /// The parent of the directories that all logins with a provider share: caches, never credentials.
     pub shared: PathBuf,
     /// Limits for all logins together and for each login.
     pub limits: SpawnLimits,
@@ -54,6 +53,8 @@ pub struct SpawnerConfig {
     pub clock: Clock,
     /// The guard that ends the login processes if this process no longer can.
     pub guard: Option<Guard>,
+    /// The next step for the user after a login whose CLI could not reach its vendor, if one is known.
+    pub network_advice: Option<String>,
 }
 
 impl fmt::Debug for SpawnerConfig {
@@ -74,8 +75,7 @@ impl fmt::Debug for SpawnerConfig {
 pub struct SpawnLimits {
     /// The maximum number of logins with running processes.
     pub live: usize,
-    /// The maximum number of logins waiting for a running one to end. They are pending, and their deadlines are
-    /// running.
+    /// The maximum number of logins waiting for a running one to end. Their deadlines are running.
     pub queue: usize,
     /// The maximum number of characters stored from one line of output; the rest is dropped.
     pub line_bytes: usize,

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::KillOnDrop;
-use super::environment::ChildEnv;
+use super::environment::{ChildEnv, beside_interpreter};
 
 /// The maximum wait for output after the command has exited, if a process that left its group holds the output open.
 /// The command's own output has been written by then.
@@ -71,10 +71,14 @@ impl<'a> BoundedCommand<'a> {
     /// Runs the command to completion.
     pub(crate) async fn run(self) -> Result<CommandOutput, CommandError> {
         let piped = |most: usize| if most == 0 { Stdio::null() } else { Stdio::piped() };
+        let (env, program) = (self.env.clone(), self.program.to_owned());
+        let adapted = tokio::task::spawn_blocking(move || beside_interpreter(&env, &program));
+        let Ok(adapted) = timeout(self.limit, adapted).await else { return Err(CommandError::TimedOut) };
+        let env = adapted.map_err(|error| CommandError::Io(error.into()))?;
         let mut child = Command::new(self.program)
             .args(self.args)
             .env_clear()
-            .envs(self.env.iter())
+            .envs(env.iter())
             .current_dir(self.dir)
             .stdin(Stdio::null())
             .stdout(piped(self.out))

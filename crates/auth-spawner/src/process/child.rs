@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::environment::ChildEnv;
+use super::environment::{ChildEnv, beside_interpreter};
 use super::locate::is_program;
 use super::{inspect, pipe, pty};
 use crate::registry::Terminal;
@@ -48,11 +48,12 @@ pub(crate) enum OpenError {
 
 /// Starts a child on pipes or on a pseudo-terminal.
 pub(crate) async fn open(command: ChildCommand) -> Result<StartedChild, OpenError> {
-    let program = command.program.clone();
-    let executable = tokio::task::spawn_blocking(move || is_program(&program)).await;
-    if !executable.unwrap_or(false) {
+    let (program, env) = (command.program.clone(), command.env.clone());
+    let looked = move || is_program(&program).then(|| beside_interpreter(&env, &program));
+    let Ok(Some(env)) = tokio::task::spawn_blocking(looked).await else {
         return Err(OpenError::Program("the program is not an executable file".to_owned()));
-    }
+    };
+    let command = ChildCommand { env, ..command };
     match command.terminal {
         Terminal::Pipe => pipe::open(&command),
         Terminal::Pty { columns, rows } => pty::open(command, columns, rows).await,

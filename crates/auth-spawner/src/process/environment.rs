@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
+use super::locate::is_program;
 use crate::registry::{Cli, Reach, Recipe, Terminal};
 
 /// The variable that marks every process of a login with its session id.
@@ -46,6 +48,35 @@ impl ChildEnv {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// Returns the environment for a program that is a script. If its first line asks `env` for an interpreter that is beside
+/// the program, as with CLIs that a version manager of Node installed, that interpreter must be found first. This reads
+/// the head of the file, which blocks.
+pub(crate) fn beside_interpreter(env: &ChildEnv, program: &Path) -> ChildEnv {
+    let mut env = env.clone();
+    let found = interpreter(program).zip(program.parent()).filter(|(name, dir)| is_program(&dir.join(name)));
+    if let Some((name, dir)) = found {
+        let path = env.value("PATH").unwrap_or_default().to_owned();
+        let mut dirs: Vec<PathBuf> = std::env::split_paths(&path).filter(|other| other != dir).collect();
+        // Directories without the interpreter, such as that of the programs that open no browser, keep their place.
+        let at = dirs.iter().position(|other| is_program(&other.join(&name))).unwrap_or(dirs.len());
+        dirs.insert(at, dir.to_owned());
+        if let Ok(path) = std::env::join_paths(dirs) {
+            env.set("PATH", path.to_string_lossy());
+        }
+    }
+    env
+}
+
+/// Returns the interpreter that a script asks `env` for.
+fn interpreter(program: &Path) -> Option<String> {
+    let mut head = Vec::new();
+    std::fs::File::open(program).ok()?.take(256).read_to_end(&mut head).ok()?;
+    let head = String::from_utf8_lossy(&head);
+    let words = head.lines().next()?.strip_prefix("#!")?.trim().strip_prefix("/usr/bin/env")?.to_owned();
+    let name = words.split_whitespace().find(|word| !word.starts_with('-') && !word.contains('='))?;
+    (!name.contains('/')).then(|| name.to_owned())
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for ChildEnv {
@@ -157,6 +188,35 @@ fn text(path: &OsStr) -> String {
 mod tests {
     use super::*;
     use crate::Registry;
+
+    #[test]
+    fn interpreter_beside_a_script_is_found_before_others() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let root = tempfile::tempdir().unwrap();
+        let program = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            super::super::private_directory(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        };
+        let dir = |name: &str| root.path().join(name).display().to_string();
+        program("old/node", "");
+        program("nvm/node", "");
+        program("shims/xdg-open", "");
+        let base: ChildEnv = [("PATH", [dir("shims"), dir("old")].join(":"))].into_iter().collect();
+        let check = |path: &Path, expect: &[&str]| {
+            let expect: Vec<String> = expect.iter().map(|name| dir(name)).collect();
+            let env = beside_interpreter(&base, path);
+            assert_eq!(env.value("PATH"), Some(&*expect.join(":")), "{path:?}");
+        };
+        check(&program("nvm/codex", "#!/usr/bin/env node\nx"), &["shims", "nvm", "old"]);
+        check(&program("nvm/amp", "#!/usr/bin/env -S A=1 node --x\n"), &["shims", "nvm", "old"]);
+        check(&program("nvm/sh-cli", "#!/bin/sh\n"), &["shims", "old"]);
+        check(&program("nvm/binary", "\u{7f}ELF"), &["shims", "old"]);
+        check(&program("alone/codex", "#!/usr/bin/env node\n"), &["shims", "old"]);
+        check(&root.path().join("absent"), &["shims", "old"]);
+    }
 
     #[test]
     fn child_env_contains_exactly_the_listed_variables() {

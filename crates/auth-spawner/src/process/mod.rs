@@ -13,6 +13,7 @@ mod inspect;
 mod key_home;
 mod leftover;
 mod locate;
+mod login_shell;
 mod names;
 mod pipe;
 pub(crate) mod ports;
@@ -25,6 +26,7 @@ pub use guard::{Guard, GuardCommand, watch_over};
 pub use key_home::{KeyValues, prepare_key};
 pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
 pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
+pub use login_shell::login_path;
 pub use names::{Names, names_in};
 pub use ports::{HeldPort, PortHolder, held_ports};
 

@@ -76,6 +76,7 @@ pub(crate) struct Options {
     pub(crate) answer: Result<Saved, SaveError>,
     pub(crate) limits: SpawnLimits,
     pub(crate) guard: Option<Guard>,
+    pub(crate) network_advice: Option<String>,
 }
 
 impl Options {
@@ -86,7 +87,7 @@ impl Options {
             linger: Duration::from_millis(300),
             ..SpawnLimits::default()
         };
-        Self { terminal, answer: Ok(saved()), limits, guard: None }
+        Self { terminal, answer: Ok(saved()), limits, guard: None, network_advice: None }
     }
 }
 
@@ -125,6 +126,7 @@ impl World {
             limits: options.limits,
             clock: Arc::new(|| NOW),
             guard: options.guard,
+            network_advice: options.network_advice,
         };
         let spawner = Spawner::new(config, Arc::<Ear>::clone(&ear));
         let id = format!("auth-{}-{}", std::process::id(), WORLDS.fetch_add(1, Ordering::Relaxed));

@@ -172,6 +172,7 @@ async fn internal_error_frees_the_slot_and_leaves_no_process() {
             limits: SpawnLimits { live: 1, term_grace: Duration::from_millis(100), ..SpawnLimits::default() },
             clock: Arc::new(|| NOW),
             guard: None,
+            network_advice: None,
         };
         let spawner = Spawner::new(config, Arc::new(Faulty));
         spawner.start(world.request(&world.id, "login")).unwrap();

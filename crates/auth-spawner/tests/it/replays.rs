@@ -153,6 +153,7 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
         browser: Some("/bin/true".into()),
         shared: home.path().join("shared"),
         guard: None,
+        network_advice: None,
         limits,
         clock: Arc::new(|| NOW),
     };

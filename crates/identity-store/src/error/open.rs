@@ -70,6 +70,12 @@ pub enum OpenError {
     /// The database cannot be reached, or another process holds it.
     #[error("the database is unavailable")]
     Unavailable(#[source] Source),
+    /// Another process serves the database.
+    #[error("another daemon serves the database{}", holder.as_ref().map(|holder| format!(": {holder}")).unwrap_or_default())]
+    InUse {
+        /// The name that the other process gave itself, if it can be read.
+        holder: Option<String>,
+    },
     /// The file is not a database of this program, or it is damaged. It is never overwritten.
     #[error("{path} is not a usable database: {reason}", path = path.display())]
     Corrupt {

@@ -7,6 +7,7 @@
 
 pub(crate) mod chain;
 pub(crate) mod check;
+pub(crate) mod claim;
 pub(crate) mod credential_queue;
 pub(crate) mod ledger;
 mod objects;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use self::chain::ChainKey;
 use self::check::Prepared;
+use self::claim::{Claim, Claimant};
 use self::credential_queue::CredentialQueue;
 use self::work::Work;
 use self::write_lock::WriteLock;
@@ -42,6 +44,8 @@ pub struct StoreOptions {
     pub now: i64,
     /// The longest time that a writer waits for another process that holds the database; 5 seconds by default.
     pub busy_timeout: Duration,
+    /// The process that must be the only one that serves the database; `None` to share it with others.
+    pub claimant: Option<Claimant>,
     /// The caller's knowledge of the database from an earlier start. A database that does not agree with it is not
     /// opened, and none is created in its place.
     pub known: Option<KnownDatabase>,
@@ -62,7 +66,15 @@ pub struct KnownDatabase {
 impl StoreOptions {
     /// Creates options with the default busy timeout of 5 seconds.
     pub fn new(url: DatabaseUrl, announce: Announce, now: i64) -> Self {
-        Self { url, announce, now, busy_timeout: Duration::from_secs(5), known: None, roots: None }
+        Self {
+            url,
+            announce,
+            now,
+            busy_timeout: Duration::from_secs(5),
+            known: None,
+            roots: None,
+            claimant: None,
+        }
     }
 
     /// Sets the directories that references to logins are stored relative to.
@@ -92,6 +104,8 @@ struct Inner {
     /// The longest time that a writer waits for the lock, and that closing waits for a writer.
     patience: Duration,
     roots: Option<Roots>,
+    /// Held until the store is closed.
+    claim: tokio::sync::RwLock<Option<Claim>>,
 }
 
 impl Store {
@@ -103,6 +117,16 @@ impl Store {
     /// # Errors
     /// [`OpenError`] with the reason. The database is as it was before.
     pub async fn open(options: StoreOptions, keyring: Keyring) -> Result<Self, OpenError> {
+        let claim = match &options.claimant {
+            Some(claimant) => {
+                if let Location::Sqlite(path) = options.url.location() {
+                    sqlite_file::check_known(path, &options)?;
+                    sqlite_file::make_directory(path)?;
+                }
+                Some(Claim::take(options.url.location(), claimant).await?)
+            }
+            None => None,
+        };
         let (pools, prepared) = match options.url.location() {
             Location::Sqlite(path) => sqlite_file::open(path, &options, &keyring).await?,
             Location::Postgres(connect) => {
@@ -111,7 +135,19 @@ impl Store {
                 (pools.clone(), close_if_failed(&pools, prepared).await?)
             }
         };
-        Ok(Self::over(options, keyring, pools, prepared))
+        Ok(Self::over(options, keyring, pools, prepared, claim))
+    }
+
+    /// Checks that this process still is the only one that serves the database, after a restart of the server for
+    /// example. It does nothing without a claimant.
+    ///
+    /// # Errors
+    /// [`OpenError::InUse`] if another process serves the database now; another error if the server does not answer.
+    pub async fn keep_claim(&self) -> Result<(), OpenError> {
+        match &*self.inner.claim.read().await {
+            Some(claim) => claim.keep().await,
+            None => Ok(()),
+        }
     }
 
     /// Opens a database that exists and is up to date, such as one that a daemon is serving. Opening writes nothing.
@@ -126,10 +162,16 @@ impl Store {
         };
         let prepared = check::attach(&pools, &keyring, options.known.as_ref()).await;
         let prepared = close_if_failed(&pools, prepared).await?;
-        Ok(Self::over(options, keyring, pools, prepared))
+        Ok(Self::over(options, keyring, pools, prepared, None))
     }
 
-    fn over(options: StoreOptions, keyring: Keyring, pools: Pools, prepared: Prepared) -> Self {
+    fn over(
+        options: StoreOptions,
+        keyring: Keyring,
+        pools: Pools,
+        prepared: Prepared,
+        claim: Option<Claim>,
+    ) -> Self {
         let Prepared { chain, database } = prepared;
         let patience = options.busy_timeout * 2;
         let lock = Arc::new(WriteLock::new(pools.clone(), options.announce, chain.clone(), patience));
@@ -143,6 +185,7 @@ impl Store {
             credentials: CredentialQueue::default(),
             patience,
             roots: options.roots,
+            claim: tokio::sync::RwLock::new(claim),
         };
         Self { inner: Arc::new(inner), actor: chain::STORE.into() }
     }
@@ -172,6 +215,7 @@ impl Store {
         let guard = tokio::time::timeout(self.inner.patience, guard).await;
         self.inner.pools.close().await;
         drop(guard);
+        *self.inner.claim.write().await = None;
     }
 
     /// Acquires a connection for one read.

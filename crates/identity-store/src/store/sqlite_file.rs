@@ -23,11 +23,7 @@ pub(crate) async fn open(
     options: &StoreOptions,
     keyring: &Keyring,
 ) -> Result<(Pools, Prepared), OpenError> {
-    if let Some(known) = &options.known
-        && is_new(path)?
-    {
-        return Err(OpenError::Missing { expected: known.id.clone() });
-    }
+    check_known(path, options)?;
     make_directory(path)?;
     // SQLite cannot wait while a file is switched to write-ahead logging, so one process at a time opens it.
     let lock = lock(path, options.busy_timeout).await?;
@@ -91,7 +87,15 @@ async fn look(path: &Path, options: &StoreOptions, keyring: &Keyring, known: i64
     result
 }
 
-fn make_directory(path: &Path) -> Result<(), OpenError> {
+/// Refuses a file that is missing although the caller knows its database.
+pub(super) fn check_known(path: &Path, options: &StoreOptions) -> Result<(), OpenError> {
+    match &options.known {
+        Some(known) if is_new(path)? => Err(OpenError::Missing { expected: known.id.clone() }),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn make_directory(path: &Path) -> Result<(), OpenError> {
     let Some(directory) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) else {
         return Ok(());
     };
@@ -181,7 +185,7 @@ fn lock_path(path: &Path) -> PathBuf {
     name.into()
 }
 
-fn file_error(path: &Path, source: std::io::Error) -> OpenError {
+pub(super) fn file_error(path: &Path, source: std::io::Error) -> OpenError {
     let path = path.to_owned();
     match source.kind() {
         ErrorKind::PermissionDenied => OpenError::Permission { path, source },

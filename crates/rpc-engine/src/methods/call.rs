@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -17,6 +18,9 @@ pub trait Params: DeserializeOwned + JsonSchema + Send + 'static {
     const METHOD: &'static str;
     /// A one-sentence summary for the `OpenRPC` document and the documentation.
     const SUMMARY: &'static str;
+    /// The longest time until a call is answered. A call that takes longer is answered with the error `unknown` and goes
+    /// on.
+    const LONGEST: Duration = Duration::from_secs(20);
     /// The application error codes that this method may return.
     const ERRORS: &'static [i32] = &[];
     /// The result type of the method.

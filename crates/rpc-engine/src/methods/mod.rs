@@ -15,4 +15,4 @@ pub use openrpc::{ApiInfo, MethodInfo, OPENRPC_VERSION};
 pub use router::Router;
 pub use service::{DISCOVER, Service};
 
-pub(crate) use service::{Outcome, Running};
+pub(crate) use service::{BoundMethod, Outcome, Running};

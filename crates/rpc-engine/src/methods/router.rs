@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -55,7 +56,8 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         E: Into<RpcError>,
     {
         assert!(!P::METHOD.starts_with("rpc."), "{}: names that start with rpc. are reserved", P::METHOD);
-        let method = Method { described: DescribedMethod::of::<P>(), start: starter(handler) };
+        let method =
+            Method { described: DescribedMethod::of::<P>(), longest: P::LONGEST, start: starter(handler) };
         let previous = self.methods.insert(P::METHOD, method);
         assert!(previous.is_none(), "{} is registered twice", P::METHOD);
         self
@@ -107,7 +109,7 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
                 let app = scope.map_or_else(|| app.clone(), |scope| scope(&app, &call));
                 (method.start)(app, call, params)
             });
-            (name, BoundMethod { info: method.described.info, start })
+            (name, BoundMethod { info: method.described.info, longest: method.longest, start })
         };
         Service::new(self.methods.into_iter().map(bind).collect(), description, limits)
     }
@@ -122,6 +124,7 @@ impl<A> fmt::Debug for Router<A> {
 /// A method with its types erased, except for the application type.
 struct Method<A> {
     described: DescribedMethod,
+    longest: Duration,
     start: StartWith<A>,
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -31,6 +32,8 @@ struct Table {
 /// A method bound to its application.
 pub(crate) struct BoundMethod {
     pub(super) info: MethodInfo,
+    /// The longest time until a call is answered.
+    pub(super) longest: Duration,
     pub(super) start: StartCall,
 }
 
@@ -74,6 +77,16 @@ impl Service {
 }
 
 impl BoundMethod {
+    /// The longest time until a call is answered.
+    pub(crate) fn longest(&self) -> Duration {
+        self.longest
+    }
+
+    /// The name of the method.
+    pub(crate) fn name(&self) -> &'static str {
+        self.info.name
+    }
+
     /// Decodes a call's parameters and starts its handler.
     pub(crate) fn start(&self, call: Call, params: Option<&str>) -> Result<Running, RpcError> {
         (self.start)(call, params)

@@ -11,11 +11,12 @@ use std::task::{Context, Poll, Waker};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Sleep;
 
 use super::outbox::Outbox;
 use super::state::{EngineState, InFlightPermit};
 use crate::events::Subscriptions;
-use crate::methods::{Call, ConnectionId, DISCOVER, Outcome, Running};
+use crate::methods::{BoundMethod, Call, ConnectionId, DISCOVER, Outcome, Running};
 use crate::wire::{
     Element, Message, RESULT_HEAD, Request, RpcError, error_reply, finish_result, parse, parse_element,
 };
@@ -60,12 +61,17 @@ struct PendingReply {
     request: u64,
     /// `None` for a notification.
     id: Option<Box<str>>,
+    /// The name of the method; `None` if there is no such method.
+    method: Option<&'static str>,
 }
 
+/// A call that has not ended. After its longest time it is answered and goes on in a task of the engine.
 struct InFlight {
     reply: Option<PendingReply>,
-    call: Running,
-    _permit: InFlightPermit,
+    /// The call, and its place among the calls of the engine.
+    call: Option<(Running, InFlightPermit)>,
+    deadline: Pin<Box<Sleep>>,
+    state: Arc<EngineState>,
 }
 
 /// A call that has been dispatched.
@@ -155,8 +161,16 @@ impl Calls {
 
     fn request(&mut self, request: &Request<'_>, to: ReplyTo, outbox: &mut Outbox) {
         let number = self.state.count_call();
-        let reply = PendingReply { to, request: number, id: request.id.map(|id| id.as_str().into()) };
-        match self.start(request, number) {
+        let state = self.state.clone();
+        let method = state.service.method(&request.method);
+        let is_discovery = method.is_none() && request.method == DISCOVER;
+        let reply = PendingReply {
+            to,
+            request: number,
+            id: request.id.map(|id| id.as_str().into()),
+            method: method.map(BoundMethod::name).or_else(|| is_discovery.then_some(DISCOVER)),
+        };
+        match self.start(request, method, number) {
             Err(error) => self.finish(&reply, Err(error), outbox),
             Ok(Started::Finished(result)) => self.finish(&reply, Ok(result), outbox),
             Ok(Started::Running(mut call, permit)) => {
@@ -164,18 +178,29 @@ impl Calls {
                 match call.as_mut().poll(&mut cx) {
                     Poll::Ready(outcome) => self.finish(&reply, outcome, outbox),
                     Poll::Pending => {
-                        self.running.push(InFlight { reply: Some(reply), call, _permit: permit });
+                        let longest = method.map(BoundMethod::longest).unwrap_or_default();
+                        self.running.push(InFlight {
+                            reply: Some(reply),
+                            call: Some((call, permit)),
+                            deadline: Box::pin(tokio::time::sleep(longest)),
+                            state,
+                        });
                     }
                 }
             }
         }
     }
 
-    fn start(&self, request: &Request<'_>, number: u64) -> Result<Started, RpcError> {
+    fn start(
+        &self,
+        request: &Request<'_>,
+        method: Option<&BoundMethod>,
+        number: u64,
+    ) -> Result<Started, RpcError> {
         if self.draining {
             return Err(RpcError::shutting_down());
         }
-        let Some(method) = self.state.service.method(&request.method) else {
+        let Some(method) = method else {
             if request.method == DISCOVER {
                 let document = self.state.service.openrpc();
                 return Ok(Started::Finished([RESULT_HEAD, document].concat()));
@@ -197,6 +222,7 @@ impl Calls {
     }
 
     fn finish(&mut self, reply: &PendingReply, outcome: Outcome, outbox: &mut Outbox) {
+        self.state.count_outcome(reply.method, outcome.as_ref().err());
         let text = match (reply.id.as_deref(), outcome) {
             (Some(id), Ok(result)) => Some(finish_result(result, id)),
             (None, Ok(_)) => None,
@@ -251,11 +277,31 @@ impl Calls {
     }
 }
 
+impl InFlight {
+    /// Lets the call go on without its caller, until it ends or the engine aborts.
+    fn detach(&mut self) {
+        let Some((call, permit)) = self.call.take() else { return };
+        let abort = self.state.abort.clone();
+        self.state.tasks.spawn(async move {
+            abort.run_until_cancelled(call).await;
+            drop(permit);
+        });
+    }
+}
+
 impl Future for InFlight {
     type Output = (PendingReply, Outcome);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let outcome = std::task::ready!(self.call.as_mut().poll(cx));
+        let polled = self.call.as_mut().map_or(Poll::Pending, |(call, _)| call.as_mut().poll(cx));
+        let outcome = match polled {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                std::task::ready!(self.deadline.as_mut().poll(cx));
+                self.detach();
+                Err(RpcError::unknown())
+            }
+        };
         // The set never polls a finished call again, so a reply is always present here.
         self.reply.take().map_or(Poll::Pending, |reply| Poll::Ready((reply, outcome)))
     }

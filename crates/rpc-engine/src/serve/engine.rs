@@ -13,7 +13,7 @@ use super::closed::Closed;
 use super::connection::Connection;
 use super::outbox::Outbox;
 use super::socket::{Io, Socket};
-use super::state::{Counters, EngineState};
+use super::state::{Counters, EngineState, MethodOutcome};
 use crate::events::{Broker, Subscriptions};
 use crate::methods::{ConnectionId, Service};
 use crate::wire::{RpcError, error_reply};
@@ -105,6 +105,12 @@ impl Engine {
     /// The counters since the engine was created.
     pub fn counters(&self) -> Counters {
         self.state.counters()
+    }
+
+    /// The outcomes of finished calls since the engine was created, sorted by method. Outcomes that did not occur are
+    /// left out.
+    pub fn outcomes(&self) -> Vec<MethodOutcome> {
+        self.state.outcomes()
     }
 
     /// Shuts the engine down: rejects new calls (`shutting_down`), lets running calls finish, closes each connection

@@ -15,4 +15,4 @@ mod state;
 pub use closed::Closed;
 pub use engine::{Engine, accept_key};
 pub use socket::Io;
-pub use state::Counters;
+pub use state::{Counters, MethodOutcome};

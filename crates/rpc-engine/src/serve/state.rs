@@ -1,14 +1,15 @@
 //! The state shared by all connections and POSTs of one engine.
 
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::events::Broker;
-use crate::methods::Service;
-use crate::wire::Limits;
+use crate::methods::{DISCOVER, Service};
+use crate::wire::{Limits, RpcError};
 
 /// Counters since the engine was created, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +22,25 @@ pub struct Counters {
     pub failed_notifications: u64,
     /// Response objects received from clients. A server ignores them.
     pub ignored_responses: u64,
+}
+
+/// The number of calls of one method that had one outcome, since the engine was created.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MethodOutcome {
+    /// The name of the method; empty for calls of methods that do not exist.
+    pub method: &'static str,
+    /// `ok`, or the kind of the error.
+    pub outcome: String,
+    /// The number of calls.
+    pub calls: u64,
+}
+
+/// The finished calls of one method.
+#[derive(Default)]
+struct Finished {
+    good: AtomicU64,
+    /// By the kind of the error. The kinds are a fixed list.
+    failed: Mutex<BTreeMap<String, u64>>,
 }
 
 pub(super) struct EngineState {
@@ -39,11 +59,17 @@ pub(super) struct EngineState {
     failures: AtomicU64,
     failed_notifications: AtomicU64,
     ignored_responses: AtomicU64,
+    finished: HashMap<&'static str, Finished>,
 }
+
+/// The name under which calls of methods that do not exist are counted.
+const NO_METHOD: &str = "";
 
 impl EngineState {
     pub(super) fn new(service: Service, broker: Broker) -> Self {
+        let names = service.methods().into_iter().map(|info| info.name).chain([DISCOVER, NO_METHOD]);
         Self {
+            finished: names.map(|name| (name, Finished::default())).collect(),
             service,
             broker,
             tasks: TaskTracker::new(),
@@ -73,6 +99,36 @@ impl EngineState {
         if is_notification {
             self.failed_notifications.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts the end of a call. `failure` is its error, if it has one.
+    pub(super) fn count_outcome(&self, method: Option<&'static str>, failure: Option<&RpcError>) {
+        let Some(finished) = self.finished.get(method.unwrap_or(NO_METHOD)) else { return };
+        let Some(error) = failure else {
+            finished.good.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        let kind = error.kind().unwrap_or("error").to_owned();
+        let mut failed = finished.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        *failed.entry(kind).or_default() += 1;
+    }
+
+    /// Returns the outcomes that occurred, by method.
+    pub(super) fn outcomes(&self) -> Vec<MethodOutcome> {
+        let mut all = Vec::new();
+        for (method, finished) in &self.finished {
+            let good = finished.good.load(Ordering::Relaxed);
+            let failed = finished.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let counted = [("ok", good)].into_iter();
+            let counted = counted.chain(failed.iter().map(|(kind, calls)| (kind.as_str(), *calls)));
+            all.extend(counted.filter(|(_, calls)| *calls > 0).map(|(outcome, calls)| MethodOutcome {
+                method,
+                outcome: outcome.to_owned(),
+                calls,
+            }));
+        }
+        all.sort_unstable_by(|one, two| (one.method, &one.outcome).cmp(&(two.method, &two.outcome)));
+        all
     }
 
     pub(super) fn count_ignored_response(&self) {

@@ -26,6 +26,8 @@ pub const TOO_MANY_SUBSCRIPTIONS: i32 = -32002;
 pub const SHUTTING_DOWN: i32 = -32003;
 /// Code for a method that requires a WebSocket.
 pub const NOT_SUPPORTED: i32 = -32004;
+/// Code for a call that takes too long and goes on.
+pub const UNKNOWN: i32 = -32005;
 
 /// A JSON-RPC error object. In every error of the engine, `data` is an object with a `kind`, and application errors
 /// should follow this. Programs should rely on `kind`; `message` is for humans.
@@ -131,6 +133,15 @@ impl RpcError {
     pub fn not_supported() -> Self {
         Self::new(NOT_SUPPORTED, "this method needs a WebSocket").with_kind("not_supported")
     }
+
+    /// Creates error -32005 (the outcome of the call is unknown).
+    pub fn unknown() -> Self {
+        Self::new(
+            UNKNOWN,
+            "the call takes too long; it goes on, and it is unknown whether it will take effect",
+        )
+        .with_kind("unknown")
+    }
 }
 
 impl fmt::Display for RpcError {
@@ -188,6 +199,11 @@ pub const ENGINE_ERRORS: &[ErrorEntry] = &[
         when: "the daemon is shutting down and accepts no new calls",
     },
     ErrorEntry { code: NOT_SUPPORTED, kind: "not_supported", when: "the method needs a WebSocket" },
+    ErrorEntry {
+        code: UNKNOWN,
+        kind: "unknown",
+        when: "the call was not finished in time, for example because the database hangs; it goes on, and it is unknown whether it takes effect",
+    },
 ];
 
 #[cfg(test)]
@@ -207,6 +223,7 @@ mod tests {
             RpcError::too_many_subscriptions(),
             RpcError::shutting_down(),
             RpcError::not_supported(),
+            RpcError::unknown(),
         ];
         let made: Vec<_> = made.iter().map(|e| (e.code, e.kind().unwrap())).collect();
         let listed: Vec<_> = ENGINE_ERRORS.iter().map(|e| (e.code, e.kind)).collect();

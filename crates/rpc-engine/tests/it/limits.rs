@@ -1,5 +1,7 @@
 //! Tests of every limit: a value exactly at the limit is accepted, and one beyond it gives the documented error.
 
+use std::time::Duration;
+
 use rpc_engine::{Closed, Limits, RpcError};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -147,6 +149,28 @@ async fn connection_answers_busy_at_its_limit_of_calls_in_flight() {
     }
     assert_eq!(other.next().await["result"], true);
     assert_eq!(busy.call("sum", &json!([1])).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_takes_too_long_is_answered_as_unknown_and_goes_on() {
+    let hours = Duration::from_hours(2);
+    let limits = Limits { in_flight_total: 1, ping_every: hours, idle: hours, ..Limits::default() };
+    let server = Server::new(limits);
+    let mut peer = server.connect();
+    let slow = r#"{"jsonrpc":"2.0","method":"slow_subscribe","params":{"topic":"a"},"id":1}"#;
+    assert_eq!(peer.ask(slow).await, refusal(&RpcError::unknown(), 1));
+    // The call goes on and keeps its place. Its subscription is gone with the answer.
+    let sum = r#"{"jsonrpc":"2.0","method":"sum","params":[1],"id":2}"#;
+    assert_eq!(peer.ask(sum).await, refusal(&RpcError::server_busy(), 2));
+    server.app.broker.publish("a", 1, None);
+    server.app.permits.add_permits(1);
+    soon(async {
+        while server.app.permits.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        while peer.ask(sum).await["result"] != 1 {}
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -96,7 +96,12 @@ impl Params for Refuse {
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Wait {}
-method!(Wait, "wait", bool);
+impl Params for Wait {
+    const METHOD: &'static str = "wait";
+    const SUMMARY: &'static str = "Test method wait.";
+    const LONGEST: Duration = Duration::from_hours(1);
+    type Result = bool;
+}
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Publish {

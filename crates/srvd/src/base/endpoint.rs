@@ -1,6 +1,10 @@
 //! The file `endpoint.json`, through which local clients find a running daemon.
+//!
+//! The file is in the runtime directory, whose place depends on the environment, and also in the data directory, whose
+//! place does not. A shell of cron, sudo, ssh or a container finds the daemon by the second one.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -29,29 +33,70 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The path of the file in the runtime directory.
-    pub(crate) fn path(runtime: &Path) -> PathBuf {
-        runtime.join("endpoint.json")
+    /// The path of the file in a runtime directory or a data directory.
+    pub(crate) fn path(dir: &Path) -> PathBuf {
+        dir.join("endpoint.json")
     }
 
     /// Reads the file.
     ///
     /// # Errors
     /// `NotFound` if no daemon has written the file, `InvalidData` if its content is not a valid endpoint.
-    pub(crate) fn read(runtime: &Path) -> io::Result<Self> {
-        let content = private::read_file(&Self::path(runtime), 64 * 1024)?;
-        serde_json::from_slice(&content).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    pub(crate) fn read(dir: &Path) -> io::Result<Self> {
+        Self::read_with_owner(dir).map(|(endpoint, _)| endpoint)
+    }
+
+    /// Reads the file, and returns its owner's uid, too. Root may read the file of any user.
+    ///
+    /// # Errors
+    /// As for [`Endpoint::read`].
+    pub(crate) fn read_with_owner(dir: &Path) -> io::Result<(Self, u32)> {
+        let ours = rustix::process::geteuid().as_raw();
+        let accepts = |owner: u32| owner == ours || ours == 0;
+        let (content, owner) = private::read_file_of(&Self::path(dir), LONGEST, accepts)?;
+        let endpoint = serde_json::from_slice(&content)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok((endpoint, owner))
     }
 
     /// Writes the file atomically.
     ///
     /// # Errors
     /// The I/O error.
-    pub(crate) fn write(&self, runtime: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, dir: &Path) -> io::Result<()> {
         let mut content = serde_json::to_vec_pretty(self)?;
         content.push(b'\n');
-        private::replace_file(&Self::path(runtime), &content)
+        private::replace_file(&Self::path(dir), &content)
     }
+}
+
+/// The longest file that is read, in bytes.
+const LONGEST: u64 = 64 * 1024;
+
+/// Directory of the runtime directories that the system unit `srvd@.service` makes, one for each user.
+const SYSTEM_RUNTIME: &str = "/run/srvd";
+
+/// Returns the directories that may hold the endpoint file of the user's daemon. If neither directory is named, the daemon
+/// can also be one of a login session or of a system unit.
+pub(crate) fn dirs(runtime: &Path, data: &Path, are_named: bool) -> Vec<PathBuf> {
+    let mut dirs = vec![runtime.to_owned(), data.to_owned()];
+    if !are_named && cfg!(target_os = "linux") {
+        let uid = rustix::process::geteuid().as_raw();
+        dirs.push(format!("/run/user/{uid}/srvd").into());
+        dirs.extend(of_system_units(Path::new(SYSTEM_RUNTIME), uid));
+    }
+    dirs
+}
+
+/// Returns the runtime directories of system units that run as the user, in order of name.
+fn of_system_units(root: &Path, uid: u32) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(root) else { return Vec::new() };
+    let is_ours = |path: &PathBuf| {
+        std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == uid)
+    };
+    let mut dirs: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_ours).collect();
+    dirs.sort();
+    dirs
 }
 
 /// Creates a bearer token from 256 random bits. Each start creates a new one, so a stolen old token is worthless.
@@ -93,6 +138,20 @@ mod tests {
         assert_eq!(Endpoint::read(dir.path()).unwrap_err().kind(), io::ErrorKind::NotFound);
         endpoint.write(dir.path()).unwrap();
         assert_eq!(Endpoint::read(dir.path()).unwrap(), endpoint);
+    }
+
+    #[test]
+    fn system_units_are_those_whose_directory_belongs_to_the_user() {
+        let root = tempfile::tempdir().unwrap();
+        let uid = std::fs::metadata(root.path()).unwrap().uid();
+        assert_eq!(of_system_units(&root.path().join("none"), uid), Vec::<PathBuf>::new());
+        for name in ["b", "a"] {
+            std::fs::create_dir(root.path().join(name)).unwrap();
+        }
+        std::fs::write(root.path().join("file"), "").unwrap();
+        std::os::unix::fs::symlink(root.path().join("a"), root.path().join("link")).unwrap();
+        assert_eq!(of_system_units(root.path(), uid), [root.path().join("a"), root.path().join("b")]);
+        assert_eq!(of_system_units(root.path(), uid + 1), Vec::<PathBuf>::new());
     }
 
     #[test]

@@ -134,6 +134,19 @@ pub(crate) fn new_file(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 /// An I/O error; `PermissionDenied`, with the reason, if others may read the file or another user owns it.
 pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let ours = rustix::process::geteuid().as_raw();
+    read_file_of(path, limit, |owner| owner == ours).map(|(content, _)| content)
+}
+
+/// Reads a small file that is closed to all but its owner, and that has an accepted owner. Returns the owner's uid, too.
+///
+/// # Errors
+/// As for [`read_file`].
+pub(crate) fn read_file_of(
+    path: &Path,
+    limit: u64,
+    accepts: impl FnOnce(u32) -> bool,
+) -> io::Result<(Vec<u8>, u32)> {
     use std::io::Read as _;
     let denied = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
     // O_NONBLOCK prevents a FIFO at this path from blocking the start forever.
@@ -144,7 +157,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if !found.is_file() {
         return Err(denied("it is not a regular file".into()));
     }
-    if found.uid() != rustix::process::geteuid().as_raw() {
+    if !accepts(found.uid()) {
         return Err(denied(format!("it belongs to uid {}", found.uid())));
     }
     if mode & 0o077 != 0 {
@@ -152,7 +165,7 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
     let mut content = Vec::new();
     file.take(limit).read_to_end(&mut content)?;
-    Ok(content)
+    Ok((content, found.uid()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,8 @@ use super::trust::{Trust, TrustError};
 #[derive(Debug, Clone)]
 pub(crate) struct Search {
     dirs: Arc<[PathBuf]>,
+    /// All directories that the search was made of.
+    given: Arc<[PathBuf]>,
     /// Directories that are not searched, with the reasons.
     skipped: Arc<[Skipped]>,
     trust: Trust,
@@ -47,20 +49,30 @@ impl Search {
     /// they could create it.
     pub(crate) fn new(dirs: Vec<PathBuf>, trust: Trust) -> Self {
         let (mut kept, mut skipped) = (Vec::new(), Vec::new());
-        for dir in dirs {
-            match trust.directory(&dir) {
-                Ok(_) | Err(TrustError::Missing(_)) => kept.push(dir),
+        for dir in &dirs {
+            match trust.directory(dir) {
+                Ok(_) | Err(TrustError::Missing(_)) => kept.push(dir.clone()),
                 // A directory that cannot be entered holds nothing that could be run.
                 Err(TrustError::Io { .. } | TrustError::Kind { .. }) => {}
-                Err(error) => skipped.push(Skipped::new(&dir, &error)),
+                Err(error) => skipped.push(Skipped::new(dir, &error)),
             }
         }
-        Self { dirs: kept.into(), skipped: skipped.into(), trust }
+        Self { dirs: kept.into(), given: dirs.into(), skipped: skipped.into(), trust }
     }
 
     /// The directories that are searched.
     pub(crate) fn dirs(&self) -> &[PathBuf] {
         &self.dirs
+    }
+
+    /// The directories that the search was made of, those that are not searched included.
+    pub(crate) fn given(&self) -> &[PathBuf] {
+        &self.given
+    }
+
+    /// Returns the search of other directories, with the same check. Blocking.
+    pub(crate) fn of_others(&self, dirs: Vec<PathBuf>) -> Self {
+        Self::new(dirs, self.trust.clone())
     }
 
     /// The directories that are not searched.

@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::client::Connection;
+use super::client::{self, Connection};
 use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
 use super::ui::{Ui, plain_line};
 use super::vocabulary::Symbol;
-use crate::base::endpoint::Endpoint;
 use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
 use crate::doctor;
@@ -77,6 +76,9 @@ async fn look(
     if ui.stderr.is_some() && !args.json {
         ui.note("checking; this takes a few seconds ...");
     }
+    // The programs are those that the daemon finds, which may have been started with another PATH.
+    let search = config.search.of_others(client::search_path(&config, environment).await);
+    let config = Config { search, ..config };
     let asked = identities::ask(&config, environment).await;
     let mut findings = doctor::examine(&config, environment, ask(&config).await, asked.clone()).await;
     if args.fix && doctor::repair(&mut findings) {
@@ -89,7 +91,6 @@ async fn look(
 /// Asks the daemon for its version and its state.
 async fn ask(config: &Config) -> DaemonAnswer {
     let asked = async { Connection::open(config).await?.call(&Info {}).await };
-    let named = Endpoint::read(&config.runtime_dir).map(|endpoint| endpoint.socket);
     match tokio::time::timeout(PATIENCE, asked).await {
         Err(_) => DaemonAnswer::Silent,
         Ok(Ok(daemon)) => DaemonAnswer::Runs {
@@ -97,14 +98,8 @@ async fn ask(config: &Config) -> DaemonAnswer {
             schema: daemon.schema_version,
             live_sessions: daemon.counts.live_sessions,
         },
-        Ok(Err(failure)) => {
-            let mut sockets = named.into_iter().chain([config.socket()]);
-            if sockets.any(|socket| failure == Failure::no_daemon(&socket)) {
-                DaemonAnswer::Nobody
-            } else {
-                DaemonAnswer::Failed(failure.message().to_owned())
-            }
-        }
+        Ok(Err(failure)) if failure.is_no_daemon() => DaemonAnswer::Nobody,
+        Ok(Err(failure)) => DaemonAnswer::Failed(failure.message().to_owned()),
     }
 }
 

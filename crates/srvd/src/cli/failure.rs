@@ -1,7 +1,7 @@
 //! The failure of a command: a message for the user, hints, and an exit code for scripts.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
 
 use identity_store::OpenError;
 use rpc_engine::{CallError, RpcError};
@@ -43,17 +43,19 @@ pub(super) struct Failure {
     code: u8,
     message: Option<String>,
     hints: Vec<String>,
+    /// True if no daemon listens at any of the places that were tried.
+    no_daemon: bool,
 }
 
 impl Failure {
     /// Returns a failure with a message for the user.
     pub(super) fn new(code: u8, message: impl Into<String>) -> Self {
-        Self { code, message: Some(message.into()), hints: Vec::new() }
+        Self { code, message: Some(message.into()), hints: Vec::new(), no_daemon: false }
     }
 
     /// Returns a failure whose message has been printed already.
     pub(super) fn silent(code: u8) -> Self {
-        Self { code, message: None, hints: Vec::new() }
+        Self { code, message: None, hints: Vec::new(), no_daemon: false }
     }
 
     /// Adds a hint.
@@ -73,15 +75,38 @@ impl Failure {
         Self::new(code::IO, error.to_string())
     }
 
-    /// Returns the failure for a socket on which no daemon listens.
-    pub(super) fn no_daemon(socket: &Path) -> Self {
-        Self::new(code::UNAVAILABLE, format!("no daemon is running (tried {})", socket.display()))
-            .hint("start one with: srvd serve   (or: systemctl --user start srvd)")
+    /// Returns the failure for sockets on which no daemon listens.
+    pub(super) fn no_daemon(sockets: &[PathBuf]) -> Self {
+        let tried: Vec<String> = sockets.iter().map(|socket| socket.display().to_string()).collect();
+        let failure =
+            Self::new(code::UNAVAILABLE, format!("no daemon is running (tried {})", tried.join(", ")))
+                .hint("start one with: srvd serve   (or: systemctl --user start srvd)");
+        Self { no_daemon: true, ..failure }
+    }
+
+    /// Returns whether the reason is that no daemon listens.
+    pub(super) fn is_no_daemon(&self) -> bool {
+        self.no_daemon
+    }
+
+    /// Returns the failure of `srvd serve`. Another daemon is not in the way of a user who only wants one.
+    pub(super) fn of_start(error: BootError) -> Self {
+        match error {
+            BootError::AlreadyRunning { .. } => {
+                Self::new(error.exit_code(), error.to_string()).hint("show it with: srvd status")
+            }
+            error => Self::from(error),
+        }
     }
 
     /// The message; empty if it has been printed already.
     pub(super) fn message(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
+    }
+
+    /// The hints in one text; empty if there are none.
+    pub(super) fn hint_text(&self) -> String {
+        self.hints.join("; ")
     }
 
     /// The exit code of the process.
@@ -188,7 +213,9 @@ fn known(error: &RpcError) -> String {
 
 fn exit_code(error: &RpcError) -> u8 {
     match error.kind() {
-        Some("store_unavailable" | "capacity" | "shutting_down" | "server_busy") => code::UNAVAILABLE,
+        Some("store_unavailable" | "unknown" | "capacity" | "shutting_down" | "server_busy") => {
+            code::UNAVAILABLE
+        }
         Some(
             "internal" | "database_failed" | "method_not_found" | "invalid_params" | "invalid_request"
             | "parse_error",
@@ -213,14 +240,23 @@ impl From<BootError> for Failure {
     fn from(error: BootError) -> Self {
         let failure = Self::new(error.exit_code(), with_causes(&error));
         match error {
-            BootError::AlreadyRunning { .. } => failure.hint("show it with: srvd status"),
-            BootError::Open(OpenError::WrongKey { .. }) => {
+            BootError::AlreadyRunning { pid: Some(pid), .. } => failure.hint(format!(
+                "stop it first: kill {pid}   (or, if it is a service: systemctl --user stop srvd)"
+            )),
+            BootError::Database { source: OpenError::InUse { .. }, .. } => failure.hint(
+                "stop that daemon first, or give this one a database of its own with SRVD_DATABASE_URL",
+            ),
+            BootError::AlreadyRunning { .. } => failure.hint("stop it first, and run this command again"),
+            BootError::Open(OpenError::WrongKey { .. })
+            | BootError::Database { source: OpenError::WrongKey { .. }, .. } => {
                 failure.hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD")
             }
-            BootError::Open(OpenError::Missing { .. }) => failure
+            BootError::Open(OpenError::Missing { .. })
+            | BootError::Database { source: OpenError::Missing { .. }, .. } => failure
                 .hint("put the file back, or restore a backup: srvd restore FILE")
                 .hint("to begin with an empty database, move database.json and identities away from the data directory"),
-            BootError::Open(OpenError::OtherDatabase { .. }) => failure.hint(
+            BootError::Open(OpenError::OtherDatabase { .. })
+            | BootError::Database { source: OpenError::OtherDatabase { .. }, .. } => failure.hint(
                 "put the known database back; to use this one, move database.json away from the data directory",
             ),
             BootError::NoDatabase { .. } => failure
@@ -296,7 +332,7 @@ mod tests {
 
     #[test]
     fn missing_daemon_exits_with_69_and_hints_how_to_start_one() {
-        let failure = Failure::no_daemon(Path::new("/r/srvd.sock"));
+        let failure = Failure::no_daemon(&["/r/srvd.sock".into()]);
         assert_eq!(failure.code(), 69);
         assert_eq!(
             failure.render(),

@@ -46,12 +46,13 @@ pub(super) async fn run(
     let config = &args.database.settle(config, ui).await?;
     announce(config, environment, ui)?;
     let sealed = read(&args.file)?;
+    // A daemon that is in the way is reported before the passphrase is asked for.
+    let offline = Offline::enter(config)?;
     let passphrase = passphrase::given(&args.passphrase, ui).await?;
     let opened = open(&sealed, passphrase)?;
     let registry = daemon::registry(config)?;
     let bundle = portable::with_known_providers(opened.bundle, &registry)?;
     let keyring = key::load(environment, &config.key_sources()).map_err(BootError::from)?.keyring();
-    let offline = Offline::enter(config)?;
     let store = offline.open(keyring).await?;
     let imported = store.acting_as("cli").import_bundle(bundle, now()).await;
     store.close().await;

@@ -42,6 +42,7 @@ pub(super) struct Identity {
 }
 
 /// Arguments of `srvd exec`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, clap::Args)]
 pub(super) struct ExecArgs {
     #[command(flatten)]
@@ -145,7 +146,9 @@ async fn launched(
     let program = Program::find(args.command, environment)?;
     if !quiet {
         report(&launch, &subject, environment, ui);
-        notes.iter().for_each(|note| ui.note(&format!("srvd: {}", plain_line(note))));
+        for note in &notes {
+            ui.note(&format!("srvd: {}", plain_line(note)));
+        }
     }
     Ok(Some(Prepared { program, launch: Some(launch) }))
 }

@@ -336,13 +336,14 @@ fn converse(command: Command, config: &Config, environment: &Environment, ui: &U
         // These two commands cancel their session in the daemon when they are interrupted, so they handle signals
         // themselves.
         let opener = || Opener::of(environment, ui.seat);
+        let unused_proxy = config.network.left_aside.first().copied();
         if let Command::Login(args) = command {
-            let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
+            let person = Person { ui, opener: opener(), interrupt: &mut interrupt, unused_proxy };
             let surroundings = login::own::Surroundings { environment, data: &config.data_dir };
             return login::run(args, &Connection::open(config).await?, surroundings, person).await;
         }
         if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
-            let person = Person { ui, opener: opener(), interrupt: &mut interrupt };
+            let person = Person { ui, opener: opener(), interrupt: &mut interrupt, unused_proxy };
             return operator::login(args, &Connection::open(config).await?, person).await;
         }
         tokio::select! {

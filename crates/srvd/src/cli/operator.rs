@@ -75,7 +75,7 @@ pub(super) async fn run(command: OperatorCommand, daemon: &Connection, ui: &Ui) 
 
 /// Signs in and follows the sign-in to its end.
 pub(super) async fn login(args: LoginArgs, daemon: &Connection, person: Person<'_>) -> Result<(), Failure> {
-    let Person { ui, opener, interrupt } = person;
+    let Person { ui, opener, interrupt, .. } = person;
     let known = daemon.call(&List {}).await?;
     let forge = forge(&known.forges, &args.name)?;
     let started = daemon.call(&start(forge, args.device)).await?;

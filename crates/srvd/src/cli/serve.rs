@@ -13,9 +13,10 @@ use super::failure::{Failure, code};
 use super::ui::Ui;
 use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
-use crate::config::Config;
+use crate::config::{Config, LogFormat};
 use crate::daemon;
 use crate::daemon::{BootError, logging};
+use crate::wire::error::with_causes;
 
 /// The number of worker threads on more than one processor. The daemon waits more than it computes. On one processor it
 /// has one worker: with two, the system would schedule them, and a client would wait for the time slice of another
@@ -27,16 +28,37 @@ const BLOCKING: usize = 6;
 /// The size of a thread's stack. It is half of tokio's default, and twice the need that was measured for the deepest
 /// future in a debug build.
 const STACK_BYTES: usize = 1024 * 1024;
+/// The longest time that a start goes on after the signal to stop.
+const START_PATIENCE: Duration = Duration::from_secs(2);
+/// The time that a shutdown may take in addition to the grace time, for what follows the end of the calls.
+const SHUTDOWN_SLACK: Duration = Duration::from_secs(5);
 /// The longest time that the end of the program waits for threads that still work.
 const ABANDON: Duration = Duration::from_millis(500);
 
-/// Runs the daemon, or the action that a flag asks for instead.
+/// Runs the daemon, or the action that a flag asks for instead. A failure is a line of the log if the log is JSON.
 pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    let config = Config::load(environment, &args.flags)?;
+    let config = Config::load(environment, &args.flags);
+    let format = match &config {
+        Ok(config) => config.log_format,
+        // The file cannot be used, so only the flag and the variable say which format is expected.
+        Err(_) => LogFormat::asked_for(environment, &args.flags),
+    };
+    let ended = config.map_err(Failure::from).and_then(|config| act(args, config, environment, ui));
+    ended.map_err(|failure| {
+        if format != LogFormat::Json || args.print_config || failure.message().is_empty() {
+            return failure;
+        }
+        logging::start_failed(failure.message(), &failure.hint_text(), failure.code());
+        Failure::silent(failure.code())
+    })
+}
+
+fn act(args: &ServeArgs, config: Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     if args.print_config {
         return ui.print(config.print().as_bytes());
     }
     keep_memory_private()?;
+    allow_many_connections();
     let redactor = Redactor::default();
     logging::start(&config, &redactor).map_err(BootError::from)?;
     let runtime = runtime()?;
@@ -54,15 +76,48 @@ pub(super) fn run(args: &ServeArgs, environment: &Environment, ui: &Ui) -> Resul
 async fn until_stopped(config: Config, environment: &Environment, redactor: Redactor) -> Result<(), Failure> {
     let stop = CancellationToken::new();
     let insisted = signals(stop.clone())?;
+    let grace = Duration::from_secs(config.shutdown_seconds) + SHUTDOWN_SLACK;
     let daemon = async {
-        let daemon = daemon::start(config, environment, redactor, stop.clone()).await?;
-        daemon.run(stop.cancelled()).await;
+        let started = tokio::select! {
+            started = daemon::start(config, environment, redactor, stop.clone()) => started,
+            () = abandoned(&stop) => {
+                tracing::warn!("stopped during the start, which did not end in time; the next start cleans up");
+                return Ok(());
+            }
+        };
+        let daemon = match started {
+            Ok(daemon) => daemon,
+            Err(error) if stop.is_cancelled() => {
+                tracing::warn!(error = with_causes(&error), "stopped during the start, which failed");
+                return Ok(());
+            }
+            Err(error) => return Err(Failure::of_start(error)),
+        };
+        tokio::select! {
+            () = daemon.run(stop.cancelled()) => {}
+            () = overdue(&stop, grace) => {
+                tracing::warn!("the shutdown did not end in time; the next start cleans up");
+            }
+        }
         Ok(())
     };
     tokio::select! {
         result = daemon => result,
         () = insisted => Err(Failure::silent(code::INTERRUPTED)),
     }
+}
+
+/// Waits for the stop, and then as long as a start may go on that has begun. A start that waits for a database or a lock
+/// is given up after that; everything that it does can be interrupted.
+async fn abandoned(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(START_PATIENCE).await;
+}
+
+/// Waits for the stop, and then for the longest time of a shutdown, whatever hangs.
+async fn overdue(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace).await;
 }
 
 /// Cancels `stop` at the first signal. The returned future ends at the second one.
@@ -109,6 +164,21 @@ fn kind(config: &Config) -> &'static str {
     match config.database.kind() {
         DatabaseKind::Sqlite => "sqlite",
         DatabaseKind::Postgres => "postgres",
+    }
+}
+
+/// Number of files and connections that the daemon needs when all of its places are taken. The usual limit of a shell is
+/// 1024.
+const FILES: u64 = 4096;
+
+/// Raises the limit of open files as far as it is needed and allowed. A lower one is not an error, because it is enough
+/// in usual times.
+fn allow_many_connections() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(FILES, |maximum| maximum.min(FILES));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: limit.maximum });
     }
 }
 

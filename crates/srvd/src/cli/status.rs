@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::client::Connection;
+use super::client::{self, Connection};
 use super::failure::{Failure, code, shell_word};
 use super::list::{Format, report_corrupt, who};
 use super::login::show;
@@ -77,7 +77,7 @@ impl Untested {
 pub(super) async fn run(args: &StatusArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
     let asked = tokio::time::timeout(Duration::from_secs(args.timeout), ask(config)).await;
     let page = asked.unwrap_or_else(|_| {
-        let endpoint = Endpoint::read(&config.runtime_dir).ok();
+        let endpoint = client::announced(config);
         Err(silent(endpoint.map(|endpoint| endpoint.pid), args.timeout))
     })?;
     if args.format.json {
@@ -250,6 +250,7 @@ mod tests {
                 database_kind: DatabaseKind::Sqlite,
                 schema_version: 3,
                 counts,
+                search_path: Vec::new(),
             },
             endpoint: Endpoint {
                 version: 1,

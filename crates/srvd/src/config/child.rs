@@ -1,10 +1,12 @@
 //! The environment of the daemon's children, and the marks by which they are recognized.
 
+use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
 
 use auth_spawner::ChildEnv;
 
-use super::Config;
+use super::{Config, ConfigError, invalid};
+use crate::base::environment::{Environment, is_variable_name};
 
 /// Returns the mark of processes that ask a CLI for its version. It is the same for every daemon of a data directory,
 /// so that a later daemon recognizes the processes that an earlier one left behind.
@@ -32,6 +34,28 @@ pub(crate) fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();
     let path = std::env::join_paths(config.search.dirs()).unwrap_or_default();
     env.push(("PATH".to_owned(), path.to_string_lossy().into_owned()));
+    env.extend(config.network.variables(&config.data_dir));
     env.extend(config.child_env.iter().cloned());
     ChildEnv::from_iter(env)
+}
+
+/// Returns the variables that `spawn.environment` sets for every child.
+pub(super) fn configured(table: BTreeMap<String, String>) -> Result<Vec<(String, String)>, ConfigError> {
+    for (name, value) in &table {
+        if !is_variable_name(name) || value.contains('\0') {
+            return Err(invalid(
+                &format!("spawn.environment.{name}"),
+                "not a valid name or value of an environment variable",
+            ));
+        }
+    }
+    Ok(table.into_iter().collect())
+}
+
+/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
+pub(super) fn base_env(environment: &Environment) -> Vec<(String, String)> {
+    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
+    let locale = environment.names_with("LC_");
+    let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
+    names.into_iter().chain(locale).filter_map(value).collect()
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::network::NetworkTable;
 use super::secrets::Secret;
 use super::{ConfigError, LogFormat, SpawnPolicy, invalid};
 use crate::base::environment::is_variable_name;
@@ -27,6 +28,7 @@ pub(crate) struct FileConfig {
     pub(super) log: Log,
     pub(super) spawn: Spawn,
     pub(super) launch: Launch,
+    pub(super) network: NetworkTable,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) forges: BTreeMap<String, ForgeTable>,
 }

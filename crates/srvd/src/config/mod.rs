@@ -1,14 +1,18 @@
 //! Configuration, in rising precedence: defaults, `srvd.toml`, `SRVD_*` variables, flags. Unknown keys are errors.
 //!
-//! It holds the forge table, the spawn policy, the sources of the encryption key and the environment of children. It
-//! uses `base`. It must not open the store, start a process or know a request.
+//! It holds the forge table, the network, the spawn policy, the sources of the encryption key, the search for CLIs and
+//! the environment of children. It uses `base`. It must not open the store or know a request, and starts no process but
+//! the login shell.
 
 pub(crate) mod child;
 mod file;
 pub(crate) mod forges;
 pub(crate) mod key;
 pub(crate) mod keychain;
+pub(crate) mod network;
+mod reach;
 mod roots;
+pub(crate) mod search;
 mod secrets;
 
 use std::fmt::Write as _;
@@ -21,10 +25,12 @@ use file::within;
 pub(crate) use file::{FileConfig, LONGEST_FILE};
 pub(crate) use secrets::{ExternalSecret, Source};
 
+use crate::base::endpoint;
 use crate::base::environment::Environment;
 use crate::base::programs::Search;
 use crate::base::trust::{self, Trust, TrustError};
 use forges::ForgeSettings;
+use network::Network;
 
 /// The effective configuration.
 #[derive(Debug, Clone)]
@@ -35,6 +41,8 @@ pub(crate) struct Config {
     pub data_dir: PathBuf,
     /// Directory of the socket, the token and `endpoint.json`.
     pub runtime_dir: PathBuf,
+    /// True if a flag or a variable of srvd names the data directory or the runtime directory.
+    pub places_are_named: bool,
     /// The user's home. Children receive it as `HOME`. Only adopted accounts use the CLI directories in it.
     pub home: PathBuf,
     /// True if the encryption key is in the OS keychain.
@@ -45,7 +53,7 @@ pub(crate) struct Config {
     pub listen: Option<SocketAddr>,
     /// Values of `Host` that are served in addition to the loopback names, as `name:port`.
     pub hosts: Vec<String>,
-    /// Values of `Origin` that are served.
+    /// Values of `Origin` that are served; `scheme://*` stands for every host of the scheme.
     pub origins: Vec<String>,
     /// Filter of log messages, such as `info` or `srvd=debug`.
     pub log: String,
@@ -55,6 +63,8 @@ pub(crate) struct Config {
     pub spawn_policy: SpawnPolicy,
     /// Directories that are searched for CLIs, in this order; also the `PATH` of children.
     pub search: Search,
+    /// True if the configuration names the directories of the search, so that no others are added.
+    pub search_path_is_named: bool,
     /// The check of files and directories, with the paths that the operator accepts as they are.
     pub trust: Trust,
     /// The paths that `srvd.toml` accepts as they are.
@@ -63,13 +73,15 @@ pub(crate) struct Config {
     pub base_env: Vec<(String, String)>,
     /// Variables that every child receives in addition to `base_env`, such as proxies and certificate files.
     pub child_env: Vec<(String, String)>,
+    /// The way out of this machine, for requests, logins and launches.
+    pub network: Network,
     /// Keys that are stored elsewhere, by the name that the operator gave them.
     pub secrets: std::collections::BTreeMap<String, ExternalSecret>,
     /// Maximum number of CLIs that run at once.
     pub live_logins: usize,
     /// Longest time that a login may take, in seconds, if its provider sets none.
     pub login_seconds: u64,
-    /// Maximum number of connections that each listener serves at once.
+    /// Maximum number of authenticated connections that each listener serves at once.
     pub connections: usize,
     /// Maximum number of rows that the audit log keeps.
     pub audit_rows: u32,
@@ -89,6 +101,15 @@ pub(crate) enum LogFormat {
     Text,
     /// One JSON object on each line.
     Json,
+}
+
+impl LogFormat {
+    /// Returns the format that a flag or a variable asks for, whether or not the rest of the configuration can be used.
+    pub(crate) fn asked_for(environment: &Environment, flags: &Flags) -> Self {
+        let word = environment.text("SRVD_LOG_FORMAT");
+        let named = word.and_then(|word| <Self as clap::ValueEnum>::from_str(word, false).ok());
+        flags.log_format.or(named).unwrap_or(Self::Text)
+    }
 }
 
 /// Restrictions on the login command that a client may choose.
@@ -204,9 +225,14 @@ impl Config {
             (_, dirs) => dirs.map(|dirs| dirs.runtime),
         };
         let runtime_dir = dir(&flags.runtime_dir, default_runtime)?;
+        let named = |name: &str| environment.path(name).is_some();
+        let places_are_named = flags.data_dir.is_some()
+            || flags.runtime_dir.is_some()
+            || named("SRVD_DATA_DIR")
+            || named("SRVD_RUNTIME_DIR");
         let trust = Trust::of_process(environment.text(trust::VARIABLE));
         let file = FileConfig::read(&config_dir.join("srvd.toml"), &trust)?;
-        let trusted_paths = absolute(trust::KEY, file.trusted_paths)?;
+        let trusted_paths = search::absolute(trust::KEY, file.trusted_paths)?;
         let trust = trust.accepting(trusted_paths.clone());
         let home = environment.home().ok_or(ConfigError::NoHome)?;
 
@@ -227,16 +253,21 @@ impl Config {
             keychain: file.key.keychain,
             database: database.parse().map_err(|error| invalid("database.url", error))?,
             listen: parse_listen(&listen)?,
-            hosts: file.listen.hosts,
-            origins: file.listen.origins,
+            hosts: reach::each("listen.hosts", file.listen.hosts, reach::check_host)?,
+            origins: reach::each("listen.origins", file.listen.origins, reach::check_origin)?,
             log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
             log_format,
             spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
-            search: Search::new(search_path(file.spawn.search_path, environment, &home)?, trust.clone()),
+            search_path_is_named: !file.spawn.search_path.is_empty(),
+            search: Search::new(
+                search::configured(file.spawn.search_path, environment, &home)?,
+                trust.clone(),
+            ),
             trust,
             trusted_paths,
-            base_env: base_env(environment),
-            child_env: child_env(file.spawn.environment)?,
+            base_env: child::base_env(environment),
+            network: Network::read(file.network, environment, &file.spawn.environment)?,
+            child_env: child::configured(file.spawn.environment)?,
             secrets: secrets::read(file.secrets, environment)?,
             live_logins: within("spawn.live_logins", file.spawn.live_logins, 32, 1..=1024)?,
             login_seconds: within("spawn.login_seconds", file.spawn.login_seconds, 900, 5..=86_400)?,
@@ -249,6 +280,7 @@ impl Config {
             config_dir,
             data_dir,
             runtime_dir,
+            places_are_named,
             home,
         })
     }
@@ -262,6 +294,13 @@ impl Config {
     /// Path of the Unix socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.runtime_dir.join("srvd.sock")
+    }
+
+    /// Returns the directories that may hold the endpoint file of the daemon, in the order in which clients look: the
+    /// runtime directory and the data directory. If neither is named, the user's daemon can also be one of a login
+    /// session or of a system unit.
+    pub(crate) fn endpoint_dirs(&self) -> Vec<PathBuf> {
+        search::unique(endpoint::dirs(&self.runtime_dir, &self.data_dir, self.places_are_named))
     }
 
     /// The directory in which bundles keep their CLI directories.
@@ -315,6 +354,7 @@ impl Config {
         for (name, _) in &self.child_env {
             let _ = writeln!(text, "{name} = \"[REDACTED]\"");
         }
+        text.push_str(&self.network.print());
         text.extend(self.secrets.iter().map(|(name, secret)| secret.print(name)));
         for forge in &self.forges {
             text.push_str(&forge.print());
@@ -353,55 +393,6 @@ fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
         ));
     }
     Ok(Some(address))
-}
-
-/// Returns the paths if all of them are absolute.
-fn absolute(name: &str, paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, ConfigError> {
-    match paths.iter().find(|path| !path.is_absolute()) {
-        Some(relative) => Err(invalid(name, format!("{} is not an absolute path", relative.display()))),
-        None => Ok(paths),
-    }
-}
-
-/// Returns the directories in which CLIs are installed. The `PATH` of a service manager is short, so usual ones are
-/// added.
-fn search_path(
-    configured: Vec<PathBuf>,
-    environment: &Environment,
-    home: &std::path::Path,
-) -> Result<Vec<PathBuf>, ConfigError> {
-    let mut path = absolute("spawn.search_path", configured)?;
-    if path.is_empty() {
-        let inherited = environment.text("PATH").unwrap_or_default();
-        path.extend(std::env::split_paths(inherited).filter(|dir| dir.is_absolute()));
-        path.extend([".local/bin", ".npm-global/bin", ".bun/bin", ".cargo/bin"].map(|dir| home.join(dir)));
-        path.extend(["/opt/homebrew/bin", "/usr/local/bin", "/usr/bin", "/bin"].map(PathBuf::from));
-    }
-    let mut seen = std::collections::HashSet::new();
-    path.retain(|dir| seen.insert(dir.clone()));
-    Ok(path)
-}
-
-/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
-fn base_env(environment: &Environment) -> Vec<(String, String)> {
-    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
-    let locale = environment.names_with("LC_");
-    let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
-    names.into_iter().chain(locale).filter_map(value).collect()
-}
-
-fn child_env(
-    table: std::collections::BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, ConfigError> {
-    for (name, value) in &table {
-        if !crate::base::environment::is_variable_name(name) || value.contains('\0') {
-            return Err(invalid(
-                &format!("spawn.environment.{name}"),
-                "not a valid name or value of an environment variable",
-            ));
-        }
-    }
-    Ok(table.into_iter().collect())
 }
 
 #[cfg(test)]

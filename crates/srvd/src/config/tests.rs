@@ -54,6 +54,12 @@ fn config_names_the_setting_when_it_refuses_one() {
         "[forges.a]\ntype = \"github\"\nclient_id = \"x\"\nclient_secret = \"s\"",
         "unknown field `client_secret`",
     );
+    check(
+        &[],
+        "[listen]\norigins = [\"http://localhost:3000/\"]",
+        "listen.origins: http://localhost:3000/ can",
+    );
+    check(&[], "[listen]\nhosts = [\"http://a\"]", "listen.hosts: http://a is not a value");
     check(&[], "[spawn]\npolicy = \"compat\"", "compat");
     check(&[], "[spawn]\nlive_logins = 0", "spawn.live_logins: 0 is not in the range from 1 to 1024");
     check(&[], "[spawn.environment]\n\"lower\" = \"x\"", "spawn.environment.lower");
@@ -86,6 +92,19 @@ fn config_names_the_setting_when_it_refuses_one() {
 }
 
 #[test]
+fn endpoint_is_looked_for_in_usual_places_only_when_no_place_is_named() {
+    let config = load(&[], "", &Flags::default()).unwrap();
+    assert_eq!(config.endpoint_dirs(), [Path::new("/run/srvd"), Path::new("/data")]);
+    let home = tempfile::tempdir().unwrap();
+    let environment = Environment::of([("HOME", home.path().display().to_string())]);
+    let dirs = Config::load(&environment, &Flags::default()).unwrap().endpoint_dirs();
+    let data = environment.directories().unwrap().data;
+    assert_eq!(dirs[..2], [data.join("run"), data]);
+    let of_session = format!("/run/user/{}/srvd", rustix::process::geteuid().as_raw());
+    assert_eq!(dirs.contains(&of_session.into()), cfg!(target_os = "linux"));
+}
+
+#[test]
 fn printed_config_parses_again_and_holds_no_secrets() {
     let toml = "[database]\nurl = \"postgres://u:planted-secret@h/db\"\n[spawn.environment]\nHTTPS_PROXY = \"http://u:planted-secret@p\"
 [secrets.\"a.b\"]\nprovider = \"openai\"\nenv = \"WORK_KEY\"\nbase_url = \"https://a.test\"
@@ -101,4 +120,8 @@ client_secret_file = \"berg.secret\"\nclient_auth = \"basic\"\nscopes = [\"a\"]\
     assert!(!printed.contains("planted-secret"), "{printed}");
     let forges = FileConfig::parse(&printed).unwrap().forges;
     assert_eq!(forges::check(forges).unwrap(), config.forges);
+    let toml =
+        "[network]\nproxy = \"http://u:planted-secret@p:1\"\nno_proxy = [\"a\"]\nca_file = \"/ca.pem\"";
+    let printed = load(&[], toml, &Flags::default()).unwrap().print();
+    assert!(!printed.contains("planted-secret") && FileConfig::parse(&printed).is_ok(), "{printed}");
 }

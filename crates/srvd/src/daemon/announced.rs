@@ -1,4 +1,5 @@
-//! The files that announce the daemon's addresses to local clients.
+//! The files that announce the daemon's addresses to local clients: one in the runtime directory, and one in the data
+//! directory for clients whose environment leads to another runtime directory.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,26 +12,27 @@ use crate::base::blocking::BlockingTasks;
 use crate::base::endpoint::{self, Endpoint};
 use crate::config::Config;
 
-/// The addresses of the daemon, with the directory of the files that announce them.
+/// The addresses of the daemon, with the directories of the files that announce them.
 #[derive(Debug, Clone)]
 pub(super) struct Announced {
     endpoint: Endpoint,
-    runtime_dir: PathBuf,
+    /// The data directory and the runtime directory. The file in the latter is written last, because scripts wait for it.
+    dirs: [PathBuf; 2],
 }
 
 impl Announced {
     /// Collects the addresses. Nothing is written yet.
     pub(super) fn new(config: &Config, tcp: Option<SocketAddr>, epoch: &str) -> Self {
-        let runtime_dir = config.runtime_dir.clone();
+        let dirs = [config.data_dir.clone(), config.runtime_dir.clone()];
         let endpoint = Endpoint {
             version: 1,
             pid: std::process::id(),
             url: tcp.map(|address| format!("ws://{address}/rpc")),
             socket: config.socket(),
-            token_file: runtime_dir.join("token"),
+            token_file: config.runtime_dir.join("token"),
             epoch: epoch.to_owned(),
         };
-        Self { endpoint, runtime_dir }
+        Self { endpoint, dirs }
     }
 
     /// Writes the files. The daemon has been booting since `started`.
@@ -43,10 +45,10 @@ impl Announced {
         token: SecretString,
         started: Instant,
     ) -> Result<(), BootError> {
-        let Self { endpoint, runtime_dir } = self.clone();
+        let Self { endpoint, dirs } = self.clone();
         let write = move || {
             endpoint::write_token(&endpoint.token_file, &token)?;
-            endpoint.write(&runtime_dir)
+            dirs.iter().try_for_each(|dir| endpoint.write(dir))
         };
         let written = blocking.run(write).await.map_err(std::io::Error::other);
         written.flatten().map_err(BootError::cannot_create)?;
@@ -62,7 +64,8 @@ impl Announced {
 
     /// Removes the files. A file that stays is overwritten by the next boot; clients detect by its pid that it is stale.
     pub(super) async fn remove(&self, blocking: &BlockingTasks) {
-        let paths = [Endpoint::path(&self.runtime_dir), self.endpoint.token_file.clone()];
+        let [data, runtime] = self.dirs.each_ref().map(|dir| Endpoint::path(dir));
+        let paths = [runtime, data, self.endpoint.token_file.clone()];
         let _ = blocking.run(move || paths.map(std::fs::remove_file)).await;
     }
 }

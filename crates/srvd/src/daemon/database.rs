@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use identity_store::maintenance::{AUTHENTICATED_SINCE, SMALL_FILE, copy_file};
-use identity_store::{Announce, Inspection, Keyring, Store, StoreError, StoreOptions};
+use identity_store::{
+    Announce, Claimant, DatabaseKind, Inspection, Keyring, OpenError, Store, StoreError, StoreOptions,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::moved::MovedHome;
 use super::{BootError, DatabaseRecord};
 use crate::base::clock::now;
-use crate::base::private;
+use crate::base::{private, process};
 use crate::config::Config;
 use crate::wire::error::with_causes;
 
@@ -60,7 +62,9 @@ pub(super) async fn open(
     }
     let mut options = StoreOptions::new(config.database.clone(), announce, now()).rooted(config.roots());
     options.known = known.map(|record| record.known(&keyring));
-    let store = Store::open(options, keyring.clone()).await?;
+    options.claimant = Some(Claimant { name: process::name(), may_be_gone: process::may_be_gone });
+    let opened = Store::open(options, keyring.clone()).await;
+    let store = opened.map_err(|error| at_its_place(config, error))?;
     let prepared = async {
         check_pages(config, &store).await?;
         anchor(config, &store).await
@@ -88,7 +92,19 @@ async fn anchor(config: &Config, store: &Store) -> Result<(), StoreError> {
 
 /// Inspects the database without the keys: a wrong key is refused by the opening itself, with an error of its own.
 async fn inspect(config: &Config) -> Result<Option<Inspection>, BootError> {
-    Ok(identity_store::inspect(&config.database, None, PATIENCE).await?)
+    let inspected = identity_store::inspect(&config.database, None, PATIENCE).await;
+    inspected.map_err(|error| at_its_place(config, error))
+}
+
+/// Names the host and the database of `PostgreSQL`, and a file that another process serves. Other errors of a file name it
+/// themselves.
+fn at_its_place(config: &Config, error: OpenError) -> BootError {
+    match (config.database.kind(), &error) {
+        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. }) => {
+            BootError::Database { place: config.database.to_string(), source: error }
+        }
+        (DatabaseKind::Sqlite, _) => BootError::Open(error),
+    }
 }
 
 /// Refuses to begin with an empty database where there was another one, or where there are logins.

@@ -1,7 +1,7 @@
 //! Errors that prevent the daemon from starting, and their exit codes for scripts.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use auth_spawner::RegistryError;
 use identity_store::{OpenError, StoreError};
@@ -32,10 +32,12 @@ pub(crate) enum BootError {
     #[error("{0}")]
     CannotCreate(io::Error),
     /// Another daemon uses the data directory.
-    #[error("srvd is already running for {data_dir}{}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default(), data_dir = data_dir.display())]
+    #[error("srvd is already running for {data_dir}{}", daemon_in_words(*pid, socket.as_deref()), data_dir = data_dir.display())]
     AlreadyRunning {
         /// Pid of the other daemon, if it is known.
         pid: Option<u32>,
+        /// The socket of the other daemon, if it serves one already.
+        socket: Option<PathBuf>,
         /// The data directory that it holds.
         data_dir: PathBuf,
     },
@@ -77,9 +79,25 @@ pub(crate) enum BootError {
     /// The database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The database cannot be opened, and the reason does not name it.
+    #[error("{place}")]
+    Database {
+        /// The path of the file, or the host, the port and the name of the database.
+        place: String,
+        /// The reason.
+        source: OpenError,
+    },
     /// The database failed during the boot.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Returns the daemon's pid and socket in parentheses, as far as they are known.
+fn daemon_in_words(pid: Option<u32>, socket: Option<&Path>) -> String {
+    let pid = pid.map(|pid| format!("pid {pid}"));
+    let socket = socket.map(|socket| format!("socket {}", socket.display()));
+    let known: Vec<String> = pid.into_iter().chain(socket).collect();
+    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
 }
 
 impl BootError {
@@ -103,13 +121,14 @@ impl BootError {
             | Self::OtherDatabase { .. }
             | Self::IdentitiesWithoutDatabase { .. } => 78,
             Self::AlreadyRunning { .. } => 75,
-            Self::Open(error) => match error {
+            Self::Open(error) | Self::Database { source: error, .. } => match error {
                 OpenError::SchemaNewer { .. }
                 | OpenError::SchemaOlder { .. }
                 | OpenError::UpgradeUnfinished
                 | OpenError::OtherDatabase { .. }
                 | OpenError::Missing { .. }
                 | OpenError::WrongKey { .. } => 78,
+                OpenError::InUse { .. } => 75,
                 OpenError::Corrupt { .. } | OpenError::Reverted { .. } | OpenError::ForeignObjects { .. } => {
                     74
                 }
@@ -130,6 +149,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn second_daemon_is_told_pid_and_socket_of_the_first() {
+        let check = |pid: Option<u32>, socket: Option<&str>, expect: &str| {
+            let error =
+                BootError::AlreadyRunning { pid, socket: socket.map(PathBuf::from), data_dir: "/d".into() };
+            assert_eq!(error.to_string(), format!("srvd is already running for /d{expect}"));
+        };
+        check(Some(7), Some("/run/s"), " (pid 7, socket /run/s)");
+        check(Some(7), None, " (pid 7)");
+        check(None, None, "");
+    }
+
+    #[test]
     fn boot_error_has_a_stable_exit_code() {
         let io = |kind| io::Error::from(kind);
         let path = || PathBuf::from("/p");
@@ -142,6 +173,7 @@ mod tests {
             (BootError::Open(OpenError::Missing { expected: "d".into() }), 78),
             (BootError::Open(OpenError::Reverted { reason: "r" }), 74),
             (BootError::NoDatabase { place: "p".into() }, 78),
+            (BootError::Database { place: "p".into(), source: OpenError::Unavailable("down".into()) }, 69),
             (
                 BootError::Open(OpenError::Permission {
                     path: path(),
@@ -149,7 +181,8 @@ mod tests {
                 }),
                 77,
             ),
-            (BootError::AlreadyRunning { pid: None, data_dir: path() }, 75),
+            (BootError::Database { place: "p".into(), source: OpenError::InUse { holder: None } }, 75),
+            (BootError::AlreadyRunning { pid: None, socket: None, data_dir: path() }, 75),
             (BootError::cannot_create(io(io::ErrorKind::AddrInUse)), 73),
             (BootError::cannot_create(io(io::ErrorKind::PermissionDenied)), 77),
             (BootError::Private(PrivateError::Link(path())), 78),

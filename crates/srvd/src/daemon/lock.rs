@@ -7,9 +7,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
-use rustix::process::Pid;
 
 use super::BootError;
+use crate::base::endpoint::Endpoint;
+use crate::base::process::is_there;
 
 /// Exclusive ownership of the data directory until this is dropped or the process ends.
 #[derive(Debug)]
@@ -18,12 +19,12 @@ pub(crate) struct Lock {
 }
 
 /// Number of retries while the daemon that held the lock is gone, and the pause between two.
-const LOOKS: (u32, Duration) = (200, Duration::from_millis(10));
+const LOOKS: (u32, Duration) = (1500, Duration::from_millis(10));
 
 impl Lock {
     /// Takes `<data>/srvd.lock` and writes the pid into it, for the error message of a second daemon. A daemon that was
     /// killed while it started a CLI can leave the lock for a moment to the process that was to become the CLI. The
-    /// lock of a daemon that is gone is therefore waited for, at most two seconds. In all other cases there is no wait.
+    /// lock of a daemon that is gone is therefore waited for, at most 15 seconds. In all other cases there is no wait.
     ///
     /// # Errors
     /// [`BootError::AlreadyRunning`] with the other daemon's pid, or the I/O error.
@@ -33,6 +34,7 @@ impl Lock {
     }
 
     fn acquire_within(data_dir: &Path, mut looks: u32, mut pause: impl FnMut()) -> Result<Self, BootError> {
+        let mut told = false;
         let path = data_dir.join("srvd.lock");
         let mut options = OpenOptions::new();
         let mut file = options
@@ -56,8 +58,11 @@ impl Lock {
                 Err(TryLockError::WouldBlock) => {
                     let pid = holder(&mut file);
                     if looks == 0 || pid.is_none_or(is_there) {
-                        let data_dir = data_dir.to_owned();
-                        return Err(BootError::AlreadyRunning { pid, data_dir });
+                        return Err(held(data_dir, pid));
+                    }
+                    if !told {
+                        tracing::info!(pid, "waiting for the lock of a daemon that is gone");
+                        told = true;
                     }
                     looks -= 1;
                     pause();
@@ -85,18 +90,19 @@ fn named(path: &Path, error: &std::io::Error) -> BootError {
     BootError::cannot_create(std::io::Error::new(error.kind(), reason))
 }
 
+/// The error for a data directory that a daemon holds. A file that an earlier daemon left does not name the socket.
+fn held(data_dir: &Path, pid: Option<u32>) -> BootError {
+    let endpoint = Endpoint::read(data_dir).ok().filter(|endpoint| Some(endpoint.pid) == pid);
+    let socket = endpoint.map(|endpoint| endpoint.socket);
+    BootError::AlreadyRunning { pid, socket, data_dir: data_dir.to_owned() }
+}
+
 /// Returns the pid in the file. The pid is optional: without it the error is still correct.
 fn holder(file: &mut File) -> Option<u32> {
     let mut pid = String::new();
     file.rewind().ok()?;
     file.take(32).read_to_string(&mut pid).ok()?;
     pid.trim().parse().ok()
-}
-
-/// Returns whether the process exists; true if that is unknown.
-fn is_there(pid: u32) -> bool {
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    pid.is_none_or(|pid| rustix::process::test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]

@@ -37,6 +37,13 @@ pub(crate) fn start(config: &Config, redactor: &Redactor) -> Result<(), ParseErr
     Ok(())
 }
 
+/// Writes the error that ended a start as a line of a JSON log, whatever the filter is.
+pub(crate) fn start_failed(message: &str, hint: &str, exit_code: u8) {
+    let log = fmt().fmt_fields(JsonFields::new()).event_format(json_lines());
+    let log = log.with_writer(Redactor::default().stderr()).finish();
+    tracing::subscriber::with_default(log, || tracing::error!(exit_code, hint, "{message}"));
+}
+
 /// A line of JSON. The call that it belongs to is its `span`.
 fn json_lines() -> Format<Json> {
     Format::default().json().flatten_event(true).with_span_list(false)

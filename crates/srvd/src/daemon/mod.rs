@@ -11,6 +11,7 @@ mod error;
 mod lock;
 pub(crate) mod logging;
 mod moved;
+mod network;
 mod offline;
 pub(crate) mod record;
 mod recover;
@@ -40,19 +41,20 @@ use database::Absence;
 use running::{Background, Running};
 use services::Services;
 
-use crate::adopt;
 use crate::audit::Auditor;
 use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::endpoint;
 use crate::base::environment::Environment;
+use crate::base::programs::Skipped;
 use crate::base::redact::Redactor;
 use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::operator::session::BrowserSessions;
 use crate::http::access::AccessCheck;
-use crate::http::{HttpServer, Listeners};
+use crate::http::{HttpServer, Listeners, Refusals};
 use crate::rpc::routes;
+use crate::{adopt, http};
 
 /// Runs `--migrate-only`: everything up to the migrated store. Returns the schema version.
 ///
@@ -99,8 +101,14 @@ pub(crate) async fn start(
     stop: CancellationToken,
 ) -> Result<Running, BootError> {
     let started = Instant::now();
-    let (lock, keyring) = prepare(&config, environment)?;
-    name_skipped(&config);
+    http::check_length(&config.socket()).map_err(BootError::cannot_create)?;
+    let (lock, keyring) = {
+        // A thread of its own, so that a signal is noticed while a lock is waited for.
+        let (config, environment) = (config.clone(), environment.clone());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&config, &environment)).await;
+        prepared.map_err(|error| BootError::cannot_create(error.into()))??
+    };
+    name_skipped(config.search.skipped());
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
     let services = Services::build(&core, &guard).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
@@ -125,6 +133,8 @@ pub(crate) async fn start(
         ready: AtomicBool::new(true),
         connections: config.connections,
         open: open_connections,
+        refusals: Refusals::default(),
+        started,
     });
     let mut connections = JoinSet::new();
     connections.spawn(server.clone().serve(listeners, core.stop.clone()));
@@ -138,9 +148,17 @@ pub(crate) async fn start(
         refresher: services.refresher,
         grace,
     };
-    let background = background.start(&core.stop);
+    let mut background = background.start(&core.stop);
     announced.write(&core.blocking, token, started).await?;
     tokio::spawn(database::examine(core.config.clone(), core.store.clone(), core.stop.clone()));
+    // The login shell is asked beside the work, so that no start and no first login waits for it.
+    let (logins, known, stop) = (services.logins.clone(), core.config.search.clone(), core.stop.clone());
+    background.spawn(async move {
+        if let Some(Ok(search)) = stop.run_until_cancelled(logins.programs().search()).await {
+            let named = |skipped: &Skipped| known.skipped().contains(skipped);
+            name_skipped(&search.skipped().iter().filter(|one| !named(one)).cloned().collect::<Vec<_>>());
+        }
+    });
     Ok(Running {
         server,
         connections,
@@ -160,8 +178,7 @@ pub(crate) async fn start(
 }
 
 /// Logs the directories that are not searched for CLIs, in one line: under WSL there are many.
-fn name_skipped(config: &Config) {
-    let skipped = config.search.skipped();
+fn name_skipped(skipped: &[Skipped]) {
     if let Some(first) = skipped.first() {
         let paths: Vec<String> = skipped.iter().map(|one| one.path.display().to_string()).collect();
         tracing::warn!(
@@ -173,10 +190,11 @@ fn name_skipped(config: &Config) {
     }
 }
 
-/// Does the work that precedes the database: the key, the private directories and the lock. It blocks, because nothing
-/// is served yet.
+/// Does the work that precedes the database: the key, the private directories, the lock and the network. It blocks.
 fn prepare(config: &Config, environment: &Environment) -> Result<(Lock, Keyring), BootError> {
     let keyring = key::load(environment, &config.key_sources())?.keyring();
     offline::directories(config)?;
-    Ok((Lock::acquire(&config.data_dir)?, keyring))
+    let lock = Lock::acquire(&config.data_dir)?;
+    network::set_up(config)?;
+    Ok((lock, keyring))
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use auth_spawner::{Guard, Spawner};
-use identity_store::Store;
+use identity_store::{OpenError, Store};
 use rpc_engine::Engine;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,8 @@ const GUARD_PATIENCE: Duration = Duration::from_secs(5);
 const BACKGROUND_PATIENCE: Duration = Duration::from_secs(3);
 /// Longest wait for the writes and the file work of logins after the last call.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(3);
+/// The time between two checks of the claim on the database.
+const CLAIM_EVERY: Duration = Duration::from_secs(5);
 /// Longest time that ended login sessions stay readable, in milliseconds, and their maximum number.
 const SESSIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1000;
 const SESSIONS_KEPT: u32 = 10_000;
@@ -119,11 +121,34 @@ impl Background {
     /// Starts the tasks. They end within two seconds of `stop`, except for refreshes in progress.
     pub(super) fn start(self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(prune(self.store, self.audit_rows, stop.clone()));
+        tasks.spawn(prune(self.store.clone(), self.audit_rows, stop.clone()));
+        tasks.spawn(keep_claim(self.store.clone(), stop.clone()));
         tasks.spawn(health::watch_over(self.examiner, self.health_reports, stop.clone()));
         tasks.spawn(self.declared.run(stop.clone()));
         tasks.spawn(refresh::watch_over(self.refresher, stop.clone(), self.grace));
         tasks
+    }
+}
+
+/// Checks every few seconds that no other daemon serves the database. A server that was restarted has forgotten the claim.
+/// If another daemon has taken it meanwhile, this one stops, because two daemons do not see each other's changes.
+async fn keep_claim(store: Store, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(CLAIM_EVERY) => {}
+        }
+        let Some(kept) = stop.run_until_cancelled(store.keep_claim()).await else { return };
+        match kept {
+            Ok(()) => {}
+            Err(OpenError::InUse { holder }) => {
+                tracing::error!(holder, "another daemon serves the database now, so this one stops");
+                stop.cancel();
+            }
+            Err(error) => {
+                tracing::warn!(error = with_causes(&error), "the claim on the database could not be checked");
+            }
+        }
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) struct Services {
     leftovers: LeftoverCleaner,
     declared: Declared,
     ephemeral: Ephemeral,
-    logins: Arc<Logins>,
+    pub(super) logins: Arc<Logins>,
     operators: Operators,
     launcher: Launcher,
     sharing: Sharing,
@@ -94,6 +94,7 @@ impl Services {
             refresher: refresher.clone(),
             removal_rules: RemovalRules::new(&core.registry, core.config.launch_keep.clone()),
             sharing: sharing.clone(),
+            network: core.config.network.variables(&core.config.data_dir),
         });
         Ok(Self {
             examiner,
@@ -215,10 +216,11 @@ fn logins(core: &Core, guard: &Guard, resources: LoginResources) -> Result<(Spaw
         limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
         clock: Arc::new(now),
         guard: Some(guard.clone()),
+        network_advice: config.network.advice(),
     };
     let sink = LoginSink::new(resources.clone());
     let spawner = Spawner::new(spawner_config, Arc::new(sink.clone()));
-    Ok((spawner.clone(), Logins::new(config, resources, sink, spawner)))
+    Ok((spawner.clone(), Logins::new(config, &core.environment, resources, sink, spawner)))
 }
 
 /// Creates the logins at forges, and the operators, which keep their tokens.

@@ -35,6 +35,8 @@ pub(super) struct Facts {
     pub(super) shadows: Vec<(String, Shadow)>,
     /// The answers of the CLIs to the question whose logins they would use.
     pub(super) asked: Vec<AskedIdentity>,
+    /// Names of variables about proxies and certificates that are set here and that srvd does not use.
+    pub(super) unused_network: Vec<&'static str>,
     /// The names of the examinations that took too long.
     pub(super) unseen: Vec<&'static str>,
 }

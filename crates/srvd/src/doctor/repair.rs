@@ -91,7 +91,7 @@ fn remove_endpoint(runtime: &Path, data: &Path) -> Result<(), String> {
     {
         return Err("a daemon answers on the socket".to_owned());
     }
-    for path in [Endpoint::path(runtime), runtime.join("token")] {
+    for path in [Endpoint::path(runtime), runtime.join("token"), Endpoint::path(data)] {
         match std::fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(format!("{}: {error}", path.display()));

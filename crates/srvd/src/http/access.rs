@@ -9,14 +9,13 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use hyper::header::{
-    AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER, UPGRADE,
-};
+use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN, REFERER, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq as _;
 
+use super::headers::{is_loopback, is_origin, list, only};
 use crate::forge::oauth::callback;
 use crate::forge::operator::session;
 
@@ -31,6 +30,8 @@ const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const LOGIN: &str = "/login/";
 /// The maximum length of a forge's name, in bytes.
 const FORGE_NAME: usize = 64;
+/// The path of the figures for Prometheus.
+const METRICS: &str = "/metrics";
 const SUBPROTOCOL: &str = "srvd.v1";
 const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
 
@@ -77,6 +78,8 @@ pub(crate) enum Route {
     Ready,
     /// `GET /openrpc.json`.
     OpenRpc,
+    /// `GET /metrics`.
+    Metrics,
     /// `GET /oauth/callback`, from a browser that was redirected by a forge. It has no token: the login flows check its
     /// query.
     Callback,
@@ -89,6 +92,17 @@ pub(crate) enum Route {
         /// The authentication of the request.
         caller: Caller,
     },
+}
+
+impl Route {
+    /// Returns whether the request carries its own proof: the token, or the peer's uid.
+    pub(super) fn is_authenticated(&self) -> bool {
+        match self {
+            Self::Socket { .. } | Self::Post | Self::OpenRpc | Self::Metrics => true,
+            Self::Me(caller) | Self::Login { caller, .. } => *caller == Caller::Trusted,
+            Self::Health | Self::Ready | Self::Callback => false,
+        }
+    }
 }
 
 /// The means by which a request was authenticated as the operator's.
@@ -137,11 +151,20 @@ impl AccessCheck {
     /// # Errors
     /// The [`AccessRefusal`] of the first check that fails.
     pub(crate) fn check(&self, transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
-        if head.version != Version::HTTP_11 {
+        let probe = probe(head.uri.path());
+        let is_old = head.version == Version::HTTP_10 && probe.is_some();
+        if head.version != Version::HTTP_11 && !is_old {
             return refuse(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "unsupported HTTP version");
         }
-        self.check_host(transport, &head.headers)?;
+        // HTTP/1.0 does not require a Host, and no browser speaks it.
+        if !is_old || head.headers.contains_key(&HOST) {
+            self.check_host(transport, &head.headers)?;
+        }
         self.check_origin(transport, &head.headers)?;
+        if let Some(route) = probe {
+            let reads = head.method == Method::GET || head.method == Method::HEAD;
+            return if reads { Ok(route) } else { refuse(StatusCode::METHOD_NOT_ALLOWED, "method") };
+        }
         if head.uri.path() == callback::PATH {
             return check_callback(transport, head);
         }
@@ -153,17 +176,16 @@ impl AccessCheck {
             return self.check_operator(transport, head);
         }
         match head.uri.path() {
-            "/healthz" if is_get => return Ok(Route::Health),
-            "/readyz" if is_get => return Ok(Route::Ready),
             "/rpc" if is_get || head.method == Method::POST => {}
-            "/openrpc.json" if is_get => {}
-            "/rpc" | "/openrpc.json" | "/healthz" | "/readyz" => {
+            "/openrpc.json" | METRICS if is_get => {}
+            "/rpc" | "/openrpc.json" | METRICS => {
                 return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
             }
             _ => return refuse(StatusCode::NOT_FOUND, "path"),
         }
         let route = match head.uri.path() {
             "/openrpc.json" => Route::OpenRpc,
+            METRICS => Route::Metrics,
             _ if is_get => handshake(&head.headers)?,
             _ => post(&head.headers)?,
         };
@@ -222,10 +244,12 @@ impl AccessCheck {
             return refuse(StatusCode::BAD_REQUEST, "not exactly one Host");
         };
         let served = match transport {
-            Transport::Unix { .. } => matches!(host, "srvd.sock" | "localhost" | "127.0.0.1" | "[::1]"),
+            Transport::Unix { .. } => ["srvd.sock", "localhost", "127.0.0.1", "[::1]"]
+                .iter()
+                .any(|name| host.eq_ignore_ascii_case(name)),
             Transport::Tcp { port } => is_loopback(host, port),
         };
-        if served || self.hosts.iter().any(|known| known == host) {
+        if served || self.hosts.iter().any(|known| known.eq_ignore_ascii_case(host)) {
             return Ok(());
         }
         refuse(StatusCode::FORBIDDEN, "Host")
@@ -242,7 +266,7 @@ impl AccessCheck {
             return Ok(());
         }
         match only(headers, &ORIGIN) {
-            Some(origin) if self.origins.iter().any(|known| known == origin) => Ok(()),
+            Some(origin) if self.origins.iter().any(|known| is_origin(known, origin)) => Ok(()),
             _ => refuse(StatusCode::FORBIDDEN, "Origin"),
         }
     }
@@ -276,35 +300,17 @@ fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, AccessRefusa
     Err(AccessRefusal { status, reason })
 }
 
-/// Returns the header's value as text if the header occurs exactly once.
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    value.to_str().ok()
-}
-
-/// Returns the elements of a comma-separated header.
-fn list<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> + use<'a> {
-    headers
-        .get_all(name)
-        .iter()
-        .filter_map(|value| HeaderValue::to_str(value).ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-}
-
 fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list(headers, &PROTOCOL)
 }
 
-/// Returns whether a `Host` refers to this machine and the listener's port.
-fn is_loopback(host: &str, port: u16) -> bool {
-    host.rsplit_once(':').is_some_and(|(name, digits)| {
-        matches!(name, "127.0.0.1" | "localhost" | "[::1]") && digits == port.to_string()
-    })
+/// Returns the route of a path that anyone on this machine may ask for, whatever its query is.
+fn probe(path: &str) -> Option<Route> {
+    match path {
+        "/healthz" => Some(Route::Health),
+        "/readyz" => Some(Route::Ready),
+        _ => None,
+    }
 }
 
 /// Checks a request to the redirect URL. Only a navigation of the user's browser to the loopback address is allowed.

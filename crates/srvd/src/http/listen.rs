@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -18,14 +18,17 @@ use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use identity_store::Store;
 use rpc_engine::{Engine, RpcError};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{AccessCheck, Route, Transport};
+use super::metrics::{self, Served};
 use super::operator;
+use super::places::{Place, Places};
+use super::refusals::{self, Refusals};
 use super::respond::{self, HttpResponse};
 use crate::forge::oauth::Flows;
 use crate::forge::operator::session::BrowserSessions;
@@ -57,6 +60,7 @@ impl Listeners {
     /// # Errors
     /// The I/O error, including the address.
     pub(crate) async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
+        check_length(socket)?;
         let named =
             |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
         match tokio::fs::symlink_metadata(socket).await {
@@ -89,10 +93,30 @@ impl Listeners {
     }
 }
 
-/// The tasks of all connections, and the token that ends them.
+/// The longest path that a socket's address can hold, in bytes, without the zero byte at its end.
+const SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
+/// Checks that the system accepts the path of a socket.
+///
+/// # Errors
+/// `InvalidInput` with the setting that makes the path shorter.
+pub(crate) fn check_length(socket: &Path) -> io::Result<()> {
+    let length = socket.as_os_str().len();
+    if length <= SOCKET_PATH {
+        return Ok(());
+    }
+    let text = format!(
+        "{}: the path of the socket has {length} bytes, and this system allows {SOCKET_PATH}; set SRVD_RUNTIME_DIR to a directory with a shorter path",
+        socket.display()
+    );
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+/// The tasks of all connections, the token that ends them, and the place of one connection.
 struct ConnectionTasks {
     tasks: TaskTracker,
     stop: CancellationToken,
+    place: Arc<Place>,
 }
 
 /// The state shared by all connections.
@@ -109,19 +133,23 @@ pub(crate) struct HttpServer {
     pub store: Store,
     /// False until startup is complete, and again during shutdown.
     pub ready: AtomicBool,
-    /// The maximum number of connections that each listener serves at once.
+    /// The maximum number of authenticated connections that each listener serves at once.
     pub connections: usize,
     /// The number of open `WebSocket`s.
     pub open: Arc<AtomicUsize>,
+    /// Refused connections and requests.
+    pub refusals: Refusals,
+    /// The time at which this run began.
+    pub started: Instant,
 }
 
 impl HttpServer {
     /// Accepts connections until `stop` is cancelled, then waits for them to end. The caller drains the engine.
     pub(crate) async fn serve(self: Arc<Self>, listeners: Listeners, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        // Each listener has a separate quota, so that strangers who can reach the port cannot lock the owner out of the
+        // Each listener has separate places, so that strangers who can reach the port cannot lock the owner out of the
         // socket.
-        let [unix_quota, tcp_quota] = [(); 2].map(|()| Arc::new(Semaphore::new(self.connections)));
+        let [unix, tcp] = [(); 2].map(|()| Places::new(self.connections));
         let port = listeners.tcp_address().map(|address| address.port()).unwrap_or_default();
         loop {
             let accepted = tokio::select! {
@@ -137,25 +165,14 @@ impl HttpServer {
                     continue;
                 }
             };
-            let quota = if matches!(accepted, Accepted::Unix(_)) { &unix_quota } else { &tcp_quota };
-            let permit = quota.clone().try_acquire_owned().ok();
-            let server = self.clone();
-            let lifetime = ConnectionTasks { tasks: tasks.clone(), stop: stop.clone() };
-            tasks.spawn(async move {
-                match accepted {
-                    Accepted::Unix(stream) => {
-                        let Some(uid) = our_uid(&stream) else {
-                            return tracing::warn!("closed a connection from another user");
-                        };
-                        server.connection(stream, Transport::Unix { uid }, permit, lifetime).await;
-                    }
-                    Accepted::Tcp(stream) => {
-                        // Replies are small and complete, so waiting for more data would only delay them.
-                        let _ = stream.set_nodelay(true);
-                        server.connection(stream, Transport::Tcp { port }, permit, lifetime).await;
-                    }
-                }
-            });
+            let places = if matches!(accepted, Accepted::Unix(_)) { &unix } else { &tcp };
+            let (place, evicts) = places.enter();
+            if evicts {
+                self.refusals.connection(refusals::UNFINISHED, None);
+            }
+            let lifetime =
+                ConnectionTasks { tasks: tasks.clone(), stop: stop.clone(), place: Arc::new(place) };
+            tasks.spawn(self.clone().accepted(accepted, port, lifetime));
         }
         drop(listeners.tcp);
         drop(listeners.unix);
@@ -165,35 +182,41 @@ impl HttpServer {
         tasks.wait().await;
     }
 
-    async fn connection<S>(
-        self: Arc<Self>,
-        mut stream: S,
-        transport: Transport,
-        permit: Option<OwnedSemaphorePermit>,
-        lifetime: ConnectionTasks,
-    ) where
+    async fn accepted(self: Arc<Self>, accepted: Accepted, port: u16, lifetime: ConnectionTasks) {
+        match accepted {
+            Accepted::Unix(stream) => match our_uid(&stream) {
+                Some(uid) => self.connection(stream, Transport::Unix { uid }, lifetime).await,
+                None => self.refusals.connection(refusals::OTHER_USER, None),
+            },
+            Accepted::Tcp(stream) => {
+                // Replies are small and complete, so waiting for more data would only delay them.
+                let _ = stream.set_nodelay(true);
+                self.connection(stream, Transport::Tcp { port }, lifetime).await;
+            }
+        }
+    }
+
+    async fn connection<S>(self: Arc<Self>, stream: S, transport: Transport, lifetime: ConnectionTasks)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let ConnectionTasks { tasks, stop } = lifetime;
-        let Some(permit) = permit else {
-            tracing::warn!(limit = self.connections, "a connection was rejected because too many are open");
-            let busy = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-            // The client may already have disconnected; the connection is rejected in any case.
-            let _ = tokio::time::timeout(HEAD_TIME, stream.write_all(busy)).await;
-            return;
-        };
-        let permit = Arc::new(std::sync::Mutex::new(Some(permit)));
-        let server = self.clone();
+        let ConnectionTasks { tasks, stop, place } = lifetime;
+        let closed = place.closed.clone();
+        let (server, own) = (self.clone(), place.clone());
         let service = service_fn(move |request| {
-            let (server, tasks, permit) = (server.clone(), tasks.clone(), permit.clone());
-            async move { Ok::<_, Infallible>(server.answer::<S>(request, transport, &tasks, &permit).await) }
+            let (server, tasks, place) = (server.clone(), tasks.clone(), own.clone());
+            async move { Ok::<_, Infallible>(server.answer::<S>(request, transport, &tasks, &place).await) }
         });
         let connection =
             http_builder(HEAD_TIME).serve_connection(TokioIo::new(stream), service).with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let outcome = tokio::select! {
             outcome = connection.as_mut() => outcome,
+            () = closed.cancelled() => return,
             () = stop.cancelled() => {
+                if place.is_unfinished() {
+                    return;
+                }
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
@@ -208,25 +231,36 @@ impl HttpServer {
         mut request: Request<Incoming>,
         transport: Transport,
         tasks: &TaskTracker,
-        permit: &std::sync::Mutex<Option<OwnedSemaphorePermit>>,
+        place: &Place,
     ) -> HttpResponse
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
-        match self.access.check(transport, &head) {
+        let route = self.access.check(transport, &head);
+        match &route {
+            Ok(route) if route.is_authenticated() => {
+                if !place.authenticate() {
+                    self.refusals.connection(refusals::NO_PLACE, Some(self.connections));
+                    return respond::no_place();
+                }
+            }
+            // These wait for the database, so they keep their place among the unfinished.
+            Ok(Route::Health | Route::Ready) => {}
+            _ => place.complete(),
+        }
+        match route {
             Err(refusal) => {
-                tracing::warn!(
-                    status = refusal.status.as_u16(),
-                    reason = refusal.reason,
-                    "a request was rejected"
-                );
+                self.refusals.request(&head, refusal);
                 operator::refused(&head, refusal)
             }
             Ok(Route::Health) => respond::status(true),
             Ok(Route::Ready) => {
                 respond::status(self.ready.load(Ordering::Relaxed) && self.store.ping().await.is_ok())
+            }
+            Ok(Route::Metrics) => {
+                respond::text(metrics::MEDIA, metrics::text(&self.store, self.served()).await)
             }
             Ok(Route::OpenRpc) => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
             Ok(Route::Callback) => {
@@ -249,10 +283,18 @@ impl HttpServer {
             }
             Ok(Route::Post) => self.post(transport, body).await,
             Ok(Route::Socket { accept, subprotocol }) => {
-                let permit = permit.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-                tasks.spawn(self.socket::<S>(transport, upgrade, permit));
+                tasks.spawn(self.socket::<S>(transport, upgrade, place.take()));
                 respond::switching(&accept, subprotocol)
             }
+        }
+    }
+
+    fn served(&self) -> Served {
+        Served {
+            uptime: self.started.elapsed(),
+            connections: self.open.load(Ordering::Relaxed),
+            calls: self.engine.outcomes(),
+            refused: self.refusals.totals(),
         }
     }
 
@@ -329,12 +371,22 @@ fn our_uid(stream: &UnixStream) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
 
     /// Shorter than the HTTP library's default limit of 30 seconds.
     const OWN_LIMIT: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn socket_path_that_is_too_long_is_rejected_with_the_setting_that_shortens_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = SOCKET_PATH - dir.path().as_os_str().len() - 1;
+        assert!(check_length(&dir.path().join("s".repeat(left))).is_ok());
+        let long = dir.path().join("s".repeat(left + 1));
+        let error = Listeners::bind(&long, None).await.err().unwrap().to_string();
+        assert!(error.contains("SRVD_RUNTIME_DIR") && error.contains(&long.display().to_string()), "{error}");
+    }
 
     #[tokio::test]
     async fn connection_with_a_slow_request_head_is_closed() {

@@ -5,8 +5,13 @@
 //! identities.
 
 pub(crate) mod access;
+mod headers;
 mod listen;
+mod metrics;
 mod operator;
+mod places;
+mod refusals;
 mod respond;
 
-pub(crate) use listen::{HttpServer, Listeners};
+pub(crate) use listen::{HttpServer, Listeners, check_length};
+pub(crate) use refusals::Refusals;

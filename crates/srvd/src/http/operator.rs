@@ -22,10 +22,10 @@ use crate::wire::error::{ApiError, Kind};
 pub(super) fn refused(head: &Parts, refusal: AccessRefusal) -> HttpResponse {
     let path = head.uri.path();
     match path.strip_prefix("/login/") {
-        _ if refusal.status != StatusCode::UNAUTHORIZED => respond::refusal(refusal),
+        _ if refusal.status != StatusCode::UNAUTHORIZED => respond::refusal(path, refusal),
         Some(forge) => respond::signed_out(Some(forge)),
         None if path == "/me" => respond::signed_out(None),
-        None => respond::refusal(refusal),
+        None => respond::refusal(path, refusal),
     }
 }
 

@@ -27,6 +27,13 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> HttpResponse {
     last(answer)
 }
 
+/// Returns a response with a body of another type than JSON.
+pub(super) fn text(media: &'static str, body: String) -> HttpResponse {
+    let mut answer = json(StatusCode::OK, body);
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    answer
+}
+
 /// Closes the connection after this response. Only WebSocket connections stay open, so that others free their slot.
 fn last(mut answer: HttpResponse) -> HttpResponse {
     answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -83,6 +90,12 @@ pub(super) fn away(to: &url::Url) -> HttpResponse {
     answer
 }
 
+/// Returns the response to an authenticated client for which there is no place.
+pub(super) fn no_place() -> HttpResponse {
+    let hint = "close a client, or set connections higher under [listen] in srvd.toml";
+    failure(StatusCode::SERVICE_UNAVAILABLE, "capacity", hint)
+}
+
 /// Returns an error with the kind used by the RPC methods, and a hint about what to do.
 pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> HttpResponse {
     let error = status.canonical_reason().unwrap_or("failed");
@@ -107,7 +120,7 @@ pub(super) fn nothing() -> HttpResponse {
 
 /// Returns the response to a rejected request: the status, its standard text, and the headers required by RFC 6455 and
 /// RFC 9110.
-pub(super) fn refusal(refusal: AccessRefusal) -> HttpResponse {
+pub(super) fn refusal(path: &str, refusal: AccessRefusal) -> HttpResponse {
     let reason = refusal.status.canonical_reason().unwrap_or("refused");
     let mut answer = json(refusal.status, format!(r#"{{"error":"{reason}"}}"#));
     let beside = match refusal.status {
@@ -116,13 +129,22 @@ pub(super) fn refusal(refusal: AccessRefusal) -> HttpResponse {
             Some((HeaderName::from_static("sec-websocket-version"), "13"))
         }
         StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, "Bearer")),
-        StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, "GET, POST")),
+        StatusCode::METHOD_NOT_ALLOWED => Some((ALLOW, allowed(path))),
         _ => None,
     };
     if let Some((name, value)) = beside {
         answer.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     answer
+}
+
+/// Returns the methods of a path.
+fn allowed(path: &str) -> &'static str {
+    match path {
+        "/rpc" => "GET, POST",
+        "/healthz" | "/readyz" => "GET, HEAD",
+        _ => "GET",
+    }
 }
 
 /// Returns the response to a WebSocket handshake.

@@ -79,7 +79,7 @@ async fn send(request: Request<Empty<Bytes>>) -> Result<u16, String> {
     // certificates.
     let client = https::client()
         .map_err(|error| format!("the certificate authorities could not be loaded: {error}"))?;
-    let answer = client.request(request).await.map_err(|error| https::innermost(&error))?;
+    let answer = client.request(request).await.map_err(|error| https::reason(&error))?;
     let status = answer.status().as_u16();
     // Only the status matters. A truncated body does not change it.
     let _ = Limited::new(answer.into_body(), ANSWER_BYTES).collect().await;

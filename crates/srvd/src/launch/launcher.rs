@@ -56,6 +56,8 @@ pub(crate) struct LauncherConfig {
     pub removal_rules: RemovalRules,
     /// The person's own setup in the homes of bundles.
     pub sharing: Sharing,
+    /// The variables for the way out of this machine, which every launch sets.
+    pub network: Vec<(String, String)>,
 }
 
 impl std::ops::Deref for Launcher {

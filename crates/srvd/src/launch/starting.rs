@@ -6,7 +6,7 @@ use auth_spawner::Registry;
 use identity_store::Store;
 
 use super::candidate::Credential;
-use super::environment::{RemovalRules, Situation};
+use super::environment::{self, RemovalRules, Situation};
 use super::launcher::Launcher;
 use super::placement::{self, LeadContext, Placed, Rules};
 use super::plan::{Part, Plan};
@@ -71,6 +71,7 @@ impl Launcher {
         let mut set = plan.credentials();
         placement::lead(&mut set, &homes.homes, &placed, &context)?;
         placement::prefer_login(&mut set, &plan, &placed, &started);
+        environment::add_network(&mut set, &self.network);
         let situation = placement::situation(&placed, &rules, &readers);
         let removal = self.removal(params, &set, &situation, &placed, &plan)?;
         let explain = params.explain.unwrap_or(false);

@@ -11,9 +11,12 @@ use futures_util::future::try_join_all;
 use super::policy;
 use super::service::LoginResources;
 use crate::base::blocking::BlockingTasks;
+use crate::base::environment::Environment;
 use crate::base::programs::{Installed, Search};
+use crate::base::trust::Trust;
 use crate::config::Config;
-use crate::config::child::probe_env;
+use crate::config::child::{probe_env, probe_mark};
+use crate::config::search::SearchPath;
 use crate::wire;
 use crate::wire::convert::class;
 use crate::wire::error::ApiError;
@@ -28,7 +31,9 @@ const SILENCE: Duration = Duration::from_mins(5);
 pub(crate) struct Programs {
     registry: Registry,
     /// The directories that are searched for CLIs.
-    pub(super) search: Search,
+    places: SearchPath,
+    /// The check of these directories and of the programs in them.
+    trust: Trust,
     /// The environment of a CLI that is asked a question.
     pub(super) environment: ChildEnv,
     /// The directory of CLI data shared by all bundles.
@@ -68,15 +73,32 @@ struct FoundProgram {
 
 impl Programs {
     /// Creates the finder, which searches the configured directories.
-    pub(super) fn new(config: &Config, resources: &LoginResources) -> Self {
+    pub(super) fn new(config: &Config, environment: &Environment, resources: &LoginResources) -> Self {
+        let mark = probe_mark(config, resources.broker.epoch());
         Self {
             registry: resources.registry.clone(),
-            search: config.search.clone(),
+            places: SearchPath::new(config, environment, &mark),
+            trust: config.trust.clone(),
             environment: probe_env(config, resources.broker.epoch()),
             shared: config.shared(),
             versions: Mutex::default(),
             blocking: resources.blocking.clone(),
         }
+    }
+
+    /// Returns the search for CLIs. The first call waits for the login shell. Directories that others can change are not
+    /// searched.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the directories cannot be inspected.
+    pub(crate) async fn search(&self) -> Result<Search, ApiError> {
+        let (dirs, trust) = (self.places.directories().await, self.trust.clone());
+        Ok(self.blocking.run(move || Search::new(dirs, trust)).await?)
+    }
+
+    /// Returns the directories that are known without asking the login shell, whoever can change them.
+    pub(crate) fn known_search_path(&self) -> Vec<PathBuf> {
+        self.places.known_now()
     }
 
     /// Lists all providers, or one of them, with their CLIs on this machine and their ways to log in.
@@ -132,7 +154,9 @@ impl Programs {
     /// CLI, or else the first that reports nothing. A program that identifies itself as something else is skipped.
     async fn find(&self, provider: &Provider, cli: &Cli) -> Result<Option<FoundProgram>, ApiError> {
         let mut silent = None;
-        for path in self.candidates(cli).await?.usable {
+        let (cli, search) = (cli.clone(), self.search().await?);
+        let installed = self.blocking.run(move || search.installed(&cli)).await?;
+        for path in installed.usable {
             match self.version(provider, &path).await? {
                 Version::Is(version) => return Ok(Some(FoundProgram { path, version: Some(version) })),
                 Version::Silent if silent.is_none() => silent = Some(FoundProgram { path, version: None }),
@@ -142,19 +166,17 @@ impl Programs {
         Ok(silent)
     }
 
-    async fn candidates(&self, cli: &Cli) -> Result<Installed, ApiError> {
-        let (cli, search) = (cli.clone(), self.search.clone());
-        Ok(self.blocking.run(move || search.installed(&cli)).await?)
-    }
-
     /// Returns the provider's CLI, located in the same way as for a login.
     ///
     /// # Errors
     /// `not_found` if it is not installed, or if only other programs with its name are.
     pub(super) async fn installed_cli(&self, provider: &Provider, cli: &Cli) -> Result<PathBuf, ApiError> {
-        let Installed { usable, refused } = self.candidates(cli).await?;
+        let search = self.search().await?;
+        let wanted = cli.clone();
+        let (found, search) = self.blocking.run(move || (search.installed(&wanted), search)).await?;
+        let Installed { usable, refused } = found;
         let located = usable.into_iter().next();
-        let located = located.ok_or_else(|| policy::not_installed(provider, cli, &refused))?;
+        let located = located.ok_or_else(|| policy::not_installed(provider, cli, &refused, search.dirs()))?;
         self.genuine(provider, cli, located).await
     }
 
@@ -173,9 +195,10 @@ impl Programs {
             return Ok(located);
         }
         let found = self.find(provider, cli).await?;
+        let searched = self.search().await?;
         found.map(|found| found.path).ok_or_else(|| {
             let reason = format!("{} is another program", located.display());
-            policy::not_installed(provider, cli, &[]).with("reason", reason)
+            policy::not_installed(provider, cli, &[], searched.dirs()).with("reason", reason)
         })
     }
 

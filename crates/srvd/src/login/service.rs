@@ -11,6 +11,7 @@ use super::program::Programs;
 use super::renewal::Renewals;
 use super::sink::LoginSink;
 use crate::base::blocking::BlockingTasks;
+use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
 use crate::config::{Config, SpawnPolicy};
 use crate::disk::identity_dir::IdentityDirs;
@@ -54,9 +55,15 @@ pub(crate) struct Logins {
 
 impl Logins {
     /// Creates the service. `spawner` reports to `sink`.
-    pub(crate) fn new(config: &Config, resources: LoginResources, sink: LoginSink, spawner: Spawner) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        environment: &Environment,
+        resources: LoginResources,
+        sink: LoginSink,
+        spawner: Spawner,
+    ) -> Self {
         Self {
-            programs: Programs::new(config, &resources),
+            programs: Programs::new(config, environment, &resources),
             policy: config.spawn_policy,
             longest_seconds: config.login_seconds,
             logouts: LogoutTurns::default(),

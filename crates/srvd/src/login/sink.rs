@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::service::LoginResources;
 use crate::base::clock::now;
+use crate::base::tally;
 use crate::destination;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::health::WritePolicy;
@@ -162,6 +163,7 @@ impl LoginSink {
             let reason = snapshot.failure.as_ref().map_or("-", |failure| failure.kind.as_str());
             let state = snapshot.state.as_str();
             tracing::info!(session = %id, provider = snapshot.provider, state, reason, "a login ended");
+            tally::LOGINS.add([state, snapshot.failure.as_ref().map_or("", |failure| failure.kind.as_str())]);
             let login = self.expected().remove(id.as_str());
             if snapshot.state != State::Success {
                 // The row is written last. As long as the row is live, the next start cleans up after a crash.

@@ -125,7 +125,7 @@ impl Logins {
 
     /// Plans the command and locates its program.
     async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
-        let (policy, search) = (self.policy, self.programs.search.clone());
+        let (policy, search) = (self.policy, self.programs.search().await?);
         let (planned, asked) = (Arc::clone(provider), request.clone());
         let plan = move || policy::plan(policy, &planned, &asked, &search);
         let mut plan = self.resources.blocking.run(plan).await??;

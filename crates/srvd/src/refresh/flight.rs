@@ -20,6 +20,7 @@ use super::actor::RefreshSignal;
 use super::clients::{Client, Clients};
 use super::outcome::{self, Outcome, Step};
 use crate::base::redact::Redactor;
+use crate::base::tally;
 use crate::forge::oauth::Forges;
 use crate::wire::error::with_causes;
 
@@ -206,6 +207,7 @@ impl Refresher {
         self.0.tasks.spawn(async move {
             let outcome = landing.refresher.0.fly(&landing.account, &client, why).await;
             tracing::debug!(account = %landing.account, ?outcome, "a refresh ended");
+            tally::REFRESHES.add([outcome.as_str(), ""]);
             // A later caller starts another flight, which reads what this one wrote.
             drop(landing);
             sender.send_replace(Some(outcome));

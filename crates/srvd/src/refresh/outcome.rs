@@ -40,6 +40,23 @@ pub(crate) enum Outcome {
     TooLong,
 }
 
+impl Outcome {
+    /// Returns a word for the outcome, without its details.
+    pub(super) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Unneeded => "unneeded",
+            Self::Renewed => "renewed",
+            Self::Busy { .. } => "busy",
+            Self::Later { .. } => "later",
+            Self::Stuck(_) => "stuck",
+            Self::Unsupported => "unsupported",
+            Self::Gone => "gone",
+            Self::Unavailable => "unavailable",
+            Self::TooLong => "too_long",
+        }
+    }
+}
+
 /// The next step after the store has answered.
 #[derive(Debug)]
 pub(super) enum Step {

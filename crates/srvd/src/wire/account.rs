@@ -174,7 +174,8 @@ method!(
     Delete,
     "account.delete",
     Deleted,
-    "Deletes an account with its bindings and its local credential. The provider is not notified."
+    "Deletes an account with its bindings and its local credential. The provider is not notified.",
+    seconds = 30
 );
 
 /// The result of deleting an account.
@@ -209,7 +210,8 @@ method!(
     RefreshStatus,
     "account.refreshstatus",
     Account,
-    "Checks an account's credential now, by reading its file or by asking the provider about a key, and returns the result."
+    "Checks an account's credential now, by reading its file or by asking the provider about a key, and returns the result.",
+    seconds = 30
 );
 
 /// Logs out with the CLI's own logout command, then deletes the account like `account.delete`.
@@ -223,7 +225,8 @@ method!(
     Revoke,
     "account.revoke",
     Revoked,
-    "Logs out with the CLI's own logout command and then deletes the account. If the CLI notifies its provider, every copy of the login ends."
+    "Logs out with the CLI's own logout command and then deletes the account. If the CLI notifies its provider, every copy of the login ends.",
+    seconds = 50
 );
 
 /// The result of logging out.
@@ -308,7 +311,8 @@ method!(
     KeepStray,
     "account.keepstray",
     Account,
-    "Makes an account of a login that belongs to none, and binds it in its bundle."
+    "Makes an account of a login that belongs to none, and binds it in its bundle.",
+    seconds = 30
 );
 
 /// Removes a login that belongs to no account.
@@ -324,7 +328,8 @@ method!(
     DiscardStray,
     "account.discardstray",
     DiscardedStray,
-    "Removes a login that belongs to no account from this machine; the provider is not notified."
+    "Removes a login that belongs to no account from this machine; the provider is not notified.",
+    seconds = 30
 );
 
 /// The result of removing a login that belonged to no account.

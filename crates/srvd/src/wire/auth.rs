@@ -47,7 +47,7 @@ pub(crate) struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
 }
-method!(Start, "auth.start", Started, "Starts a login by running the provider's own CLI.");
+method!(Start, "auth.start", Started, "Starts a login by running the provider's own CLI.", seconds = 30);
 
 /// A login that has been started.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -76,7 +76,13 @@ pub(crate) struct Poll {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms: Option<u64>,
 }
-method!(Poll, "auth.poll", Session, "Returns the state of a login session. With waitMs, waits for a change.");
+method!(
+    Poll,
+    "auth.poll",
+    Session,
+    "Returns the state of a login session. With waitMs, waits for a change.",
+    seconds = 35
+);
 
 words! {
     /// The state of a login session.
@@ -224,7 +230,8 @@ method!(
     Cancel,
     "auth.cancel",
     Outcome,
-    "Cancels a login and ends its CLI with every process that the CLI has started."
+    "Cancels a login and ends its CLI with every process that the CLI has started.",
+    seconds = 30
 );
 
 /// Delivers the text pasted by the user to the CLI.
@@ -240,7 +247,8 @@ method!(
     SubmitCallback,
     "auth.submitcallback",
     Outcome,
-    "Delivers a pasted callback to the CLI. Success means that it was written to the CLI, not just queued."
+    "Delivers a pasted callback to the CLI. Success means that it was written to the CLI, not just queued.",
+    seconds = 30
 );
 
 /// The result of a request: success, or the error.
@@ -289,7 +297,8 @@ method!(
     SubmitApiKey,
     "auth.submitapikey",
     KeyOutcome,
-    "Validates an API key with its provider, encrypts it (or records where the operator stores it) and binds it. A rejected key is not stored."
+    "Validates an API key with its provider, encrypts it (or records where the operator stores it) and binds it. A rejected key is not stored.",
+    seconds = 30
 );
 
 /// The result of storing an API key.

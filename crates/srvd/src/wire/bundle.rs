@@ -141,7 +141,13 @@ pub(crate) struct Delete {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_history: Option<bool>,
 }
-method!(Delete, "bundle.delete", Deleted, "Deletes a bundle and the accounts that are bound only by it.");
+method!(
+    Delete,
+    "bundle.delete",
+    Deleted,
+    "Deletes a bundle and the accounts that are bound only by it.",
+    seconds = 30
+);
 
 /// The result of deleting a bundle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -32,6 +32,9 @@ pub(crate) struct Daemon {
     pub schema_version: i64,
     /// The number of stored records and open connections.
     pub counts: Counts,
+    /// The directories that are searched for CLIs, in this order. One that other users can change is passed over.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub search_path: Vec<String>,
 }
 
 words! {

@@ -21,7 +21,8 @@ method!(
     Reload,
     "declared.reload",
     DeclaredAgents,
-    "Reads the files of the declared agents again immediately. If any file contains an error, the declared agents do not change."
+    "Reads the files of the declared agents again immediately. If any file contains an error, the declared agents do not change.",
+    seconds = 30
 );
 
 /// The declared agents in effect.

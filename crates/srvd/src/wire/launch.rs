@@ -58,7 +58,8 @@ method!(
     Resolve,
     "launch.resolve",
     Launch,
-    "Returns the variables that give an agent this identity. This is the only method that returns credentials."
+    "Returns the variables that give an agent this identity. This is the only method that returns credentials.",
+    seconds = 30
 );
 
 /// The changes to make to an environment.
@@ -233,7 +234,13 @@ pub(crate) struct Ready {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_ttl_ms: Option<u32>,
 }
-method!(Ready, "launch.ready", Readiness, "Returns whether a launch would succeed, and what to do if not.");
+method!(
+    Ready,
+    "launch.ready",
+    Readiness,
+    "Returns whether a launch would succeed, and what to do if not.",
+    seconds = 30
+);
 
 /// The readiness of a launch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -37,10 +37,11 @@ pub(crate) use words::words;
 
 /// Binds a parameter struct to its method name, result and summary.
 macro_rules! method {
-    ($params:ty, $name:literal, $result:ty, $summary:literal) => {
+    ($params:ty, $name:literal, $result:ty, $summary:literal $(, seconds = $seconds:literal)?) => {
         impl rpc_engine::Params for $params {
             const METHOD: &'static str = $name;
             const SUMMARY: &'static str = $summary;
+            $(const LONGEST: std::time::Duration = std::time::Duration::from_secs($seconds);)?
             type Result = $result;
         }
     };

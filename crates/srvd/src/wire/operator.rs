@@ -157,7 +157,13 @@ pub(crate) struct Upsert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activate: Option<bool>,
 }
-method!(Upsert, "operator.upsert", OperatorAccount, "Stores a forge token supplied by the operator.");
+method!(
+    Upsert,
+    "operator.upsert",
+    OperatorAccount,
+    "Stores a forge token supplied by the operator.",
+    seconds = 30
+);
 
 /// Deletes one of the operator's accounts.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -171,7 +177,8 @@ method!(
     Delete,
     "operator.delete",
     Deleted,
-    "Deletes one of the operator's accounts and its tokens. If it was the active account, no account is active afterwards."
+    "Deletes one of the operator's accounts and its tokens. If it was the active account, no account is active afterwards.",
+    seconds = 30
 );
 
 /// The result of deleting an account.
@@ -202,7 +209,7 @@ pub(crate) struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
-method!(Start, "operator.start", Started, "Starts an operator sign-in at a configured forge.");
+method!(Start, "operator.start", Started, "Starts an operator sign-in at a configured forge.", seconds = 30);
 
 words! {
     /// A sign-in flow.
@@ -248,7 +255,8 @@ method!(
     Poll,
     "operator.poll",
     SignIn,
-    "Returns the state of a sign-in. With waitMs, waits for the sign-in to end."
+    "Returns the state of a sign-in. With waitMs, waits for the sign-in to end.",
+    seconds = 35
 );
 
 /// An operator sign-in.
@@ -296,7 +304,7 @@ pub(crate) struct Cancel {
     /// The sign-in's session id.
     pub session_id: String,
 }
-method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens are saved.");
+method!(Cancel, "operator.cancel", Outcome, "Cancels a sign-in before its tokens are saved.", seconds = 30);
 
 /// Returns the active account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]

@@ -149,7 +149,7 @@ pub(crate) struct Delete {
     /// The profile's id.
     pub profile_id: String,
 }
-method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.");
+method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.", seconds = 30);
 
 /// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -194,7 +194,8 @@ method!(
     Best,
     "profile.best",
     Resolution,
-    "Returns the credential that an agent would receive. The user's own takes precedence over an ephemeral one, which takes precedence over a declared one."
+    "Returns the credential that an agent would receive. The user's own takes precedence over an ephemeral one, which takes precedence over a declared one.",
+    seconds = 30
 );
 
 /// The credential that an agent would receive. It never contains the secret.
@@ -296,7 +297,8 @@ method!(
     DeleteAgent,
     "agent.delete",
     Deleted,
-    "Deletes all profiles and secrets that users supplied for an agent, so that a later agent with the same id does not inherit them."
+    "Deletes all profiles and secrets that users supplied for an agent, so that a later agent with the same id does not inherit them.",
+    seconds = 30
 );
 
 /// Deletes all of a user's profiles and secrets, and the credentials lent for the user.
@@ -306,4 +308,10 @@ pub(crate) struct DeleteUser {
     /// The user's id.
     pub user_id: String,
 }
-method!(DeleteUser, "user.delete", Deleted, "Deletes all of a user's profiles and secrets, for every agent.");
+method!(
+    DeleteUser,
+    "user.delete",
+    Deleted,
+    "Deletes all of a user's profiles and secrets, for every agent.",
+    seconds = 30
+);

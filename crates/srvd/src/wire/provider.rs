@@ -13,7 +13,13 @@ pub(crate) struct List {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
 }
-method!(List, "provider.list", Providers, "Lists the providers and which of their CLIs are installed.");
+method!(
+    List,
+    "provider.list",
+    Providers,
+    "Lists the providers and which of their CLIs are installed.",
+    seconds = 50
+);
 
 /// The providers, sorted by id.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

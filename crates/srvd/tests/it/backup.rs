@@ -50,7 +50,16 @@ async fn bundles(daemon: &Daemon) -> Vec<String> {
 
 /// Returns the files beside the database that should not be there.
 fn litter(home: &Home) -> Vec<PathBuf> {
-    let known = ["srvd.db", "srvd.db-wal", "srvd.db-shm", "srvd.db-lock", "srvd.lock", "database.json"];
+    let known = [
+        "srvd.db",
+        "srvd.db-wal",
+        "srvd.db-shm",
+        "srvd.db-lock",
+        "srvd.db-daemon",
+        "srvd.lock",
+        "endpoint.json",
+        "database.json",
+    ];
     let mut files = files_below(&home.dir("data"));
     files.retain(|file| !known.contains(&file.file_name().unwrap().to_str().unwrap()));
     files

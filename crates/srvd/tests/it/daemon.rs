@@ -178,8 +178,8 @@ fn print_config_shows_the_result_without_starting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn daemon_serves_logins_and_bundles_when_its_database_is_postgresql() {
-    let url = std::env::vars().find(|(name, _)| name == "SRVD_TEST_POSTGRES");
-    let (_, url) = url.expect("SRVD_TEST_POSTGRES is not set: run scripts/test.sh, which starts a server");
+    let server = crate::support::postgres().await;
+    let url = server.url.clone();
     let home = crate::support::fake::home(crate::support::fake::HAPPY);
     let migrated = home.command(&["--migrate-only"]).env("SRVD_DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
@@ -205,4 +205,128 @@ fn daemon_exits_69_when_the_database_is_down() {
     });
     assert_eq!(code, 69, "{text}");
     assert!(text.contains("the database is unavailable: "), "the cause is told: {text}");
+    assert!(text.contains("postgres://127.0.0.1:9/none: "), "the place is told: {text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_daemon_on_one_sqlite_file_is_refused_with_the_name_of_the_first() {
+    let daemon = Home::new().start();
+    let file = daemon.home.dir("data/srvd.db");
+    let other = Home::new();
+    let link = other.dir("link.db");
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [file, link] {
+        let (code, text) = refused(&other, |command| {
+            command.env("SRVD_DATABASE_URL", format!("sqlite:{}", path.display()));
+        });
+        assert_eq!(code, 75, "{text}");
+        assert!(text.contains(&format!("pid {} on ", daemon.pid())), "{text}");
+        assert!(text.contains("srvd.db") || text.contains("link.db"), "{text}");
+        assert!(text.contains("hint: stop that daemon first"), "{text}");
+    }
+    // A daemon that was killed holds nothing.
+    let home = daemon.kill();
+    let url = format!("sqlite:{}", home.dir("data/srvd.db").display());
+    let next = other.start_with(|command| command.env("SRVD_DATABASE_URL", url));
+    assert_eq!(next.call("srvd.info", json!({})).await["databaseKind"], "sqlite");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_daemon_on_one_postgresql_database_is_refused_until_the_first_was_killed() {
+    let server = crate::support::postgres().await;
+    let start = |home: Home| home.start_with(|command| command.env("SRVD_DATABASE_URL", &server.url));
+    let daemon = start(Home::new());
+    let (code, text) = refused(&Home::new(), |command| {
+        command.env("SRVD_DATABASE_URL", &server.url);
+    });
+    assert_eq!(code, 75, "{text}");
+    assert!(text.contains(&format!("pid {} on ", daemon.pid())), "{text}");
+    assert!(text.contains("postgres://127.0.0.1:"), "{text}");
+    assert_eq!(daemon.call("srvd.info", json!({})).await["databaseKind"], "postgres");
+    // The server notices the end of a killed process at once; the next start waits until it has.
+    drop(daemon.kill());
+    let next = start(Home::new());
+    assert_eq!(next.stop().0.code(), Some(0));
+}
+
+#[test]
+fn start_error_never_shows_the_password_of_the_database() {
+    let home = Home::new();
+    let (code, text) = refused(&home, |command| {
+        command.env("SRVD_LOG", "trace");
+        command.env("SRVD_DATABASE_URL", "postgres://srvd:planted-password@127.0.0.1:9/none");
+    });
+    assert_eq!(code, 69, "{text}");
+    assert!(text.contains("127.0.0.1:9/none") && !text.contains("planted-password"), "{text}");
+}
+
+#[test]
+fn start_error_is_a_line_of_json_when_the_log_is_json() {
+    let check = |name: &str, text: &str, variables: &[(&str, &str)], code: i32, expect: &str| {
+        let home = Home::new().config(name, text);
+        let (ended, printed) = refused(&home, |command| {
+            command.envs(variables.iter().copied());
+        });
+        assert_eq!(ended, code, "{printed}");
+        let lines: Vec<serde_json::Value> = printed
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}")))
+            .collect();
+        let last = lines.last().unwrap();
+        assert_eq!((&last["level"], &last["exit_code"]), (&json!("ERROR"), &json!(code)), "{last}");
+        assert!(last["message"].as_str().unwrap().contains(expect), "{last}");
+    };
+    let variable = ("SRVD_LOG_FORMAT", "json");
+    check(
+        "srvd.toml",
+        "[log]\nformat = \"json\"\nfilter = \"a=b=c\"",
+        &[("SRVD_LOG", "a=b=c")],
+        78,
+        "log.filter",
+    );
+    check("srvd.toml", "colour = 1", &[variable], 78, "colour");
+    check(
+        "srvd.toml",
+        "",
+        &[variable, ("SRVD_LOG", "off"), ("SRVD_DATABASE_URL", "postgres://127.0.0.1:9/none")],
+        69,
+        "127.0.0.1:9/none",
+    );
+}
+
+#[test]
+fn signal_ends_a_start_that_waits_for_a_server_which_never_answers() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://nobody@{}/none", listener.local_addr().unwrap());
+    let home = Home::new();
+    let mut child = home.command(&["serve"]).env("SRVD_DATABASE_URL", url).spawn().unwrap();
+    // The signal is sent while the daemon waits for the first answer.
+    let (_held, _) = listener.accept().unwrap();
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    // Nothing is left that keeps the next start from working.
+    let daemon = home.start();
+    assert_eq!(daemon.stop().0.code(), Some(0));
+}
+
+#[test]
+fn signal_ends_a_start_that_waits_for_a_lock() {
+    let home = Home::new();
+    // The lock names a process that is gone, so a start waits for it.
+    let mut gone = std::process::Command::new("/bin/true").spawn().unwrap();
+    gone.wait().unwrap();
+    let path = home.dir("data/srvd.lock");
+    std::fs::write(&path, gone.id().to_string()).unwrap();
+    let lock = std::fs::File::open(&path).unwrap();
+    lock.lock().unwrap();
+    let log = std::fs::File::options().create(true).append(true).open(home.dir("log")).unwrap();
+    let mut child = home.command(&["serve"]).stderr(log).spawn().unwrap();
+    crate::support::until("the start does not wait", || {
+        std::fs::read_to_string(home.dir("log")).unwrap().contains("waiting for the lock")
+    });
+    let pid = rustix::process::Pid::from_raw(child.id().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    drop(lock);
 }

@@ -1,8 +1,11 @@
 //! Tests of access to the listeners, using raw requests on real sockets.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -130,16 +133,139 @@ fn unix_socket_needs_no_token_and_rejects_browser_requests() {
     assert_eq!(status(""), 400);
 }
 
-#[test]
-fn connection_is_rejected_with_503_when_the_quota_is_reached() {
+/// Opens a WebSocket and keeps it.
+fn handshake(address: &str, token: &str) -> (u16, TcpStream) {
+    let mut request = "GET /rpc HTTP/1.1\r\n".to_owned();
+    for (name, value) in [&UPGRADE[..], &[BEARER]].concat() {
+        let value = value.replace("{host}", address).replace("{token}", token);
+        request.extend([name, ": ", &value, "\r\n"]);
+    }
+    let mut stream = TcpStream::connect(address).unwrap();
+    let (status, _, _) = exchange(&mut stream, &format!("{request}\r\n"));
+    (status, stream)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_is_told_that_there_is_no_place_when_the_quota_is_reached() {
     let daemon = Home::new().config("srvd.toml", "[listen]\nconnections = 2\n").start();
-    let (address, _) = daemon.tcp();
-    let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(&address).unwrap()).collect();
-    let mut third = TcpStream::connect(&address).unwrap();
-    let mut answer = String::new();
-    third.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer:?}");
+    let (address, token) = daemon.tcp();
+    let held = [(); 2].map(|()| handshake(&address, &token));
+    assert_eq!(held.each_ref().map(|(status, _)| *status), [101, 101]);
+    let (status, _, body) = tcp(&daemon, "GET /rpc", &[&UPGRADE[..], &[BEARER]].concat());
+    assert_eq!(status, 503);
+    assert!(body.contains("\"kind\":\"capacity\"") && body.contains("[listen]"), "{body}");
+    // The socket has places of its own, and a command says why it was turned away.
+    let clients = [daemon.client().await, daemon.client().await];
+    let output = daemon.home.run(&["status"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{text}");
+    assert!(text.contains("serves as many connections as it may"), "{text}");
+    assert!(text.contains("[listen] in srvd.toml"), "{text}");
+    assert!(daemon.log().contains("a client was turned away"), "{}", daemon.log());
+    drop(clients);
     drop(held);
+    crate::support::until("the places are not free again", || daemon.home.run(&["status"]).status.success());
+}
+
+/// Raises the limit of open files of this process, as far as it may be raised.
+fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let current = maximum.map_or(4096, |maximum| maximum.min(4096));
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(current), maximum });
+}
+
+/// Holds half a request head on each of many connections, and opens those again that the daemon closes.
+fn flood(address: &str, connections: usize, stop: &AtomicBool, held: &Barrier) {
+    let open = || {
+        let mut stream = TcpStream::connect(address).ok()?;
+        stream.write_all(b"GET /rpc HTTP/1.1\r\nHost: ").ok()?;
+        stream.set_nonblocking(true).ok()?;
+        Some(stream)
+    };
+    let mut streams: Vec<Option<TcpStream>> = (0..connections).map(|_| open()).collect();
+    held.wait();
+    let mut byte = [0; 1];
+    while !stop.load(Ordering::Relaxed) {
+        for slot in &mut streams {
+            let waits = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+            let is_open =
+                slot.as_mut().is_some_and(|stream| stream.read(&mut byte).is_err_and(|error| waits(&error)));
+            if !is_open {
+                *slot = open();
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn clients_are_served_while_many_half_heads_are_held_and_the_oldest_gives_way() {
+    allow_many_files();
+    let daemon = Home::new().config("srvd.toml", "[listen]\nconnections = 75\n").start();
+    let (address, token) = daemon.tcp();
+    let (stop, held) = (AtomicBool::new(false), Barrier::new(2));
+    let statuses = std::thread::scope(|scope| {
+        scope.spawn(|| flood(&address, 300, &stop, &held));
+        held.wait();
+        let served: Vec<(u16, TcpStream)> = (0..75).map(|_| handshake(&address, &token)).collect();
+        stop.store(true, Ordering::Relaxed);
+        served.iter().map(|(status, _)| *status).collect::<Vec<_>>()
+    });
+    assert_eq!(statuses, [101; 75]);
+
+    let daemon = Home::new().start();
+    let (address, token) = daemon.tcp();
+    let mut oldest = TcpStream::connect(&address).unwrap();
+    oldest.write_all(b"GET /rpc HTTP/1.1\r\nHost: ").unwrap();
+    let newer: Vec<TcpStream> = (0..512).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    // The daemon closes it when it accepts the last one, long before the time limit of a head.
+    let mut end = Vec::new();
+    assert_eq!(oldest.read_to_end(&mut end).unwrap_or_default(), 0);
+    assert_eq!(handshake(&address, &token).0, 101);
+    drop(newer);
+    assert!(daemon.log().contains("reason=\"unfinished connections\""), "{}", daemon.log());
+}
+
+#[test]
+fn refused_origin_and_host_are_logged_with_the_setting_that_allows_them() {
+    let daemon = Home::new().start();
+    for _ in 0..20 {
+        let foreign = [&UPGRADE[..], &[BEARER, ("Origin", "vscode-webview://1f2e")]].concat();
+        assert_eq!(tcp(&daemon, "GET /rpc", &foreign).0, 403);
+    }
+    let forwarded = [&[("Host", "localhost:3999")], &UPGRADE[1..], &[BEARER]].concat();
+    assert_eq!(tcp(&daemon, "GET /rpc", &forwarded).0, 403);
+    let log = daemon.log();
+    for expect in [
+        "reason=\"Origin\" value=\"vscode-webview://1f2e\" setting=\"listen.origins\"",
+        "reason=\"Host\" value=\"localhost:3999\" setting=\"listen.hosts\"",
+    ] {
+        assert!(log.contains(expect), "{expect} in {log}");
+    }
+}
+
+#[test]
+fn health_answers_old_http_and_head_and_ignores_a_query() {
+    let daemon = Home::new().start();
+    let (address, _) = daemon.tcp();
+    let ask = |request: &str| {
+        let request = request.replace("{host}", &address);
+        exchange(&mut TcpStream::connect(&address).unwrap(), &request)
+    };
+    for path in ["/healthz", "/readyz", "/healthz?x=1"] {
+        let (status, _, body) = ask(&format!("GET {path} HTTP/1.0\r\n\r\n"));
+        assert_eq!((status, body.as_str()), (200, r#"{"status":"ok"}"#), "{path}");
+        let (status, head, body) = ask(&format!("HEAD {path} HTTP/1.1\r\nHost: {{host}}\r\n\r\n"));
+        assert_eq!((status, body.as_str()), (200, ""), "{path}");
+        assert!(head.to_lowercase().contains("content-length: 15"), "{head}");
+    }
+    let upper = address.replace("127.0.0.1", "LOCALHOST");
+    assert_eq!(ask(&format!("GET /healthz HTTP/1.1\r\nHost: {upper}\r\n\r\n")).0, 200);
+    let (status, head, _) = ask("POST /healthz HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!(status, 405);
+    assert!(head.to_lowercase().contains("allow: get, head"), "{head}");
+    assert_eq!(ask("GET /openrpc.json HTTP/1.0\r\nHost: {host}\r\n\r\n").0, 505);
 }
 
 #[test]

@@ -14,7 +14,7 @@ mod grants;
 mod signed;
 #[cfg(test)]
 mod tests;
-mod tls;
+pub(crate) mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::SINK_PATIENCE;
 use crate::answer::is_taken;
-use crate::findings::{Finding, public_words};
+use crate::findings::{Finding, names_network, public_words};
 use crate::login::machine::Machine;
 use crate::login::snapshot::{Failure, FailureKind, Snapshot};
 use crate::login::spawner::SpawnerState;
@@ -203,7 +203,9 @@ impl Report {
             None => message.to_owned(),
         };
         let hint = if kind == FailureKind::NotAuthenticated && self.claimed { Some(ELSEWHERE) } else { hint };
-        let hint = self.hint.take().or_else(|| hint.map(str::to_owned));
+        let unreached = kind != FailureKind::PortInUse && names_network(&message);
+        let advice = self.shared.config.network_advice.clone().filter(|_| unreached);
+        let hint = self.hint.take().or(advice).or_else(|| hint.map(str::to_owned));
         self.snapshot.failure = Some(Failure { kind, message, hint, exit_code });
     }
 }

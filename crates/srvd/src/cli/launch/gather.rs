@@ -17,6 +17,9 @@ use crate::wire::launch::{Launch, Removed, Resolve};
 
 /// The variable with the names of the variables that the outer launch set.
 const LAUNCHED_VAR: &str = "SRVD_LAUNCHED";
+/// The variables with the directories of configuration, data and the running daemon, by which the programs of the
+/// launch find srvd.
+const DIRS: [&str; 3] = ["SRVD_CONFIG_DIR", "SRVD_DATA_DIR", "SRVD_RUNTIME_DIR"];
 /// The longest name that is sent to the daemon. No variable of a CLI is longer.
 const LONGEST_NAME: usize = 256;
 
@@ -54,13 +57,15 @@ pub(super) async fn gather(
         ..subject.resolve()
     };
     let mut launch = daemon.call(&request).await.map_err(|failure: Failure| subject.naming(failure))?;
-    complete(&mut launch, subject, environment, config);
+    // The daemon may run in another place than the one that this environment leads to.
+    let runtime = daemon.endpoint.socket.parent().unwrap_or(&config.runtime_dir);
+    complete(&mut launch, subject, environment, &[&config.config_dir, &config.data_dir, runtime]);
     Ok(launch)
 }
 
 /// Adds the variables by which the programs of the launch find srvd and their identity, and removes those of an outer
 /// launch.
-fn complete(launch: &mut Launch, subject: &Subject, environment: &Environment, config: &Config) {
+fn complete(launch: &mut Launch, subject: &Subject, environment: &Environment, dirs: &[&Path; 3]) {
     let outer = environment.text(LAUNCHED_VAR).unwrap_or_default().split(' ').filter(|name| !name.is_empty());
     let unset: BTreeSet<String> = launch
         .unset
@@ -72,13 +77,8 @@ fn complete(launch: &mut Launch, subject: &Subject, environment: &Environment, c
         .map(str::to_owned)
         .collect();
     let launched = launch.set.keys().cloned().collect::<Vec<_>>().join(" ");
-    let dirs = [
-        ("SRVD_CONFIG_DIR", &config.config_dir),
-        ("SRVD_DATA_DIR", &config.data_dir),
-        ("SRVD_RUNTIME_DIR", &config.runtime_dir),
-    ];
     let plain = |text: String| SecretString::from(text).into();
-    for (name, dir) in dirs {
+    for (name, dir) in DIRS.into_iter().zip(dirs) {
         launch.set.insert(name.to_owned(), plain(dir.to_string_lossy().into_owned()));
     }
     launch.set.insert(LAUNCHED_VAR.to_owned(), plain(launched));
@@ -149,6 +149,8 @@ pub(super) fn project_warnings(registry: &Registry, program: &OsStr, launch: &La
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::super::tests::launch;
     use super::*;
     use crate::cli::here::Source;
@@ -201,7 +203,8 @@ mod tests {
         let config = Config::load(&environment, &Flags::default()).unwrap();
         let subject = Subject::Bundle(Box::new(bundle("Work", "claude", Status::Valid)), Source::Flag);
         let mut launch = launch("claude", None);
-        complete(&mut launch, &subject, &environment, &config);
+        let dirs = [&config.config_dir, &config.data_dir, &config.runtime_dir].map(PathBuf::as_path);
+        complete(&mut launch, &subject, &environment, &dirs);
         let set: Vec<(&str, &str)> =
             launch.set.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
         assert_eq!(

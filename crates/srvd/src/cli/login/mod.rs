@@ -64,6 +64,8 @@ pub(super) struct Person<'a> {
     pub(super) ui: &'a Ui,
     pub(super) opener: Opener,
     pub(super) interrupt: &'a mut Interrupt,
+    /// A variable of this shell with a proxy or certificates that the daemon does not use.
+    pub(super) unused_proxy: Option<&'static str>,
 }
 
 /// Starts a login and follows it to its end.
@@ -73,7 +75,7 @@ pub(super) async fn run(
     surroundings: own::Surroundings<'_>,
     person: Person<'_>,
 ) -> Result<(), Failure> {
-    let Person { ui, opener, interrupt } = person;
+    let Person { ui, opener, interrupt, unused_proxy } = person;
     if args.cancel {
         return cancel::run(&args.provider, args.bundle.as_deref(), daemon, ui).await;
     }
@@ -104,7 +106,21 @@ pub(super) async fn run(
         code = interrupt.next() => return Err(follower.cancel(code).await),
     };
     drop(follower);
-    report(&ended, daemon, ui).await
+    let reported = report(&ended, daemon, ui).await;
+    reported.map_err(|failure| explained(failure, &ended, unused_proxy))
+}
+
+/// Adds the setting for a proxy to a login that failed on the network, if this shell has a proxy that the daemon does not
+/// use.
+fn explained(failure: Failure, session: &Session, unused_proxy: Option<&str>) -> Failure {
+    let error = session.error.as_deref().unwrap_or_default();
+    let known = session.hint.as_deref().is_some_and(|hint| hint.contains("[network]"));
+    match unused_proxy.filter(|_| !known && auth_spawner::names_network(error)) {
+        Some(name) => failure.hint(format!(
+            "this shell has {name}, but the daemon and its CLIs do not use it: set proxy or ca_file under [network] in srvd.toml, and restart the daemon"
+        )),
+        None => failure,
+    }
 }
 
 /// Returns the requested login, or the one that suits a remote terminal; `None` for the provider's first one.
@@ -368,6 +384,19 @@ mod tests {
             json!({"error": "the CLI ended", "exitCode": 3, "hint": "look at it"}),
             "srvd: the login of codex failed: the CLI ended (exit code 3)\nhint: look at it",
         );
+    }
+
+    #[test]
+    fn network_failure_names_the_setting_when_the_shell_has_a_proxy() {
+        let hints = |error: &str, hint: &str, unused: Option<&str>| {
+            let ended = session(json!({"error": error, "hint": hint}));
+            explained(failed(&ended), &ended, unused).render().matches("[network]").count()
+        };
+        let network = "error sending request for url (https://a.test)";
+        assert_eq!(hints(network, "start the login again", Some("HTTPS_PROXY")), 1);
+        assert_eq!(hints(network, "set proxy under [network]", Some("HTTPS_PROXY")), 1);
+        assert_eq!(hints(network, "start the login again", None), 0);
+        assert_eq!(hints("denied", "start the login again", Some("HTTPS_PROXY")), 0);
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::base::programs::{Installed, Search, Skipped};
 use crate::base::scratch::Scratch;
+use crate::cli::client;
 use crate::cli::failure::{Failure, code};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::ui::Ui;
@@ -51,6 +52,9 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::io)?;
     let reports = runtime.block_on(async {
         let mut interrupt = Interrupt::listen()?;
+        // A program is checked that the daemon would start.
+        let search = config.search.of_others(client::search_path(config, environment).await);
+        let config = &Config { search, ..config.clone() };
         let scratch = Scratch::make(environment, "srvd-check").map_err(cannot_create)?;
         let mut checker = Checker::new(config, registry, &scratch, Duration::from_secs(args.wait))?;
         checker.names = args.names || args.propose || args.provider.is_some();
@@ -164,6 +168,7 @@ impl<'a> Checker<'a> {
                 limits: SpawnLimits::default(),
                 clock: Arc::new(now),
                 guard: None,
+                network_advice: None,
             },
             Arc::new(Refusing),
         );

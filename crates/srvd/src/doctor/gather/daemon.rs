@@ -2,7 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{ErrorKind, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, test_kill_process};
 
@@ -10,21 +10,45 @@ use crate::base::endpoint::Endpoint;
 use crate::config::Config;
 use crate::doctor::facts::{EndpointState, LockState};
 
-pub(super) fn unknown() -> (EndpointState, LockState) {
-    let late = "it could not be checked in time";
-    (EndpointState::Broken(late.to_owned()), LockState::Unknown(late.to_owned()))
+/// The endpoint file of a daemon, and the socket that it names.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) endpoint: EndpointState,
+    pub(super) lock: LockState,
+    /// The directory of the endpoint file; the runtime directory if there is no file.
+    pub(super) dir: PathBuf,
+    pub(super) socket: PathBuf,
 }
 
-pub(super) fn look(config: &Config) -> (EndpointState, LockState) {
-    (endpoint(&config.runtime_dir), lock(&config.data_dir.join("srvd.lock")))
+pub(super) fn unknown(config: &Config) -> Seen {
+    let late = "it could not be checked in time".to_owned();
+    let (dir, socket) = (config.runtime_dir.clone(), config.socket());
+    Seen { endpoint: EndpointState::Broken(late.clone()), lock: LockState::Unknown(late), dir, socket }
 }
 
-fn endpoint(runtime: &Path) -> EndpointState {
-    match Endpoint::read(runtime) {
-        Ok(endpoint) => EndpointState::Of { pid: endpoint.pid, alive: is_alive(endpoint.pid) },
-        Err(error) if error.kind() == ErrorKind::NotFound => EndpointState::Absent,
-        Err(error) => EndpointState::Broken(error.to_string()),
+/// Looks at the files. Of several endpoint files, that of a process which exists counts, or else the first one.
+pub(super) fn look(config: &Config) -> Seen {
+    let lock = lock(&config.data_dir.join("srvd.lock"));
+    let mut seen: Option<Seen> = None;
+    for dir in config.endpoint_dirs() {
+        let (endpoint, socket) = match Endpoint::read(&dir) {
+            Ok(endpoint) => {
+                let alive = is_alive(endpoint.pid);
+                (EndpointState::Of { pid: endpoint.pid, alive }, endpoint.socket)
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => (EndpointState::Broken(error.to_string()), config.socket()),
+        };
+        let is_alive = matches!(endpoint, EndpointState::Of { alive: true, .. });
+        if is_alive || seen.is_none() {
+            seen = Some(Seen { endpoint, lock: lock.clone(), dir, socket });
+        }
+        if is_alive {
+            break;
+        }
     }
+    let (dir, socket) = (config.runtime_dir.clone(), config.socket());
+    seen.unwrap_or(Seen { endpoint: EndpointState::Absent, lock, dir, socket })
 }
 
 /// Returns whether a process with this id exists, of any user.

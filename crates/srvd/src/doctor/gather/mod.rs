@@ -94,10 +94,10 @@ pub(super) async fn gather(
     };
     let daemon = {
         let seen = config.clone();
-        let fallback = daemon::unknown();
-        let (endpoint, lock) = unseen.look("the daemon's files", fallback, move || daemon::look(&seen)).await;
-        let (socket, runtime, data) = (config.socket(), config.runtime_dir.clone(), config.data_dir.clone());
-        Daemon { endpoint, lock, answer, socket, runtime, data }
+        let fallback = daemon::unknown(config);
+        let seen = unseen.look("the daemon's files", fallback, move || daemon::look(&seen)).await;
+        let daemon::Seen { endpoint, lock, dir, socket } = seen;
+        Daemon { endpoint, lock, answer, socket, runtime: dir, data: config.data_dir.clone() }
     };
     let space = {
         let data = config.data_dir.clone();
@@ -129,6 +129,7 @@ pub(super) async fn gather(
         service,
         shadows,
         asked: Vec::new(),
+        unused_network: config.network.left_aside.clone(),
         unseen: unseen.0,
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(programs::programs(&facts.programs));
     findings.extend(programs::skipped(&facts.skipped));
     findings.extend(surroundings::variables(&facts.variables));
+    findings.extend(surroundings::network(&facts.unused_network));
     findings.extend(surroundings::own_logins(&facts.own_logins));
     findings.extend(surroundings::keychain(facts.system, &facts.programs));
     findings.extend(unseen(&facts.unseen));

@@ -3,6 +3,20 @@
 use crate::doctor::facts::{AdoptionState, LoginState, OwnLogin, Program, Role, System, Variable};
 use crate::doctor::finding::{Finding, Severity};
 
+/// Returns the finding for a proxy or certificates that only this environment knows.
+pub(super) fn network(unused: &[&'static str]) -> Option<Finding> {
+    (!unused.is_empty()).then(|| {
+        Finding::new(
+            "network",
+            Severity::Warning,
+            "The proxy or the certificates of this environment are not used",
+            unused.join(", "),
+            "Logins, launches and the daemon's own requests go out directly. Behind a proxy they fail.",
+        )
+        .fix("set proxy or ca_file under [network] in srvd.toml (or from_environment = true, if the daemon's environment has the variables), and restart the daemon")
+    })
+}
+
 pub(super) fn variables(variables: &[Variable]) -> Vec<Finding> {
     if variables.is_empty() {
         let title = "No variable in this environment overrides a login";

@@ -39,6 +39,7 @@ fn healthy() -> Facts {
         shadows: Vec::new(),
         asked: Vec::new(),
         service: Service { managed: true, unit: Some("/u".into()), system_wide: false, lingers: Some(true) },
+        unused_network: Vec::new(),
         unseen: Vec::new(),
     }
 }
@@ -175,6 +176,7 @@ fn doctor_reports_database_and_disk_space_problems() {
     check(|facts| facts.space = Some(1 << 20), &["space error"]);
     check(|facts| facts.space = Some(100 << 20), &["space warning"]);
     check(|facts| facts.space = None, &[]);
+    check(|facts| facts.unused_network = vec!["HTTPS_PROXY"], &["network warning"]);
 }
 
 #[test]

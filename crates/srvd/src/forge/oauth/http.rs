@@ -11,7 +11,6 @@ use hyper::http::uri::Scheme;
 use hyper::{Request, StatusCode, Uri};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::sync::OnceCell;
 
 use crate::base::https;
@@ -27,7 +26,7 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 /// The HTTP client for issuers. Certificates are loaded on the first exchange, and clones share them.
 #[derive(Clone)]
 pub(crate) struct Http {
-    client: Arc<OnceCell<Client<HttpsConnector<HttpConnector>, Full<Bytes>>>>,
+    client: Arc<OnceCell<Client<HttpsConnector<https::Connector>, Full<Bytes>>>>,
     timeout: Duration,
 }
 
@@ -110,7 +109,7 @@ impl Http {
         let client = self.client.get_or_try_init(|| async { https::client() }).await.map_err(|error| {
             HttpFailure::Unreachable(format!("the certificate authorities could not be loaded: {error}"))
         })?;
-        let unreachable = |error: &dyn std::error::Error| HttpFailure::Unreachable(https::innermost(error));
+        let unreachable = |error: &dyn std::error::Error| HttpFailure::Unreachable(https::reason(error));
         let answer = client.request(request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = answer.into_parts();
         let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| {

@@ -14,7 +14,8 @@ const GOOD: &[(&str, &str)] = &[
 ];
 
 fn access() -> AccessCheck {
-    AccessCheck::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], vec!["app://srvd".into()])
+    let origins = ["app://srvd", "vscode-webview://*"].map(str::to_owned);
+    AccessCheck::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], origins.into())
 }
 
 /// Returns the head of a valid handshake with `changes` applied. A change replaces a header, or removes it if the value
@@ -52,7 +53,9 @@ fn access_check_accepts_the_rfc_handshake() {
 
 #[test]
 fn access_check_rejects_unknown_hosts() {
-    for good in ["127.0.0.1:7000", "localhost:7000", "[::1]:7000", "srvd.test:80"] {
+    for good in
+        ["127.0.0.1:7000", "localhost:7000", "LOCALHOST:7000", "[::1]:7000", "srvd.test:80", "Srvd.Test:80"]
+    {
         check(TCP, &[("host", good)], 101);
     }
     for bad in [
@@ -69,12 +72,23 @@ fn access_check_rejects_unknown_hosts() {
     check(TCP, &[("host", "")], 400);
     check(TCP, &[("+host", "127.0.0.1:7000")], 400);
     check(SOCKET, &[("host", "srvd.sock"), ("authorization", "")], 101);
+    check(SOCKET, &[("host", "Localhost"), ("authorization", "")], 101);
     check(SOCKET, &[("host", "evil.com")], 403);
 }
 
 #[test]
 fn access_check_rejects_unknown_origins() {
     check(TCP, &[("origin", "app://srvd")], 101);
+    check(TCP, &[("origin", "vscode-webview://1f2e-3d")], 101);
+    for bad in [
+        "vscode-webview://",
+        "vscode-webview://a/b",
+        "vscode-webview://a:1",
+        "vscode-webviews://a",
+        "vscode-webview://*",
+    ] {
+        check(TCP, &[("origin", bad)], 403);
+    }
     for bad in
         ["https://evil.com", "null", "app://srvd.evil", "https://app.evil.com", "APP://SRVD", "app://srvd/"]
     {
@@ -125,13 +139,38 @@ fn access_check_routes_by_path_method_and_websocket_version() {
     );
     assert_eq!(status("POST", "/rpc", &[("content-type", "text/plain")]), Err(415));
     assert_eq!(status("PUT", "/rpc", &[]), Err(405));
-    assert_eq!(status("POST", "/healthz", &[]), Err(405));
+    for (path, route) in [("/healthz", Route::Health), ("/readyz?verbose=1", Route::Ready)] {
+        assert_eq!(status("GET", path, anonymous), Ok(route.clone()));
+        assert_eq!(status("HEAD", path, anonymous), Ok(route));
+        assert_eq!(status("POST", path, &[]), Err(405));
+        assert_eq!(status("GET", path, &[("host", "evil.com")]), Err(403));
+        assert_eq!(status("GET", path, &[("host", "")]), Err(400));
+    }
+    assert_eq!(status("GET", "/metrics", &[]), Ok(Route::Metrics));
+    assert_eq!(status("GET", "/metrics", anonymous), Err(401));
+    assert_eq!(status("POST", "/metrics", &[]), Err(405));
+    assert_eq!(status("HEAD", "/openrpc.json", &[]), Err(405));
     assert_eq!(status("GET", "/", &[]), Err(404));
     assert_eq!(status("GET", "/rpc?token=token-1234", anonymous), Err(400));
     assert_eq!(status("GET", "/rpc", &[("upgrade", "")]), Err(426));
     assert_eq!(status("GET", "/rpc", &[("connection", "close")]), Err(426));
     assert_eq!(status("GET", "/rpc", &[("sec-websocket-version", "8")]), Err(426));
     assert_eq!(status("GET", "/rpc", &[("sec-websocket-key", "c2hvcnQ=")]), Err(400));
+}
+
+#[test]
+fn access_check_accepts_old_http_only_for_health() {
+    let old = |method: &str, path: &str, changes: &[(&str, &str)]| {
+        let mut head = head(method, path, changes);
+        head.version = Version::HTTP_10;
+        access().check(TCP, &head).map_err(|refusal| refusal.status.as_u16())
+    };
+    assert_eq!(old("GET", "/healthz", &[("host", "")]), Ok(Route::Health));
+    assert_eq!(old("HEAD", "/readyz", &[("host", "127.0.0.1:7000")]), Ok(Route::Ready));
+    assert_eq!(old("GET", "/healthz", &[("host", "evil.com")]), Err(403));
+    assert_eq!(old("GET", "/healthz", &[("host", ""), ("origin", "https://evil.com")]), Err(403));
+    assert_eq!(old("GET", "/openrpc.json", &[]), Err(505));
+    assert_eq!(old("GET", "/metrics", &[]), Err(505));
 }
 
 #[test]

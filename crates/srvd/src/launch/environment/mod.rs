@@ -60,6 +60,18 @@ pub(super) fn combine<'a>(parts: impl Iterator<Item = (&'a Arc<Provider>, &'a Va
     set
 }
 
+/// Adds variables that belong to no credential. The address of a proxy may contain a password.
+pub(super) fn add_network(set: &mut Variables, network: &[(String, String)]) {
+    for (name, value) in network {
+        let value = if value.contains('@') {
+            Value::Secret(SecretString::from(value.clone()))
+        } else {
+            Value::Plain(value.clone())
+        };
+        set.entry(name.clone()).or_insert(value);
+    }
+}
+
 /// Returns the variables of a login in a directory. `shared` is the directory of the caches that the bundles share.
 fn of_directory(provider: &Provider, dir: &Path, reach: Reach, shared: &Path) -> Variables {
     let Some(cli) = &provider.cli else { return BTreeMap::new() };

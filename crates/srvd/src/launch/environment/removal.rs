@@ -174,8 +174,6 @@ impl RemovalRules {
 
 #[cfg(test)]
 mod tests {
-    use VariableClass::{Destination, Location, Secret};
-
     use super::*;
 
     fn situation(registry: &Registry, used: &[&str], started: &str, sealed: bool) -> Situation {
@@ -238,6 +236,8 @@ mod tests {
 
     #[test]
     fn variable_is_removed_by_its_list_its_scope_or_a_word_below_a_prefix() {
+        use VariableClass::{Destination, Location, Secret};
+
         let registry = Registry::builtin().unwrap();
         let rules = RemovalRules::new(&registry, ["CLAUDE_CODE_LET_TOKEN".to_owned()]);
         let check = |name: &str, started: &str, sealed: bool, expected: Option<(&str, VariableClass)>| {

@@ -67,18 +67,32 @@ pub(super) fn plan(
     Ok(Plan { program, recipe: recipe.id.clone(), args, env })
 }
 
-/// The error for a login whose CLI is not installed on this machine.
-/// `refused` are programs of its name that are not run.
-pub(super) fn not_installed(provider: &Provider, cli: &Cli, refused: &[Skipped]) -> ApiError {
-    let error = |message: String| {
-        ApiError::new(Kind::NotFound, message).with("what", "cli").with("id", provider.id.as_str())
+/// Returns the error for a login whose CLI was not found. A program of its name that is not run is named with the reason.
+/// Otherwise it names the directories that were searched and exist: a CLI may be installed, but in a place that only the
+/// user's shell knows.
+pub(super) fn not_installed(
+    provider: &Provider,
+    cli: &Cli,
+    refused: &[Skipped],
+    searched: &[PathBuf],
+) -> ApiError {
+    let searched: Vec<String> =
+        searched.iter().filter(|dir| dir.is_dir()).map(|dir| dir.display().to_string()).collect();
+    let (message, hint) = if let Some(Skipped { path, reason, remedy }) = refused.first() {
+        (format!("{} is not used: {reason}", path.display()), remedy.clone())
+    } else {
+        let hint = format!(
+            "{}   (searched: {}; if it is installed elsewhere, add its directory to search_path under [spawn] in srvd.toml and restart the daemon)",
+            cli.install,
+            searched.join(", ")
+        );
+        (format!("{} is not installed", cli.binaries.join(" or ")), hint)
     };
-    match refused.first() {
-        Some(Skipped { path, reason, remedy }) => {
-            error(format!("{} is not used: {reason}", path.display())).hint(remedy.as_str())
-        }
-        None => error(format!("{} is not installed", cli.binaries.join(" or "))).hint(cli.install.as_str()),
-    }
+    ApiError::new(Kind::NotFound, message)
+        .with("what", "cli")
+        .with("id", provider.id.as_str())
+        .with("searched", searched)
+        .hint(hint)
 }
 
 /// Returns the error for a recipe that the provider does not have.
@@ -132,7 +146,8 @@ fn program(
 ) -> Result<PathBuf, ApiError> {
     let Some(path) = request.cli_path.as_deref().filter(|path| !path.is_empty()) else {
         let Installed { usable, refused } = search.installed(cli);
-        return usable.into_iter().next().ok_or_else(|| not_installed(provider, cli, &refused));
+        let first = usable.into_iter().next();
+        return first.ok_or_else(|| not_installed(provider, cli, &refused, search.dirs()));
     };
     let named = Path::new(path);
     let canonical = named_program(named, search.trust())

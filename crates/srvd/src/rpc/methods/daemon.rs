@@ -12,12 +12,14 @@ use crate::wire::error::ApiError;
 /// `srvd.info`.
 pub(crate) async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError> {
     let counts = app.store.counts().await?;
+    let searched = app.logins.programs().known_search_path();
     Ok(Daemon {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: app.broker.epoch().to_owned(),
         uptime_ms: u64::try_from(app.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         database_kind: convert::database_kind(app.store.kind()),
         schema_version: app.store.schema_version().await?,
+        search_path: searched.iter().map(|dir| dir.display().to_string()).collect(),
         counts: convert::counts(&counts, app.connections.load(Ordering::Relaxed)),
     })
 }

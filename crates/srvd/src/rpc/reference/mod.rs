@@ -43,7 +43,8 @@ unknown ones are ignored. A client must accept later additions: fields, error ki
 | `GET /rpc` upgrade | WebSocket, one JSON-RPC message or batch per text frame |
 | `POST /rpc` | one request or batch as `application/json`; `events.*` answer `not_supported` |
 | `GET /openrpc.json` | this protocol as an OpenRPC document, as `rpc.discover` |
-| `GET /healthz`, `GET /readyz` | 200 or 503, without authentication |
+| `GET /healthz`, `GET /readyz` | 200 or 503, without authentication; also by `HEAD` and HTTP/1.0, whatever the query is |
+| `GET /metrics` | figures in the text format of Prometheus |
 | `GET /me` | `{forgeType, accountLogin, baseUrl, since}` of the operator's active account; 401 without a session, 412 with the kind `no_active_forge` if no account is active |
 | `GET /login/<name>` | redirects the operator's browser to the forge with that name in `srvd.toml` |
 | `GET /oauth/callback` | the URL to which forges redirect the browser; authenticated only by the `state` of a sign-in |

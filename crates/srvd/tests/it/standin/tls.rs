@@ -10,7 +10,7 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::PrivatePkcs8KeyDer;
 
 /// Returns the authority's certificate as PEM, for the CLIs, and the server's acceptor.
-pub(super) fn authority(names: &[&str]) -> (String, TlsAcceptor) {
+pub(crate) fn authority(names: &[&str]) -> (String, TlsAcceptor) {
     let key = || KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
     let mut authority = CertificateParams::default();
     authority.distinguished_name.push(DnType::CommonName, "srvd test authority");

@@ -24,6 +24,20 @@ pub(crate) use processes::{has_variable, left_over, processes, standing_in};
 /// Longest time that a step may take before a test fails. The limit is generous, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The database server of the tests. One test at a time uses it, because one daemon at a time may serve a database.
+pub(crate) struct Postgres {
+    pub(crate) url: String,
+    _turn: tokio::sync::MutexGuard<'static, ()>,
+}
+
+/// Waits for the turn of this test at the database server.
+pub(crate) async fn postgres() -> Postgres {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let url = std::env::vars().find(|(name, _)| name == "SRVD_TEST_POSTGRES");
+    let (_, url) = url.expect("SRVD_TEST_POSTGRES is not set: run scripts/test.sh, which starts a server");
+    Postgres { url, _turn: TURN.lock().await }
+}
+
 /// Waits until the condition holds, and returns the duration.
 pub(crate) fn until(what: &str, holds: impl Fn() -> bool) -> Duration {
     let begun = Instant::now();
