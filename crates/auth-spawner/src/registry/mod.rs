@@ -5,8 +5,10 @@
 //! room. Nothing here may start a process, read a CLI's file or know of a session.
 
 mod address;
+mod config_dir;
 mod credential_file;
 mod error;
+mod forms;
 mod host;
 mod key_home;
 mod key_service;
@@ -26,6 +28,7 @@ mod versions;
 mod who_am_i;
 
 pub use address::base_url;
+pub use config_dir::ConfigDir;
 pub use credential_file::{CredentialFile, Expiry, ExpiryUnit, Format, SqliteValue, TextLocation};
 pub use error::RegistryError;
 pub use host::{Host, HostChoice, InvalidHost};
@@ -33,7 +36,7 @@ pub use key_home::{KeyFile, KeyHome, MergeFormat, key_tail};
 pub use key_service::{KeyService, OtherHosts, Pair, Probe};
 pub use keyring_mark::KeyringMark;
 pub use load::{Overlay, Registry};
-pub use provider::{Check, Class, Cli, ConfigDir, HelpText, PreparedFile, Provider, ScreenToken, System};
+pub use provider::{Check, Class, Cli, HelpText, PreparedFile, Provider, ScreenToken, System};
 pub use reach::Reach;
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use selection::{Mode, Slot, SlotFallback, Template};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::provider::ConfigDir;
+use super::config_dir::ConfigDir;
 
 /// The way in which a CLI finds the directory that holds a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::provider::{Cli, DIR, System};
+use super::config_dir::DIR;
+use super::provider::{Cli, System};
 use super::reach::Reach;
 
 /// A settings file of a CLI, and the settings in it that take the place of the login.

@@ -1,12 +1,17 @@
 //! Rules that the registry's types cannot express: rules between fields, and the formats of texts.
 
 use super::address::is_loopback;
+use super::config_dir::{ConfigDir, DIR, SHARED};
 use super::credential_file::{CredentialFile, Format, TextLocation};
+use super::forms::{
+    has_star, is_id, is_place, is_plain, is_pointer, is_relative, is_sql_name, is_var, is_version, is_word,
+    loads_code,
+};
 use super::key_home::{KEY_BASE, KEY_TAIL, KeyFile, KeyHome, MergeFormat};
 use super::key_service::{BASE, HOST, KeyService};
 use super::keyring_mark::KeyringMark;
 use super::load::fold;
-use super::provider::{Class, Cli, ConfigDir, DIR, Provider, SHARED};
+use super::provider::{Class, Cli, Provider};
 use super::recipe::{Delivery, Paste, PasteShape};
 use super::selection::{Mode, Slot, Template};
 use super::settings_file::{SettingsFile, SettingsScope};
@@ -365,56 +370,4 @@ fn paste_holds(paste: &Paste, place: &str) -> Result<(), Violation> {
 
 fn ensure(holds: bool, field: &str, reason: &str) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation { field: field.to_owned(), reason: reason.to_owned() }) }
-}
-
-fn is_id(id: &str) -> bool {
-    let body = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_');
-    matches!(id.len(), 1..=64) && id.bytes().all(body) && !id.starts_with(['-', '_'])
-}
-
-/// Returns whether a variable decides which code a program loads. An entry names programs by its own fields only.
-fn loads_code(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    ["PATH", "NODE_OPTIONS", "BASH_ENV", "ENV"].contains(&name.as_str())
-        || name.starts_with("LD_")
-        || name.starts_with("DYLD_")
-}
-
-fn is_var(name: &str) -> bool {
-    let body = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    matches!(name.len(), 1..=64) && name.bytes().all(body) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn is_relative(path: &str) -> bool {
-    !path.is_empty() && path.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
-}
-
-fn is_pointer(pointer: &str) -> bool {
-    pointer.starts_with('/') && pointer.split('/').filter(|segment| *segment == "*").count() <= 1
-}
-
-fn has_star(pointer: &str) -> bool {
-    pointer.split('/').any(|segment| segment == "*")
-}
-
-fn is_plain(pointer: &str) -> bool {
-    pointer.starts_with('/') && !has_star(pointer)
-}
-
-fn is_sql_name(name: &str) -> bool {
-    matches!(name.len(), 1..=64) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
-fn is_version(version: &str) -> bool {
-    matches!(version.len(), 1..=64) && version.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
-fn is_place(place: &TextLocation) -> bool {
-    is_pointer(&place.pointer)
-        && place.claim.as_deref().is_none_or(|claim| is_pointer(claim) && !has_star(claim))
-        && place.file.as_deref().is_none_or(is_relative)
 }

@@ -19,6 +19,7 @@ mod guard;
 mod here;
 mod import;
 mod interrupt;
+mod key;
 mod key_add;
 mod key_generate;
 mod launch;
@@ -200,7 +201,7 @@ enum Command {
     Wait(wait::WaitArgs),
     /// Manage the encryption key
     #[command(subcommand)]
-    Key(KeyCommand),
+    Key(key::KeyCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -216,18 +217,6 @@ enum Command {
     /// End the processes of the logins after the daemon at the other end of standard input has ended
     #[command(name = crate::base::guard::GUARD, hide = true)]
     Guard,
-}
-
-#[derive(Debug, Subcommand)]
-enum KeyCommand {
-    /// Create a new encryption key, in a file that only you can read or in the OS keychain
-    ///
-    /// The key encrypts every API key and token in the database. An existing key is never overwritten.
-    Generate(key_generate::GenerateArgs),
-    /// Replace the encryption key with a new one, and re-encrypt every secret
-    ///
-    /// The daemon must not be running. If a run is interrupted, run the command again to finish it.
-    Rotate(rotate::RotateArgs),
 }
 
 /// Runs the command line of this process, and returns an exit code after `sysexits.h`.
@@ -274,8 +263,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
     match cli.command {
         None => serve::run(&cli.serve, environment, ui),
         Some(Command::Serve(own)) => serve::run(&cli.serve.overlaid(own), environment, ui),
-        Some(Command::Key(KeyCommand::Generate(args))) => key_generate::run(&args, &config()?, ui),
-        Some(Command::Key(KeyCommand::Rotate(args))) => rotate::run(&args, &config()?, environment, ui),
+        Some(Command::Key(command)) => key::run(&command, &config()?, environment, ui),
         Some(Command::Migrate(args)) => migrate::run(&args, &config()?, environment, ui),
         Some(Command::Doctor(args)) => {
             let config = Config::load(environment, &flags);
@@ -300,10 +288,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         }
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
-        Some(Command::Protocol { openrpc: true }) => ui.print(&crate::rpc::reference::openrpc_document()),
-        Some(Command::Protocol { openrpc: false }) => {
-            ui.print(crate::rpc::reference::protocol_markdown().as_bytes())
-        }
+        Some(Command::Protocol { openrpc }) => ui.print(&crate::rpc::reference::document(openrpc)),
         Some(Command::Exec(args)) => {
             launch::step_aside(&args, environment, mask)?;
             let config = config()?;

@@ -12,9 +12,9 @@ use super::{Trust, TrustError};
 /// The mount of a file with a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mount {
-    /// It cannot be written to. A container's secret is mounted so.
+    /// A mount that cannot be written to, as of a container's secret.
     ReadOnly,
-    /// It is in memory. A container's secret is often kept so.
+    /// A file system in memory, as often of a container's secret.
     Memory,
     Other,
 }

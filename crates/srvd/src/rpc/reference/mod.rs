@@ -25,9 +25,9 @@ pub(crate) fn protocol_markdown() -> String {
     text
 }
 
-/// Returns the `OpenRPC` document, as `GET /openrpc.json` answers it.
-pub(crate) fn openrpc_document() -> Vec<u8> {
-    routes::router().openrpc(routes::info()).to_vec()
+/// Returns the reference in Markdown, or the `OpenRPC` document, as `GET /openrpc.json` answers it.
+pub(crate) fn document(openrpc: bool) -> Vec<u8> {
+    if openrpc { routes::router().openrpc(routes::info()).to_vec() } else { protocol_markdown().into_bytes() }
 }
 
 const INTRODUCTION: &str = "\
