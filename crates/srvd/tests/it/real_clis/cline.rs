@@ -1,4 +1,4 @@
-//! Cline: its device login, in which WorkOS' tokens are exchanged for Cline's own.
+//! Cline: its device login, in which `WorkOS`' tokens are exchanged for Cline's own.
 
 use serde_json::json;
 
