@@ -88,8 +88,9 @@ pub(crate) const VENDORS: [&str; 42] = [
     "www.kimi.com",
 ];
 
-/// Longest time that [`Standin::seen`] waits. A real CLI needs up to a few seconds to start on a busy machine.
-const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// Longest time that [`Standin::seen`] waits. A real CLI needs up to a few seconds to start, and Kilo ten seconds until its
+/// first prompt on an idle machine.
+const SEEN_WITHIN: Duration = Duration::from_mins(2);
 /// Limit of a request body in bytes. No vendor's login sends more than a few hundred.
 const BODY_LIMIT: usize = 64 * 1024;
 
