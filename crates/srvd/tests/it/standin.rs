@@ -90,8 +90,9 @@ pub(crate) const VENDORS: [&str; 44] = [
     "www.kimi.com",
 ];
 
-/// Longest time that [`Standin::seen`] waits. A real CLI needs up to a few seconds to start on a busy machine.
-const SEEN_WITHIN: Duration = Duration::from_secs(30);
+/// Longest time that [`Standin::seen`] waits. A real CLI needs up to a few seconds to start, and Kilo ten seconds until its
+/// first prompt on an idle machine.
+const SEEN_WITHIN: Duration = Duration::from_mins(2);
 /// Limit of a request body in bytes. A prompt of an agent carries all of its instructions and tools.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
 

@@ -1,4 +1,4 @@
-//! Cline: its device login, in which WorkOS' tokens are exchanged for Cline's own.
+//! Cline: its device login, in which `WorkOS`' tokens are exchanged for Cline's own.
 
 use serde_json::json;
 
@@ -30,7 +30,8 @@ fn cline_logs_in_and_launches_by_its_own_login() {
         let launch = Launch {
             provider: "cline",
             program: cline.join("cline"),
-            args: &["--json", "--retries", "1", "hi"],
+            // One word would be taken for a command.
+            args: &["--json", "--retries", "1", "say hi"],
             request: "POST api.cline.bot/api/v1/chat/completions",
             hosts: &["cline.bot"],
             own: (".cline/data/settings/providers.json", own),

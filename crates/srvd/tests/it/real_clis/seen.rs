@@ -1,12 +1,12 @@
 //! A stored login as the vendor sees it: which credential a launched CLI sends, and that none of the user's is sent.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use super::shipped;
 use crate::standin::Standin;
-use crate::support::program::Program;
 use crate::support::{Daemon, files_below, private_directory};
 
 /// A credential that belongs to no bundle. It stands in variables and in the user's own files.
@@ -74,7 +74,9 @@ pub(super) async fn only_the_login_is_sent(
         let address = name.contains("URL") || name.contains("ENDPOINT");
         command.env(name, if address { ELSEWHERE } else { CANARY });
     }
-    let program = Program::start(command);
+    // Some CLIs read their input to its end first.
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let program = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
     vendors.seen(launch.request).await;
     let sent = vendors.bearers(launch.hosts);
     assert!(!sent.is_empty(), "{:?}", vendors.requests());

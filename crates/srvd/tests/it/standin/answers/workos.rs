@@ -1,4 +1,4 @@
-//! WorkOS, which two vendors use: the device logins of Cline and of Droid. Cline changes the tokens for its own ones.
+//! `WorkOS`, which two vendors use: the device logins of Cline and of Droid. Cline changes the tokens for its own ones.
 
 use hyper::StatusCode;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ fn person(state: &State) -> Value {
     json!({"object": "user", "id": state.account_id, "email": state.email, "first_name": "Ada", "last_name": "X"})
 }
 
-/// Exchanges the tokens of WorkOS for Cline's own.
+/// Exchanges the tokens of `WorkOS` for Cline's own.
 fn register(state: &mut State, call: &Call) -> Answer {
     if !state.access_tokens.contains(&call.field("accessToken")) {
         return refused(StatusCode::UNAUTHORIZED, "invalid_token");
