@@ -61,7 +61,11 @@ fn litter(home: &Home) -> Vec<PathBuf> {
         "database.json",
     ];
     let mut files = files_below(&home.dir("data"));
-    files.retain(|file| !known.contains(&file.file_name().unwrap().to_str().unwrap()));
+    // The homes of bundles have files of their own.
+    let identities = home.dir("data/identities");
+    files.retain(|file| {
+        !file.starts_with(&identities) && !known.contains(&file.file_name().unwrap().to_str().unwrap())
+    });
     files
 }
 

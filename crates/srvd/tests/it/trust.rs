@@ -27,6 +27,8 @@ fn daemon_refuses_configuration_and_directories_that_others_can_change() {
     let check = |change: &dyn Fn(&Home), culprit: &str, wanted: u32| {
         let home =
             Home::new().config("srvd.toml", "[log]\nfilter = \"info\"\n").config("providers.d/a.toml", "");
+        // The command creates no database.
+        assert_eq!(told(&home.run(&["serve", "--migrate-only"])).0, Some(0), "{culprit}");
         change(&home);
         let (code, said) = told(&home.run(&["migrate", "--dry-run"]));
         let place = home.dir(culprit).canonicalize().unwrap();
