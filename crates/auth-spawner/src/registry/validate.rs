@@ -2,7 +2,7 @@
 
 use super::address::is_loopback;
 use super::config_dir::{ConfigDir, DIR, SHARED};
-use super::credential_file::{CredentialFile, Format, TextLocation};
+use super::credential_file::{CredentialFile, Format};
 use super::forms::{
     has_star, is_id, is_place, is_plain, is_pointer, is_relative, is_sql_name, is_var, is_version, is_word,
     loads_code,

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::share;
-use super::writes::{bind_in, insert, name_taken, touch, unprotected};
+use super::writes::{insert, name_taken, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
 use crate::accounts::rows::account_in;
 use crate::authentic::{IDENTITY_BINDINGS, IDENTITY_BUNDLES, Seal, fields_in};
 use crate::db::{Tx, readable, sql};
 use crate::error::StoreError;
-use crate::id::{AccountId, BundleId, ProviderId};
+use crate::id::{BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
 use crate::model::bundle::{
     Binding, Bundle, BundleEdit, DeletedBundle, NewBundle, UnboundPolicy, UnboundRule,
