@@ -26,6 +26,7 @@ const TYPED: &[&str] = &[
     "bind it with: srvd use BUNDLE",
     "or name a bundle for this command only: --bundle BUNDLE",
     "bind another one with: srvd use BUNDLE",
+    "obey the file that is named above with: srvd use --allow",
     "check the file, and then bind the directory with: srvd use BUNDLE",
     "show the bundle that applies here with: srvd which",
     "pass it with --passphrase-file PATH or --passphrase-stdin",
@@ -228,9 +229,17 @@ async fn next_step_mends_the_binding_of_a_directory() {
     let home = &daemon.home;
     let (project, below) = (home.dir("home/project"), home.dir("home/project/below"));
     private_directory(&below);
-    for content in ["nowhere\n", "two\nlines\n"] {
+    for (content, can_be_allowed) in [("nowhere\n", true), ("two\nlines\n", false)] {
         std::fs::write(project.join(".srvd"), content).unwrap();
-        let refused = said(&inside(home, &["which"], &project));
+        let mut refused = said(&inside(home, &["which"], &project));
+        let allow = "obey the file that is named above with: srvd use --allow";
+        assert_eq!(refused.contains(allow), can_be_allowed, "{refused}");
+        if can_be_allowed {
+            let step = next_step(&refused, allow);
+            let args: Vec<&str> = step.iter().map(String::as_str).collect();
+            assert!(inside(home, &args, &project).status.success(), "{step:?}");
+            refused = said(&inside(home, &["which"], &project));
+        }
         let step: Vec<String> = next_step(&refused, "srvd use BUNDLE")
             .iter()
             .map(|word| word.replace("BUNDLE", "work"))
