@@ -53,7 +53,10 @@ fn registry() -> Registry {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let without_ports = |path: PathBuf| {
         let mut table: toml::Table = std::fs::read_to_string(&path).unwrap().parse().unwrap();
-        for (_, provider) in table["providers"].as_table_mut().unwrap() {
+        // One file holds no provider, only the rules about variables.
+        for (_, provider) in
+            table.get_mut("providers").and_then(toml::Value::as_table_mut).into_iter().flatten()
+        {
             let recipes = provider.get_mut("cli").and_then(|cli| cli.get_mut("recipes"));
             for recipe in recipes.and_then(toml::Value::as_array_mut).into_iter().flatten() {
                 recipe.as_table_mut().unwrap().remove("callback-ports");
