@@ -6,10 +6,10 @@ use secrecy::SecretString;
 use crate::harness::{Fixture, NOW, api_key, bundle_id, login, new_target, on_both, refusal};
 
 on_both![
-    new_bundle_has_the_persons_setup_and_an_older_one_nothing,
+    new_bundle_has_the_persons_setup_unless_a_machine_uses_it,
     share_policy_is_changed_announced_and_kept,
     share_policy_is_refused_when_bundles_would_share_in_a_circle,
-    share_chain_ends_at_a_deleted_bundle_and_at_a_circle_in_the_rows,
+    share_chain_ends_at_a_deleted_bundle_and_follows_no_changed_row,
     share_policy_that_cannot_be_read_is_reported,
 ];
 
@@ -21,7 +21,7 @@ fn of(id: &str) -> SharePolicy {
     SharePolicy { source: ShareSource::Bundle(bundle_id(id)), history: false }
 }
 
-async fn new_bundle_has_the_persons_setup_and_an_older_one_nothing(f: Fixture) {
+async fn new_bundle_has_the_persons_setup_unless_a_machine_uses_it(f: Fixture) {
     f.bundle("Made").await;
     f.store.save_login(login(new_target("login", None), "a@x")).await.unwrap();
     f.store.save_api_key(api_key(new_target("key", None), "sk-1")).await.unwrap();
@@ -37,17 +37,10 @@ async fn new_bundle_has_the_persons_setup_and_an_older_one_nothing(f: Fixture) {
     ] {
         assert_eq!(policy(&f, id).await, expected, "{id}");
     }
-    // A row of an earlier version has the column's default.
-    f.place
-        .execute(
-            "INSERT INTO identity_bundles (id, name, name_key, description, created_at, updated_at)
-             VALUES ('old', 'Old', 'old', '', 1, 1)",
-        )
-        .await;
-    assert_eq!(policy(&f, "old").await, SharePolicy::NOTHING);
     // A login into a bundle that exists changes nothing.
-    f.store.save_login(login(DestinationBundle::Existing(bundle_id("old")), "c@x")).await.unwrap();
-    assert_eq!(policy(&f, "old").await, SharePolicy::NOTHING);
+    f.store.set_share_policy(&bundle_id("made"), SharePolicy::NOTHING, NOW).await.unwrap();
+    f.store.save_login(login(DestinationBundle::Existing(bundle_id("made")), "c@x")).await.unwrap();
+    assert_eq!(policy(&f, "made").await, SharePolicy::NOTHING);
 }
 
 async fn share_policy_is_changed_announced_and_kept(f: Fixture) {
@@ -97,7 +90,7 @@ async fn share_policy_is_refused_when_bundles_would_share_in_a_circle(f: Fixture
     );
 }
 
-async fn share_chain_ends_at_a_deleted_bundle_and_at_a_circle_in_the_rows(f: Fixture) {
+async fn share_chain_ends_at_a_deleted_bundle_and_follows_no_changed_row(f: Fixture) {
     for name in ["a", "b", "c"] {
         f.bundle(name).await;
     }
@@ -109,7 +102,8 @@ async fn share_chain_ends_at_a_deleted_bundle_and_at_a_circle_in_the_rows(f: Fix
     };
     assert_eq!(ids("c").await, ["c", "b", "a"]);
     f.place.execute("UPDATE identity_bundles SET share = 'bundle:c' WHERE id = 'a'").await;
-    assert_eq!(ids("c").await, ["c", "b", "a"]);
+    // A row that another program changed is not followed.
+    assert_eq!(refusal(f.store.share_chain(&bundle_id("c")).await).0, "corrupt");
     f.store.delete_bundle(&bundle_id("a"), History::Keep, NOW).await.unwrap();
     assert_eq!(ids("c").await, ["c", "b"]);
 }
@@ -119,5 +113,5 @@ async fn share_policy_that_cannot_be_read_is_reported(f: Fixture) {
     f.place.execute("UPDATE identity_bundles SET share = 'theirs' WHERE id = 'work'").await;
     let error = refusal(f.store.share_chain(&bundle_id("work")).await);
     assert_eq!(error.0, "corrupt", "{error:?}");
-    assert_eq!(f.store.bundles().await.unwrap().len(), 2, "the list does not depend on the policy");
+    assert_eq!(f.store.bundles().await.unwrap().len(), 1, "the other bundles are listed");
 }

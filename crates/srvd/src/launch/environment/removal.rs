@@ -277,9 +277,15 @@ mod tests {
         let registry = Registry::builtin().unwrap();
         let rules = RemovalRules::new(&registry, []);
         let mut situation = situation(&registry, &["codex"], "", false);
-        let kept = |id: &str| ["claude", "anthropic", "opencode", "openclaw", "pi"].contains(&id);
+        // Every provider with a CLI that reads the key.
+        let kept = |provider: &auth_spawner::Provider| {
+            let cli = provider.cli.as_ref().map(|cli| cli.key_vars.iter().chain(&cli.scrub));
+            let key = provider.key.as_ref().map(|key| key.vars.iter());
+            let named = cli.into_iter().flatten().chain(key.into_iter().flatten());
+            provider.id == "claude" || named.into_iter().any(|name| name == "ANTHROPIC_API_KEY")
+        };
         for (at, provider) in registry.iter().enumerate() {
-            if kept(&provider.id) {
+            if kept(provider) {
                 situation.stances[at] = Stance::Kept;
             }
         }
