@@ -201,8 +201,9 @@ async fn command_hints_at_the_right_one_when_the_provider_does_not_fit() {
         assert_eq!((ended.code, ended.stdout.as_str()), (Some(1), ""), "{args:?}: {ended:?}");
         assert!(ended.stderr.contains(&format!("\nhint: {hint}")), "{args:?}: {ended:?}");
     };
-    check(&["login", "nobody"], "known providers: amp, anthropic, aws, claude, codex, ").await;
-    check(&["add-key", "nobody"], "known providers: amp, anthropic, aws, claude, codex, ").await;
+    check(&["login", "nobody"], "known providers: amp, anthropic, auggie, aws, claude, cline, codex, ").await;
+    check(&["add-key", "nobody"], "known providers: amp, anthropic, auggie, aws, claude, cline, codex, ")
+        .await;
     check(&["login", "openai"], "add a key with: srvd add-key openai\n").await;
     check(&["add-key", "codex"], "log in with: srvd login codex\n").await;
 }

@@ -236,7 +236,7 @@ async fn unbound_directory_names_the_command_that_works_there() {
     );
     std::fs::set_permissions(&place.dir, Permissions::from_mode(0o777)).unwrap();
     let (code, _, errors) = told(&place.run(&["which"], &[]));
-    let hint = format!("hint: run: chmod o-w {}   (WSL: ", place.dir.canonicalize().unwrap().display());
+    let hint = format!("hint: Run: chmod go-w {}\n", place.dir.canonicalize().unwrap().display());
     assert!(code == 1 && errors.contains(&hint), "{errors}");
 }
 

@@ -28,6 +28,7 @@ class = "oauth"
 [providers.fake.cli]
 binaries = ["fakecli"]
 install = "build the examples of auth-spawner"
+tested = "1.2.3"
 url-hosts = ["login.fake.test"]
 key-vars = ["FAKE_API_KEY"]
 history = ["sessions"]
