@@ -98,6 +98,7 @@ async fn client(daemon: &Daemon) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes the longest deadline of every method on a quiet machine; scripts/nightly.sh runs it"]
 async fn every_method_answers_and_a_signal_ends_the_daemon_while_the_database_hangs() {
     let server = postgres().await;
     let relay = Relay::before(&server.url).await;

@@ -282,16 +282,18 @@ fn launch_loses_nothing_when_the_disk_is_full() {
             mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(home.dir("data/identities"));
             assert!(mount.status().unwrap().success(), "{options}");
         };
-        mount("size=64k,mode=0700");
+        mount("size=1m,mode=0700");
         let dir = plant(&home, "work").await;
-        setup(&home);
+        let daemon = home.start();
+        // A launch makes the homes of every CLI.
+        launch(&daemon, "work").await;
+        setup(&daemon.home);
         let fill = dir.join("fill");
         let mut writer = std::fs::File::create(&fill).unwrap();
         let block = [0_u8; 512];
         while std::io::Write::write_all(&mut writer, &block).is_ok() {}
         // An open file would keep its space after it is removed.
         drop(writer);
-        let daemon = home.start();
         let before = (persons(&daemon.home), std::fs::read(dir.join(".claude.json")).unwrap());
         let launched = launch(&daemon, "work").await;
         assert!(

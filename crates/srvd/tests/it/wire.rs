@@ -160,7 +160,7 @@ async fn provider_list_contains_the_fields_that_a_frontend_needs() {
         find("fake"),
         json!({
             "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
-            "cli": {"found": true, "path": path, "version": "1.2.3", "install": "build the examples of auth-spawner"},
+            "cli": {"found": true, "path": path, "tested": "1.2.3", "untested": false, "version": "1.2.3", "install": "build the examples of auth-spawner"},
             "loginKinds": ["pipe", "pty", "device", "token"],
             "logins": [
                 {"id": "pipe", "kind": "browser", "takesPaste": true},
@@ -172,7 +172,7 @@ async fn provider_list_contains_the_fields_that_a_frontend_needs() {
     );
     let anthropic = find("anthropic");
     assert_eq!((&anthropic["class"], &anthropic["loginKinds"]), (&json!("api_key"), &json!(["api_key"])));
-    assert_eq!(anthropic["cli"], json!({"found": false}));
+    assert_eq!(anthropic["cli"], json!({"found": false, "untested": false}));
     assert_eq!(find("claude")["cli"]["found"], false);
 
     let one = daemon.call("provider.list", json!({"providerId": "fake-cli"})).await;

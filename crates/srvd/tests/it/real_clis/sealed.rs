@@ -110,7 +110,20 @@ impl Scene {
         let watch = Watch::below(&user);
         std::fs::read(&files[0]).unwrap();
         assert_eq!(watch.opened(), files[..1], "the watch works");
-        Self { daemon, files, watch, before, gh }
+        let scene = Self { daemon, files, watch, before, gh };
+        scene.share_nothing().await;
+        scene
+    }
+
+    /// Keeps the person's own setup out of every bundle: srvd would read it in order to share it.
+    async fn share_nothing(&self) {
+        let listed = self.daemon.call("bundle.list", json!({})).await;
+        for bundle in listed["bundles"].as_array().unwrap().iter().filter(|bundle| bundle["isBlank"] == false)
+        {
+            let params = json!({"bundleId": bundle["id"], "share": "nothing"});
+            self.daemon.call("share.set", params).await;
+        }
+        self.watch.opened();
     }
 
     /// Returns a command below `srvd exec` with the canaries in its environment.
@@ -261,6 +274,7 @@ fn key_of_the_bundle_is_the_only_credential_that_its_cli_sends() {
     inside(async |vendors| {
         let scene = Scene::new(&vendors).await;
         let id = scene.daemon.call("bundle.create", json!({"name": "keys"})).await["id"].clone();
+        scene.share_nothing().await;
         let keys = [
             ("anthropic", "sk-ant-work-0123456789012345678901234567890123456789"),
             ("openai", "sk-proj-work-0123456789012345678901234567890"),
@@ -314,6 +328,7 @@ fn cli_without_an_account_is_logged_out_in_whatever_way_it_is_reached() {
     inside(async |vendors| {
         let scene = Scene::new(&vendors).await;
         let id = scene.daemon.call("bundle.create", json!({"name": "none"})).await["id"].clone();
+        scene.share_nothing().await;
         let params = json!({
             "providerId": "groq", "intoBundleId": id, "apiKey": "gsk_work0123456789abcdef", "accountName": "Key", "validate": false
         });
