@@ -14,8 +14,9 @@ if [[ -z $postgres ]]; then
 fi
 start_postgres "$postgres" -c fsync=off -c full_page_writes=off -c synchronous_commit=off
 export SRVD_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres
+export SRVD_TEST_CLIS=$PWD/target/clis
 
 started=$SECONDS
-cargo test -p srvd --locked --test it -- --ignored hanging::
+cargo test -p srvd --locked --test it -- --ignored hanging:: real_clis::
 SRVD_TEST_KILLS=${SRVD_TEST_KILLS:-100} cargo test -p identity-store --locked --test it -- killed::
 echo "nightly.sh: all passed in $((SECONDS - started)) s"
