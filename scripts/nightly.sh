@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tests that need a quiet machine or much time, after those of test.sh: the parts that `cargo test` ignores, and more kills.
+# The kills of test.sh in larger numbers: SRVD_TEST_KILLS of them, 100 by default, for each case.
 # Starts a PostgreSQL cluster of its own and ends only that. Exit code: that of the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -14,9 +14,9 @@ if [[ -z $postgres ]]; then
 fi
 start_postgres "$postgres" -c fsync=off -c full_page_writes=off -c synchronous_commit=off
 export SRVD_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres
-export SRVD_TEST_CLIS=$PWD/target/clis
 
 started=$SECONDS
-cargo test -p srvd --locked --test it -- --ignored hanging:: real_clis::
-SRVD_TEST_KILLS=${SRVD_TEST_KILLS:-100} cargo test -p identity-store --locked --test it -- killed::
+export SRVD_TEST_KILLS=${SRVD_TEST_KILLS:-100}
+cargo test -p identity-store --locked --test it -- killed::
+cargo test -p srvd --locked --test it -- database::upgrade_is_finished
 echo "nightly.sh: all passed in $((SECONDS - started)) s"

@@ -102,7 +102,7 @@ fn bomb(count: usize) -> ! {
             if number == 0 {
                 command.process_group(0);
             }
-            // A process that has been killed in the meantime cannot start another one, and nobody is left to report it
+            // A process that has been killed in the meantime cannot start another one, and no process is left to report it
             // to.
             let _ = command.spawn();
         }

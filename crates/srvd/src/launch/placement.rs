@@ -63,6 +63,8 @@ fn place_one(provider: &Arc<Provider>, plan: &Plan, rules: &Rules) -> Placed {
                 return placed(HomeState::Account, Some(HomeUse::Login(home.dir.clone(), home.reach)), None);
             }
         }
+        // The CLI has no variable for its directory; its login is in one.
+        Some((_, Credential::LoginFile(_))) => return placed(HomeState::Account, None, None),
         Some((_, Credential::LoginToken(_) | Credential::AccessToken(_))) => {
             return placed(HomeState::Account, Some(HomeUse::Token), None);
         }

@@ -96,7 +96,7 @@ impl Programs {
         Ok(self.blocking.run(move || Search::new(dirs, trust)).await?)
     }
 
-    /// Returns the directories that are known without asking the login shell, whoever can change them.
+    /// Returns the directories that are known without asking the login shell, also those that other users can change.
     pub(crate) fn known_search_path(&self) -> Vec<PathBuf> {
         self.places.known_now()
     }

@@ -219,7 +219,7 @@ pub(crate) struct Cancel {
     /// The session's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session_id: Option<String>,
-    /// The id of the bundle that the login is for. Anyone who may start a login there may cancel one, whoever started it.
+    /// The id of the bundle that the login is for. A client that may start a login there may also cancel one that another client started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
     /// The provider of the login.

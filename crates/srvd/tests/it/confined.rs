@@ -210,6 +210,7 @@ async fn check(daemon: &Daemon, case: &Case) {
             .any(|home| home["providerId"] == case.provider.as_str() && home["state"] == "key");
     // Such a CLI takes its login in a variable, without a directory.
     if cli.is_some_and(|cli| cli.credential_var.is_some()) {
+        assert!(paths.is_empty(), "{}: {launch}", case.provider);
         return;
     }
     match (case.answer, viewed) {

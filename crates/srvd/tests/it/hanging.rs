@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rpc_engine::{CallError, Client, ClientOptions, EventNames};
-use rustix::process::Signal;
 use serde_json::{Map, Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
@@ -98,7 +97,6 @@ async fn client(daemon: &Daemon) -> Client {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes the longest deadline of every method on a quiet machine; scripts/nightly.sh runs it"]
 async fn every_method_answers_and_a_signal_ends_the_daemon_while_the_database_hangs() {
     let server = postgres().await;
     let relay = Relay::before(&server.url).await;
@@ -163,7 +161,7 @@ async fn every_method_answers_and_a_signal_ends_the_daemon_while_the_database_ha
     assert_eq!(kinds["srvd.ping"], "ok");
 
     let daemon = Arc::into_inner(daemon).unwrap();
-    daemon.signal(Signal::TERM);
+    // `stop` sends the signal. A second one would end the daemon with another code.
     let ended = tokio::task::spawn_blocking(move || daemon.stop());
     let (status, home) = tokio::time::timeout(PATIENCE, ended).await.expect("the daemon ends").unwrap();
     assert_eq!(status.code(), Some(0));

@@ -503,7 +503,7 @@ fn login(bundle: &BundleId, provider: &str, credential: LoginCredential) -> Save
     planted::row(bundle, provider, credential)
 }
 
-/// A login that has expired and that nothing can renew needs a person, whoever owns it.
+/// A login that has expired and that nothing can renew needs a person, whatever its owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn launch_names_the_next_action_when_the_login_has_expired() {
     let home = Home::new();

@@ -55,7 +55,7 @@ fn daemon_refuses_configuration_and_directories_that_others_can_change() {
     check(&|home| mode(&home.dir("config"), 0o777), "config", 0o777);
     check(&|home| mode(&home.dir("config/providers.d"), 0o757), "config/providers.d", 0o757);
     check(&|home| mode(&home.dir("config/providers.d/a.toml"), 0o646), "config/providers.d/a.toml", 0o646);
-    // Whoever can rename the data directory can put another one in its place.
+    // A user who can rename the data directory can put another one in its place.
     check(&|home| mode(&home.dir(""), 0o777), "", 0o777);
 }
 

@@ -205,7 +205,7 @@ impl Trust {
             if links > MOST_LINKS {
                 return Err(TrustError::kind(&path, "leads through too many links"));
             }
-            // In a directory that only root and this user can write to, a link is theirs, whoever owns it.
+            // In a directory that only root and this user can write to, a link is theirs, whatever its owner.
             if entry.shared() && !self.is_accepted(&next) && ![0, self.uid].contains(&reached.uid()) {
                 return Err(self.untrusted(&next, &reached, decision::Flaw::Owner));
             }

@@ -39,7 +39,7 @@ pub(super) struct LoginArgs {
     /// Make the bundle if it does not exist
     #[arg(long, requires = "bundle")]
     new: bool,
-    /// Cancel the running login of the provider, whoever started it
+    /// Cancel the running login of the provider, also one that another client started
     #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "force"])]
     cancel: bool,
     /// Show the address without opening a browser

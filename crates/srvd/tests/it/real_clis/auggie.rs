@@ -8,7 +8,6 @@ use crate::support::namespace::inside;
 use crate::support::optional;
 
 #[test]
-#[ignore = "its launch sends no prompt since every CLI has a home; scripts/nightly.sh runs it"]
 fn auggie_logs_in_launches_by_its_own_login_and_logs_out() {
     let Some(auggie) = optional("auggie") else { return };
     inside(async |vendors| {
