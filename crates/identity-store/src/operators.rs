@@ -6,7 +6,7 @@
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::authentic::{ACCOUNTS, Fields, Link, OPERATOR_TOKENS, SERVICE_SETTINGS, Seal, setting};
-use crate::db::{Tx, Undecoded, sql};
+use crate::db::{Tx, Undecoded, row, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
 use crate::model::account::Owner;
@@ -48,29 +48,28 @@ macro_rules! select {
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct OperatorRow {
-    id: String,
-    forge_type: String,
-    base_url: String,
-    client_id: String,
-    subject: String,
-    login: String,
-    email: Option<String>,
-    expires_at: Option<i64>,
-    state: String,
-    state_reason: Option<String>,
-    created_at: i64,
-    updated_at: i64,
-    active: Option<String>,
-    since: Option<i64>,
-    #[sqlx(flatten)]
-    seal: Seal<OPERATOR_TOKENS>,
-    #[sqlx(flatten)]
-    account: Seal<ACCOUNTS>,
-    /// The authentication of the setting that names the active account, if it names this one.
-    #[sqlx(flatten)]
-    setting: Seal<SERVICE_SETTINGS>,
+row! {
+    struct OperatorRow {
+        id: String,
+        forge_type: String,
+        base_url: String,
+        client_id: String,
+        subject: String,
+        login: String,
+        email: Option<String>,
+        expires_at: Option<i64>,
+        state: String,
+        state_reason: Option<String>,
+        created_at: i64,
+        updated_at: i64,
+        active: Option<String>,
+        since: Option<i64>,
+    } with {
+        seal: Seal<OPERATOR_TOKENS>,
+        account: Seal<ACCOUNTS>,
+        /// The authentication of the setting that names the active account, if it names this one.
+        setting: Seal<SERVICE_SETTINGS>,
+    }
 }
 
 impl Store {

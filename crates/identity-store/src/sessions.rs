@@ -1,7 +1,7 @@
 //! Login sessions. Their rows are written before the CLI starts and are ended once.
 
 use crate::authentic::{Fields, LOGIN_SESSIONS, Seal, fields_in, known};
-use crate::db::{Tx, Undecoded, readable, sql};
+use crate::db::{Tx, Undecoded, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{BundleId, SessionId};
 use crate::model::changes::Change;
@@ -25,30 +25,31 @@ macro_rules! columns {
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct SessionRow {
-    id: String,
-    provider: String,
-    recipe: String,
-    target_bundle: Option<String>,
-    new_bundle: i64,
-    state: String,
-    revision: i64,
-    pid: Option<i64>,
-    process_start: Option<String>,
-    bundle_id: Option<String>,
-    account_id: Option<String>,
-    email: Option<String>,
-    error: Option<String>,
-    error_kind: Option<String>,
-    hint: Option<String>,
-    exit_code: Option<i64>,
-    started_at: i64,
-    expires_at: i64,
-    updated_at: i64,
-    ended_at: Option<i64>,
-    #[sqlx(flatten)]
-    seal: Seal<LOGIN_SESSIONS>,
+row! {
+    struct SessionRow {
+        id: String,
+        provider: String,
+        recipe: String,
+        target_bundle: Option<String>,
+        new_bundle: i64,
+        state: String,
+        revision: i64,
+        pid: Option<i64>,
+        process_start: Option<String>,
+        bundle_id: Option<String>,
+        account_id: Option<String>,
+        email: Option<String>,
+        error: Option<String>,
+        error_kind: Option<String>,
+        hint: Option<String>,
+        exit_code: Option<i64>,
+        started_at: i64,
+        expires_at: i64,
+        updated_at: i64,
+        ended_at: Option<i64>,
+    } with {
+        seal: Seal<LOGIN_SESSIONS>,
+    }
 }
 
 impl Store {

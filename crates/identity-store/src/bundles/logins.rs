@@ -6,7 +6,7 @@ use super::writes::{bind_in, free_name, insert, seal_unbound, touch, unprotected
 use crate::accounts::rows::reference;
 use crate::accounts::secrets::{cell, new_account};
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in, known};
-use crate::db::sql;
+use crate::db::{row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Owner, SecretRef};
@@ -17,17 +17,18 @@ use crate::store::Store;
 use crate::store::work::Work;
 use crate::{names, secret, sessions};
 
-/// The columns of an account that may be overwritten. They are few, so that a login can repair a corrupt row.
-#[derive(sqlx::FromRow)]
-pub(crate) struct BoundAccount {
-    id: String,
-    kind: String,
-    email: Option<String>,
-    subject: Option<String>,
-    secret_ref: String,
-    pub(super) generation: i64,
-    #[sqlx(flatten)]
-    seal: Seal<ACCOUNTS>,
+row! {
+    /// The columns of an account that may be overwritten. They are few, so that a login can repair a corrupt row.
+    pub(crate) struct BoundAccount {
+        id: String,
+        kind: String,
+        email: Option<String>,
+        subject: Option<String>,
+        secret_ref: String,
+        pub(super) generation: i64,
+    } with {
+        seal: Seal<ACCOUNTS>,
+    }
 }
 
 /// A token, sealed for the row and generation that it is stored in. Both columns are empty for a directory.

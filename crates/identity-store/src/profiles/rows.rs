@@ -1,7 +1,7 @@
 //! Reading of profiles.
 
 use crate::authentic::{ACCOUNTS, Seal, USER_PROFILES};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, row, sql};
 use crate::error::StoreError;
 use crate::id::{AgentId, ProfileId, ProviderId, UserId};
 use crate::model::account::{CorruptRow, SecretRef};
@@ -64,41 +64,42 @@ macro_rules! select_candidates {
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct ProfileRow {
-    id: String,
-    user_id: String,
-    agent_id: String,
-    provider: String,
-    model: String,
-    account_id: String,
-    label: Option<String>,
-    created_at: i64,
-    updated_at: i64,
-    kind: String,
-    email: Option<String>,
-    subject: Option<String>,
-    base_url: Option<String>,
-    masked_tail: Option<String>,
-    status: String,
-    status_reason: Option<String>,
-    expires_at: Option<i64>,
-    is_primary: i64,
-    #[sqlx(flatten)]
-    seal: Seal<USER_PROFILES>,
-    #[sqlx(flatten)]
-    account: Seal<ACCOUNTS>,
+row! {
+    struct ProfileRow {
+        id: String,
+        user_id: String,
+        agent_id: String,
+        provider: String,
+        model: String,
+        account_id: String,
+        label: Option<String>,
+        created_at: i64,
+        updated_at: i64,
+        kind: String,
+        email: Option<String>,
+        subject: Option<String>,
+        base_url: Option<String>,
+        masked_tail: Option<String>,
+        status: String,
+        status_reason: Option<String>,
+        expires_at: Option<i64>,
+        is_primary: i64,
+    } with {
+        seal: Seal<USER_PROFILES>,
+        account: Seal<ACCOUNTS>,
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct HolderRow {
-    #[sqlx(flatten)]
-    profile: ProfileRow,
-    secret_ref: String,
-    sealed_secret: Option<Vec<u8>>,
-    generation: i64,
-    /// The account's id again, if the account has tokens.
-    token_account: Option<String>,
+row! {
+    struct HolderRow {
+        secret_ref: String,
+        sealed_secret: Option<Vec<u8>>,
+        generation: i64,
+        /// The account's id again, if the account has tokens.
+        token_account: Option<String>,
+    } with {
+        profile: ProfileRow,
+    }
 }
 
 /// A profile with its account, and the account's tokens if there are any that can be read.
