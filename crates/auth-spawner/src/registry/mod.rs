@@ -1,7 +1,7 @@
-//! The provider registry: how each provider's CLI logs in, and how its service takes an API key.
+//! The provider registry: how each provider's CLI logs in, and how its service accepts an API key.
 //!
 //! The types of this room are the format of registry files, and their methods are pure. The room reads the shipped
-//! entries and the operator's overlays, checks them as a whole, and answers questions about an entry. It uses no other
+//! entries and the operator's overlays, checks them together, and answers questions about an entry. It uses no other
 //! room. Nothing here may start a process, read a CLI's file or know of a session.
 
 mod address;

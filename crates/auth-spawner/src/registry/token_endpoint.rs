@@ -6,7 +6,7 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenEndpoint {
-    /// Address of the endpoint: https, or http on a loopback address.
+    /// URL of the endpoint: https, or http on a loopback address.
     pub token_url: String,
     /// Id of the client that the tokens were issued to.
     pub client_id: String,

@@ -363,7 +363,7 @@ fn paste_holds(paste: &Paste, place: &str) -> Result<(), Violation> {
     ensure(!paste.shapes.is_empty(), place, "paste.shapes must not be empty")?;
     let own = paste.carry.iter().any(|name| name.is_empty() || matches!(name.as_str(), "code" | "state"));
     ensure(!own, place, "paste.carry names parameters other than `code` and `state`")?;
-    // The other shapes have no such parameters, and the callback is the only delivery that takes them.
+    // The other shapes have no such parameters, and the callback is the only delivery that accepts them.
     let whole = paste.shapes == [PasteShape::Url] && paste.delivery == Delivery::CallbackGet;
     ensure(paste.carry.is_empty() || whole, place, "paste.carry needs the one shape url, and callback_get")
 }

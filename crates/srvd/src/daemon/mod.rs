@@ -150,7 +150,7 @@ pub(crate) async fn start(
     };
     let mut background = background.start(&core.stop);
     announced.write(&core.blocking, token, started).await?;
-    tokio::spawn(database::examine(core.config.clone(), core.store.clone(), core.stop.clone()));
+    background.spawn(database::examine(core.config.clone(), core.store.clone(), core.stop.clone()));
     // The login shell is asked beside the work, so that no start and no first login waits for it.
     let (logins, known, stop) = (services.logins.clone(), core.config.search.clone(), core.stop.clone());
     background.spawn(async move {

@@ -66,7 +66,7 @@ impl Logins {
         let Some(mut watch) = self.spawner.watch(session) else { return };
         self.attendance.known().insert(session.to_owned(), Instant::now());
         let (logins, session) = (Arc::clone(self), session.to_owned());
-        tokio::spawn(async move {
+        self.resources.tasks.spawn(async move {
             let over = async {
                 // The end of the session's actor is an end too.
                 let _ = watch.wait_for(|snapshot| snapshot.state.is_terminal()).await;
