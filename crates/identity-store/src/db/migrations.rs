@@ -12,20 +12,30 @@ macro_rules! migrator {
     ($directory:literal) => {
         migrator!(
             $directory,
-            (1, "init"), (2, "instances"), (3, "tokens"), (4, "audit"), (5, "no_events"),
-            (6, "authentication"), (7, "unbound"), (8, "share"),
+            "0001_init",
+            "0002_instances",
+            "0003_tokens",
+            "0004_audit",
+            "0005_no_events",
+            "0006_authentication",
+            "0007_unbound",
+            "0008_share",
         )
     };
-    ($directory:literal, $(($number:literal, $description:literal),)*) => {
-        Migrator::with_migrations(vec![$(Migration::new(
-            $number,
-            $description.replace('_', " ").into(),
-            MigrationType::Simple,
-            include_str!(concat!("../../../../migrations/", $directory, "/000", $number, "_", $description, ".sql"))
-                .into_sql_str(),
-            false,
+    ($directory:literal, $($name:literal,)*) => {
+        Migrator::with_migrations(vec![$(migration(
+            $name,
+            include_str!(concat!("../../../../migrations/", $directory, "/", $name, ".sql")),
         ),)*])
     };
+}
+
+fn migration(name: &str, text: &'static str) -> Migration {
+    let (number, description) = name.split_once('_').unwrap_or((name, ""));
+    // A number that cannot be read would be the first, which a test of the files rejects.
+    let number = number.parse().unwrap_or_default();
+    let description = description.replace('_', " ").into();
+    Migration::new(number, description, MigrationType::Simple, text.into_sql_str(), false)
 }
 
 /// The migrations of each database. A test compares them with the files.
