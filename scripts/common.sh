@@ -36,9 +36,39 @@ build() {
     echo "${CARGO_TARGET_DIR:-$PWD/target}/$profile/srvd"
 }
 
-# Makes the encryption key when there is none anywhere; an existing one is never touched.
+# Prints the files of the service manager that may start srvd for this user. A system's template is for users with a key.
+units() {
+  local user=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user name place
+  name=$(id -un)
+  for place in "$user"/srvd.service{,.d/*.conf} /etc/systemd/user/srvd.service{,.d/*.conf} \
+    "/etc/systemd/system/srvd@$name.service"{,.d/*.conf} "$HOME/Library/LaunchAgents/dev.srvd.srvd.plist"; do
+    if [[ -f $place ]]; then echo "$place"; fi
+  done
+  for place in "/etc/srvd/$name".{key,cred}; do
+    if [[ -e $place ]]; then echo "$place"; fi
+  done
+}
+
+# Makes the encryption key when there is none anywhere; an existing one is never touched. Returns 1 if the installation has
+# a key that this shell cannot see, and sets key_place to the reason. A second key could decrypt nothing.
 ensure_key() {
+  local unit
   if [[ -n ${OAUTH_ENCRYPTION_KEY:-}${OAUTH_ENCRYPTION_KEY_FILE:-} || -e $config_dir/encryption.key ]]; then return; fi
+  while read -r unit; do
+    if [[ $unit == /etc/srvd/* ]] ||
+      grep -Eq '^[[:space:]]*((Load|Set)Credential(Encrypted)?=oauth_encryption_key|[^#]*OAUTH_ENCRYPTION_KEY)' "$unit"; then
+      key_place="$unit has it"
+      return 1
+    fi
+  done < <(units)
+  if grep -Eq '^[[:space:]]*keychain[[:space:]]*=[[:space:]]*true' "$config_dir/srvd.toml" 2>/dev/null; then
+    key_place="$config_dir/srvd.toml says that the keychain has it"
+    return 1
+  fi
+  if [[ -e $data_dir/srvd.db || -e $data_dir/database.json ]]; then
+    key_place="$data_dir has a database, so there is a key somewhere else"
+    return 1
+  fi
   "$1" key generate
 }
 

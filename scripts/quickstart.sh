@@ -20,7 +20,7 @@ if running "$program"; then
   next_steps
   exit
 fi
-ensure_key "$program"
+ensure_key "$program" || fail "the key of this installation is not in this shell: $key_place" 78
 migrate "$program"
 
 log=$data_dir/srvd.log

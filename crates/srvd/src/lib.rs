@@ -17,6 +17,7 @@ mod disk;
 mod doctor;
 mod forge;
 mod health;
+mod hint;
 mod http;
 mod keys;
 mod launch;
@@ -27,3 +28,4 @@ mod share;
 mod wire;
 
 pub use cli::main;
+pub use hint::{ROWS, Row};

@@ -16,5 +16,5 @@ mod table;
 
 pub use error::{NotLive, StartError};
 pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};
-pub use snapshot::{Failure, FailureKind, Snapshot, State};
+pub use snapshot::{Advice, Failure, FailureKind, Snapshot, State};
 pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};

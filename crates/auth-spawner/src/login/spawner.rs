@@ -389,7 +389,7 @@ impl SpawnerState {
         snapshot.failure = Some(Failure {
             kind: FailureKind::Internal,
             message: "the login ended because of an internal error".to_owned(),
-            hint: None,
+            advice: None,
             exit_code: None,
         });
         let moved = AssertUnwindSafe(self.sink.moved(snapshot.clone())).catch_unwind();

@@ -84,7 +84,7 @@ async fn login_fails_and_names_the_holder_when_its_callback_port_is_in_use() {
         let expected =
             format!("port {} is in use by {} (pid {})", world.port, name.trim(), std::process::id());
         assert_eq!((failure.kind, failure.message), (FailureKind::PortInUse, expected));
-        assert!(failure.hint.is_some());
+        assert!(failure.advice.is_some());
         assert!(!world.home.path().join("up").exists(), "no process may have been started");
         drop(holder);
         let again = world.request(&format!("{}-again", world.id), "callback");

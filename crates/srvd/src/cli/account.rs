@@ -5,6 +5,7 @@ use super::failure::{self, Failure, code};
 use super::list::who;
 use super::ui::{Ui, plain_line};
 use super::{prompt, removal, resolve};
+use crate::hint::Step;
 use crate::wire::account::{Account, Delete, DiscardStray, KeepStray, Outcome, Revoke, Revoked};
 
 /// Subcommands of `srvd account`.
@@ -96,11 +97,11 @@ async fn revoke(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), 
     let account = resolve::account(daemon, &args.account).await?;
     prompt::confirm(ui, &revoke_question(&account), args.yes).await?;
     let done = daemon.client.call(&Revoke { account_id: account.id.clone() }).await.map_err(|error| {
-        let forget = format!("to forget it on this machine only: srvd account forget {}", account.id);
+        let forget = || Step::ForgetHere { account: (&account.id).into() }.into();
         failure::of_call(&error, |error| {
             let other_way =
                 matches!(error.kind(), Some("invalid_input" | "no_credential" | "secret_unavailable"));
-            other_way.then_some(forget)
+            other_way.then(forget)
         })
     })?;
     ui.result(&outcome(&account, &done)?)?;
@@ -138,8 +139,8 @@ fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
             code::FAILED,
             format!("{name} was not revoked: {reason}; the account was not changed"),
         )
-        .hint("show its status with: srvd accounts")
-        .hint(format!("to forget it on this machine only: srvd account forget {}", account.id)))
+        .hint(Step::ShowAccountStatus)
+        .hint(Step::ForgetHere { account: (&account.id).into() }))
     };
     match &done.outcome {
         Outcome::Revoked => {

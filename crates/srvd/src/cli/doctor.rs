@@ -207,7 +207,8 @@ mod tests {
     use super::*;
 
     fn finding(severity: Severity, title: &str) -> Finding {
-        Finding::new(title, severity, title, "the detail", "What it means.").fix("do this")
+        Finding::new(title, severity, title, "the detail", "What it means.")
+            .fix(crate::hint::Step::RestartDaemon)
     }
 
     /// Returns the finding after a change.
@@ -230,15 +231,15 @@ mod tests {
         ];
         assert_eq!(
             render(&findings, false, &ui(Some(80))),
-            "✗ error: Broken\n    the detail\n    What it means.\n    → do this\n\n\
-             ! warning: Open\n    the detail\n    What it means.\n    → do this   (srvd doctor --fix does it)\n\n\
+            "✗ error: Broken\n    the detail\n    What it means.\n    → restart the daemon\n\n\
+             ! warning: Open\n    the detail\n    What it means.\n    → restart the daemon   (srvd doctor --fix does it)\n\n\
              ✓ Well: the detail\n✓ Well\n\n\
              1 error, 1 warning."
         );
         let plain = Ui { unicode: false, ..ui(None) };
         assert_eq!(
             render(&findings[..1], true, &plain),
-            "x error: Broken\n    the detail\n    What it means.\n    -> do this\n\n1 error. There was nothing to repair."
+            "x error: Broken\n    the detail\n    What it means.\n    -> restart the daemon\n\n1 error. There was nothing to repair."
         );
         assert_eq!(render(&findings[2..3], false, &plain), "+ Well: the detail\n\nNo problems were found.");
     }
@@ -256,8 +257,8 @@ mod tests {
         });
         assert_eq!(
             render(&[done, failed], true, &ui(None)),
-            "✓ repaired: Open\n    the detail\n    What it means.\n    → do this   (done)\n\n\
-             ✗ error: Shut\n    the detail\n    What it means.\n    It could not be repaired: no\n    → do this\n\n\
+            "✓ repaired: Open\n    the detail\n    What it means.\n    → restart the daemon   (done)\n\n\
+             ✗ error: Shut\n    the detail\n    What it means.\n    It could not be repaired: no\n    → restart the daemon\n\n\
              1 error, 1 repaired."
         );
     }

@@ -6,6 +6,7 @@ use super::client::Connection;
 use super::failure::{self, Failure, code};
 use super::ui::{Ui, plain_line};
 use super::{prompt, resolve};
+use crate::hint::Step;
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
 use crate::wire::{SecretInput, Status, bundle};
 
@@ -54,7 +55,7 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
     let outcome = daemon.client.call(&params).await.map_err(|error| {
         failure::of_call(&error, |error| {
             let wrong_way = failure::field(error, "field") == Some("providerId");
-            wrong_way.then(|| format!("log in with: srvd login {}", args.provider))
+            wrong_way.then(|| Step::LogInInstead { provider: (&args.provider).into() }.into())
         })
     })?;
     let id = stored(&outcome)?;
@@ -73,10 +74,9 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
 async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
     let question = format!("API key for {} (not shown): ", plain_line(provider));
     let key = prompt::hidden(ui, &question).await;
-    let key = key.filter(|key| !key.expose_secret().trim().is_empty()).ok_or_else(|| {
-        Failure::new(code::USAGE, "no key was given")
-            .hint("type it at the prompt, or pass it on standard input")
-    })?;
+    let key = key
+        .filter(|key| !key.expose_secret().trim().is_empty())
+        .ok_or_else(|| Failure::new(code::USAGE, "no key was given").hint(Step::TypeKey))?;
     Ok(SecretInput::new(key.expose_secret().to_owned()))
 }
 
@@ -84,7 +84,7 @@ async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
 fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
     outcome.account_id.as_deref().filter(|_| outcome.success).ok_or_else(|| {
         let reason = outcome.error.as_deref().unwrap_or("the daemon did not store the key");
-        Failure::new(code::FAILED, reason).hint("the key was not stored")
+        Failure::new(code::FAILED, reason).hint(Step::KeyNotStored)
     })
 }
 

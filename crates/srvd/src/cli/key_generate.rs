@@ -11,6 +11,7 @@ use super::ui::Ui;
 use crate::base::private;
 use crate::config::keychain::KeychainError;
 use crate::config::{Config, key, keychain};
+use crate::hint::Step;
 
 /// Arguments of `srvd key generate`.
 #[derive(Debug, clap::Args)]
@@ -36,8 +37,7 @@ pub(super) fn run(args: &GenerateArgs, config: &Config, ui: &Ui) -> Result<(), F
 
 fn into_keychain(config: &Config, ui: &Ui) -> Result<(), Failure> {
     keychain::put(&new_key()?).map_err(|error| match error {
-        KeychainError::Taken => Failure::new(code::CANNOT_CREATE, error.to_string())
-            .hint("secrets that were encrypted with that key can be read only with that key"),
+        KeychainError::Taken => Failure::new(code::CANNOT_CREATE, error.to_string()).hint(Step::KeyIsNeeded),
         _ => Failure::new(code::CONFIG, error.to_string()),
     })?;
     ui.result(keychain::PLACE)?;
@@ -67,7 +67,7 @@ fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure
             code::CANNOT_CREATE,
             format!("{} already exists and is not overwritten", path.display()),
         )
-        .hint("secrets that were encrypted with that key can be read only with that key"),
+        .hint(Step::KeyIsNeeded),
         _ => Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", path.display())),
     })?;
     Ok(path)

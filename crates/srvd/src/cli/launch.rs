@@ -20,6 +20,7 @@ use super::ui::{Ui, plain_line};
 use crate::base::environment::Environment;
 use crate::config::Config;
 use crate::daemon;
+use crate::hint::Step;
 use crate::wire::launch::{Launch, Removed};
 use gather::Wanted;
 use render::Shell;
@@ -104,7 +105,9 @@ pub(super) async fn prepare(
     let way_out = args.shim.then(|| args.command.first().map(|name| name.to_string_lossy().into_owned()));
     let prepared = launched(args, config, environment, ui).await;
     prepared.map_err(|failure| match way_out.flatten() {
-        Some(name) => failure.hint(format!("to run it once without srvd: {OPT_OUT_VAR}=off {name}")),
+        Some(name) => {
+            failure.hint(Step::RunWithoutSrvd { variable: OPT_OUT_VAR.to_owned(), program: name.into() })
+        }
         None => failure,
     })
 }
@@ -171,8 +174,7 @@ fn logged_out_hint(failure: Failure, program: Option<&OsStr>, registry: &Registr
     if !failure.message().contains("was not started") {
         return failure;
     }
-    let program = program.to_string_lossy();
-    failure.hint(format!("to start it logged out: srvd exec --unbound -- {program}"))
+    failure.hint(Step::StartLoggedOut { program: program.to_string_lossy().into_owned().into() })
 }
 
 /// Replaces this process with the program, with the file mode mask that this process was given. Returns only if that

@@ -9,6 +9,7 @@ use super::ui::{Ui, plain_line};
 use super::vocabulary::{self, Symbol};
 use super::{prompt, table};
 use crate::base::clock::now;
+use crate::hint::Step;
 use crate::wire::operator::{
     Cancel, ConfiguredForge, Delete, Flow, ForgeType, List, OperatorAccount, Operators, PendingAccount, Poll,
     SetActive, SignIn, SignInStatus, Start, Started,
@@ -122,12 +123,12 @@ fn forge<'a>(forges: &'a [ConfiguredForge], wanted: &str) -> Result<&'a Configur
         (Some(forge), None) => Ok(forge),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("there are several forges of the type {wanted}"))
-                .hint(format!("name one of: {}", names())))
+                .hint(Step::NameForge { known: names() }))
         }
         (None, _) if forges.is_empty() => Err(Failure::new(code::FAILED, "no forge is configured")
-            .hint(format!("add [forges.{}] to srvd.toml and restart the daemon", plain_line(wanted)))),
+            .hint(Step::AddForge { name: plain_line(wanted) })),
         (None, _) => Err(Failure::new(code::FAILED, format!("no forge is called {wanted}"))
-            .hint(format!("name one of: {}", names()))),
+            .hint(Step::NameForge { known: names() })),
     }
 }
 
@@ -247,10 +248,10 @@ fn chosen<'a>(tokens: &'a [OperatorAccount], wanted: &str) -> Result<&'a Operato
         (Some(token), None) => Ok(token),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("several accounts are called {wanted}"))
-                .hint("use the account's id; see: srvd operator list"))
+                .hint(Step::UseOperatorId))
         }
         (None, _) => Err(Failure::new(code::FAILED, format!("no operator account is called {wanted}"))
-            .hint("see: srvd operator list")),
+            .hint(Step::ListOperators)),
     }
 }
 

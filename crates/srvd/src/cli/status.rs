@@ -15,6 +15,7 @@ use super::{table, vocabulary};
 use crate::base::clock::now;
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
+use crate::hint::Step;
 use crate::wire::account::{Account, Accounts, Stray, Strays};
 use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
@@ -126,7 +127,7 @@ async fn untested(daemon: &Connection, bundles: &[Bundle]) -> Vec<Untested> {
 fn silent(pid: Option<u32>, seconds: u64) -> Failure {
     let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     Failure::new(code::UNAVAILABLE, format!("the daemon{who} did not answer within {seconds} s"))
-        .hint("it may be stopped or busy: check its log, and run: srvd doctor")
+        .hint(Step::AskDoctor)
 }
 
 impl Page {
@@ -197,7 +198,8 @@ impl Page {
         };
         let bundles: Vec<String> = account.bound_to.iter().map(name).collect();
         let arrow = if ui.unicode { '→' } else { '>' };
-        let step = account.next_step.as_deref().map(|step| format!("\n    {arrow} {}", plain_line(step)));
+        let step =
+            account.next_step.as_ref().map(|step| format!("\n    {arrow} {}", plain_line(step.as_str())));
         Some(format!(
             "{} {} in {} ({}): {}{}",
             state.symbol.text(ui),
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn status_page_lists_next_steps_and_unbound_accounts_below_the_table() {
         let mut one = account("codex", Some("a@b.c"), Status::NeedsReauth);
-        one.next_step = Some("srvd login codex --bundle b1".to_owned());
+        one.next_step = Some(Step::LogIn { provider: "codex".into(), bundle: "b1".into() }.into());
         one.bound_to = vec!["b1".to_owned()];
         let mut loose = account("openai", None, Status::Invalid);
         loose.bound_to.clear();

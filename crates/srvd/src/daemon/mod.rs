@@ -51,6 +51,7 @@ use crate::base::redact::Redactor;
 use crate::config::{Config, key};
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::operator::session::BrowserSessions;
+use crate::hint::Hint;
 use crate::http::access::AccessCheck;
 use crate::http::{HttpServer, Listeners, Refusals};
 use crate::rpc::routes;
@@ -184,7 +185,7 @@ fn name_skipped(skipped: &[Skipped]) {
         tracing::warn!(
             paths = paths.join(", "),
             reason = first.reason,
-            remedy = first.remedy,
+            remedy = first.remedy.as_ref().map(Hint::as_str),
             "directories of the search path are not used"
         );
     }

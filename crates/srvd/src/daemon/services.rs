@@ -216,7 +216,7 @@ fn logins(core: &Core, guard: &Guard, resources: LoginResources) -> Result<(Spaw
         limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
         clock: Arc::new(now),
         guard: Some(guard.clone()),
-        network_advice: config.network.advice(),
+        network_advice: config.network.advice().map(|hint| hint.to_string()),
     };
     let sink = LoginSink::new(resources.clone());
     let spawner = Spawner::new(spawner_config, Arc::new(sink.clone()));

@@ -6,6 +6,7 @@ use auth_spawner::{HeldPort, Shadow, Version};
 use identity_store::Inspection;
 
 use crate::base::programs::Skipped;
+use crate::hint::Hint;
 
 /// All facts of a checkup.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ pub(super) struct ProtectedPath {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Distrust {
     pub(super) reason: String,
-    pub(super) remedy: String,
+    pub(super) remedy: Option<Hint>,
 }
 
 /// The required kind and permissions of a place.

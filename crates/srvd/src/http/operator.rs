@@ -15,6 +15,7 @@ use crate::forge::oauth::callback::Page;
 use crate::forge::oauth::flows::{Start, StartError};
 use crate::forge::operator::session::BrowserSessions;
 use crate::forge::operator::{OWNER, session};
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 
 /// Returns the response to a rejected request. On the operator's paths, the response for a missing session contains a
@@ -74,12 +75,11 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
         Ok(None) => respond::failure(
             StatusCode::PRECONDITION_FAILED,
             Kind::NoActiveForge.as_str(),
-            "select one with: srvd operator use ACCOUNT",
+            Step::SelectOperator,
         ),
         Err(error) => {
             let error = ApiError::from(error);
-            let hint = error.next_step().unwrap_or_default();
-            respond::failure(StatusCode::SERVICE_UNAVAILABLE, error.kind().as_str(), &hint)
+            respond::unavailable(&error)
         }
     }
 }
@@ -87,8 +87,7 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
 /// Redirects the browser to a forge. A browser that was authenticated by its session must return with the same session.
 pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> HttpResponse {
     let Some(forge) = flows.forges().named(forge).cloned() else {
-        let hint = "list the forges in srvd.toml with: srvd operator list";
-        return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), hint);
+        return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), Step::ListForges);
     };
     let session = match caller {
         Caller::Trusted => None,
@@ -101,7 +100,7 @@ pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &Header
                 StartError::NoRedirect => Kind::InvalidInput,
                 StartError::Full(_) | StartError::Forge(_) => Kind::Conflict,
             };
-            respond::failure(StatusCode::SERVICE_UNAVAILABLE, kind.as_str(), &error.to_string())
+            respond::unavailable(&ApiError::new(kind, error.to_string()))
         }
     }
 }

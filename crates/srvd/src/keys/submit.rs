@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::base::clock::now;
 use crate::base::redact::Redactor;
 use crate::destination;
+use crate::hint::Step;
 use crate::keys::external::ExternalKeys;
 use crate::keys::probe::ProbeAnswer;
 use crate::keys::{api_key, probe};
@@ -55,7 +56,7 @@ impl KeyIntake<'_> {
     ) -> Result<KeyOutcome, ApiError> {
         let service = provider.key.as_ref().ok_or_else(|| {
             ApiError::invalid_input("providerId", "this provider does not accept API keys")
-                .hint("use auth.start")
+                .hint(Step::UseAuthStart)
         })?;
         identity_store::check_name("accountName", &request.account_name)?;
         let into =

@@ -14,6 +14,7 @@ use super::candidate::{Candidate, Credential};
 use super::environment::{Situation, Stance, Value, Variables};
 use super::plan::{Part, Plan};
 use crate::disk::identity_dir::homes::{Home, HomeRequest, HomeUse};
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::launch::HomeState;
 
@@ -173,7 +174,7 @@ pub(super) fn lead(
                     let both = format!("{other} and {id} need different values of {name}");
                     return Err(ApiError::new(Kind::Conflict, both)
                         .with("what", "variable")
-                        .hint("launch them one at a time and name the provider"));
+                        .hint(Step::LaunchSingly));
                 }
                 Some((_, _, true)) => {}
                 _ => {

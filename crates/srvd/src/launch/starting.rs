@@ -13,6 +13,7 @@ use super::plan::{Part, Plan};
 use super::report;
 use super::subject::Subject;
 use crate::disk::identity_dir::homes::{Home, HomeOwner};
+use crate::hint::Step;
 use crate::wire::Names;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::launch::{HomeState, Launch, LaunchHome, Removed, Resolve};
@@ -206,17 +207,17 @@ fn has_credential(program: &str, started: &[&str], placed: &[Placed], plan: &Pla
         .with("providerId", id.as_str());
     Err(match &plan.subject {
         Subject::Bundle(bundle) => error.hint(way_in(first, bundle.as_str())),
-        Subject::Agent(_) => error.hint("store one with profile.upsert, or declare it in agents.toml"),
+        Subject::Agent(_) => error.hint(Step::StoreProfile),
     })
 }
 
 /// Returns the command that gives a CLI a credential of a bundle.
-fn way_in(placed: &Placed, bundle: &str) -> String {
+fn way_in(placed: &Placed, bundle: &str) -> Step {
     let cli = placed.provider.cli.as_ref();
     let key = cli.filter(|cli| cli.recipes.is_empty()).and_then(|cli| cli.keys.keys().next());
     match key {
-        Some(key) => format!("srvd add-key {key} --bundle {bundle}"),
-        None => format!("srvd login {} --bundle {bundle}", placed.provider.id),
+        Some(key) => Step::AddKey { provider: key.into(), bundle: bundle.into() },
+        None => Step::LogIn { provider: (&placed.provider.id).into(), bundle: bundle.into() },
     }
 }
 

@@ -6,6 +6,7 @@ use auth_spawner::{Host, Provider};
 use identity_store::{Account, BundleId, SecretRef, Store};
 
 use crate::base::host;
+use crate::hint::Step;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 
@@ -36,7 +37,7 @@ pub(super) async fn choose(
             return Ok(at(provider, None));
         }
         let reason = format!("the CLI of {} can log in to only one host", provider.display_name);
-        return Err(ApiError::invalid_input("host", reason).hint("omit the host"));
+        return Err(ApiError::invalid_input("host", reason).hint(Step::OmitHost));
     };
     let wanted: Option<Host> = match wanted {
         Some(text) => {
@@ -74,11 +75,9 @@ fn at(provider: &Arc<Provider>, other: Option<&Host>) -> HostedProvider {
 }
 
 fn refused(bound: Option<&Account>, there: &Host) -> ApiError {
-    let account = bound.map(|account| account.id.to_string()).unwrap_or_default();
+    let account = bound.map(|account| account.id.to_string()).unwrap_or_default().into();
     ApiError::new(Kind::Conflict, format!("this bundle has a login at {there}"))
         .with("what", "host")
         .with("host", there.as_str())
-        .hint(format!(
-            "log in to another bundle, or delete that account first: srvd account forget {account}"
-        ))
+        .hint(Step::ForgetFirst { account })
 }

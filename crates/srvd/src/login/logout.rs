@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::service::Logins;
 use crate::base::host::provider_of;
 use crate::disk::identity_dir::AccountDir;
+use crate::hint::Step;
 use crate::wire::account::{Deleted, Outcome, Revoked};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::provider;
@@ -16,9 +17,6 @@ use crate::wire::ids::provider;
 /// The maximum time for a CLI to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The next step for an account whose login cannot be revoked.
-const FORGET: &str =
-    "account.delete deletes the account from this machine; the credential stays valid at the provider";
-
 /// Runs one logout at a time, including the deletion of its account.
 #[derive(Debug, Default)]
 pub(super) struct LogoutTurns(Mutex<()>);
@@ -47,9 +45,7 @@ impl Logins {
         if let Err(error) = ended {
             return not_revoked(&provider, &error);
         }
-        let deleted = delete.await.map_err(|error| {
-            error.hint("the login has been ended, but the account still exists; delete the account later")
-        })?;
+        let deleted = delete.await.map_err(|error| error.hint(Step::DeleteLater))?;
         let outcome = match &provider.cli {
             Some(cli) if cli.logout_revokes => Outcome::Revoked,
             _ => Outcome::LoggedOut,
@@ -94,7 +90,7 @@ impl Logins {
             Some(login) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
                 .with("what", "login")
                 .with("sessionId", login.id.as_str())
-                .hint("finish or cancel that login first")),
+                .hint(Step::FinishOrCancel)),
         }
     }
 }
@@ -132,9 +128,9 @@ fn directory(account: &Account, provider: &Provider) -> Result<AccountDir, ApiEr
             "accountId",
             "this is an API key; revoke it at the provider, where it was created",
         )
-        .hint(FORGET)),
+        .hint(Step::UseDelete)),
         _ => Err(ApiError::invalid_input("accountId", "no CLI can log out a token stored in the database")
-            .hint(FORGET)),
+            .hint(Step::UseDelete)),
     }
 }
 
@@ -143,9 +139,9 @@ fn no_logout(provider: &Provider) -> ApiError {
         "accountId",
         format!("the CLI of {} has no logout command", provider.display_name),
     )
-    .hint(FORGET)
+    .hint(Step::UseDelete)
 }
 
 fn refused(kind: Kind, error: &LogoutError) -> ApiError {
-    ApiError::new(kind, format!("the logout was not run: {error}")).hint(FORGET)
+    ApiError::new(kind, format!("the logout was not run: {error}")).hint(Step::UseDelete)
 }

@@ -18,6 +18,7 @@ use crate::base::tally;
 use crate::destination;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::health::WritePolicy;
+use crate::hint::Hint;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
 use crate::wire::events;
@@ -220,7 +221,7 @@ impl LoginSink {
             },
             error: failure.map(|failure| failure.message.clone()),
             error_kind: failure.map(|failure| failure.kind.as_str().to_owned()),
-            hint: failure.and_then(|failure| failure.hint.clone()),
+            hint: failure.and_then(Hint::failed).map(|hint| hint.to_string()),
             exit_code: failure.and_then(|failure| failure.exit_code),
             revision: snapshot.revision,
             now: now(),

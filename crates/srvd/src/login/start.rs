@@ -16,6 +16,7 @@ use super::sink::ExpectedLogin;
 use crate::base::clock::now;
 use crate::destination;
 use crate::disk::identity_dir::{AccountDir, DirReading};
+use crate::hint::Step;
 use crate::wire::auth::{SessionStatus, Start, Started};
 use crate::wire::convert::{login_cli, stored_id};
 use crate::wire::error::{ApiError, Kind};
@@ -179,7 +180,7 @@ impl Logins {
         Err(ApiError::new(Kind::Conflict, "this bundle is already logged in")
             .with("what", "login")
             .with("accountId", bound.id.as_str())
-            .hint("log in again with force"))
+            .hint(Step::UseForce))
     }
 
     /// Returns the directory for the login: that of the bound login, or else the bundle's. Creates nothing.
@@ -208,7 +209,7 @@ impl Logins {
             )
             .with("what", "login")
             .with("accountId", other.as_str())
-            .hint("bind that account again, or delete it first"));
+            .hint(Step::BindOrDelete));
         }
         let renews = cli.can_move() && former.is_some();
         let dir = former.unwrap_or(place);
@@ -237,7 +238,7 @@ impl Logins {
             .with("command", command)
             .with("set", serde_json::json!(set))
             .with("unset", serde_json::json!(unset))
-            .hint(format!("log in there with: {line}"))
+            .hint(Step::LogInThere { command: line })
     }
 
     /// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the
@@ -250,7 +251,7 @@ impl Logins {
                 Kind::StoreUnavailable,
                 "an earlier login in this directory could not be cleaned up",
             )
-            .hint("retry later; see the daemon's log for the cause"));
+            .hint(Step::RetryLater));
         }
         Ok(())
     }
@@ -348,18 +349,20 @@ fn refusal(error: &StartError, cli: &Cli) -> ApiError {
             ApiError::new(Kind::Conflict, "another login is using the CLI's callback port")
                 .with("sessionId", session.as_str())
                 .with("port", *port)
-                .hint("finish or cancel that login first")
+                .hint(Step::FinishOrCancel)
         }
         StartError::DuplicateId => {
             ApiError::new(Kind::Conflict, "a login session with this id already exists")
                 .with("what", "session")
-                .hint("start the login again")
+                .hint(Step::StartAgain)
         }
-        StartError::Capacity => ApiError::new(Kind::Capacity, "too many logins are running")
-            .hint("finish or cancel one of them, then start the login again"),
+        StartError::Capacity => {
+            ApiError::new(Kind::Capacity, "too many logins are running").hint(Step::FinishOrCancelOne)
+        }
         StartError::UnknownRecipe => policy::unknown_recipe(cli),
-        StartError::ShuttingDown => ApiError::new(Kind::ShuttingDown, "the daemon is shutting down")
-            .hint("start the login again once the daemon is running"),
+        StartError::ShuttingDown => {
+            ApiError::new(Kind::ShuttingDown, "the daemon is shutting down").hint(Step::StartAgainLater)
+        }
     }
 }
 

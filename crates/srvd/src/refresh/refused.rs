@@ -9,6 +9,7 @@ use super::flight::{Grant, Refresher};
 use super::outcome::Outcome;
 use crate::base::clock::now;
 use crate::forge::oauth::identity::{Next, after_api_answer};
+use crate::hint::Step;
 use crate::wire::account::{AfterRefusal, NextStep, Refused};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
@@ -49,10 +50,7 @@ impl Refresher {
     ) -> Result<NextStep, ApiError> {
         let grant = Grant { account: stored.account, authority: stored.authority };
         let why = RefreshWhy::Forced { generation };
-        let later = |reason: String| {
-            ApiError::new(Kind::RefreshFailed, reason)
-                .hint("the token has been retained; report it again later")
-        };
+        let later = |reason: String| ApiError::new(Kind::RefreshFailed, reason).hint(Step::ReportTokenLater);
         match self.refresh(&grant, why, REFRESHING).await {
             Outcome::Unneeded | Outcome::Renewed => Ok(NextStep::Retry),
             Outcome::Stuck(_) | Outcome::Unsupported => give_up(store, &grant.account, generation).await,
@@ -76,8 +74,7 @@ async fn tokens(store: &Store, account: &AccountId) -> Result<StoredTokens, ApiE
         Err(StoreError::NotFound { .. }) => {
             store.account(account).await?;
             let reason = "the daemon does not refresh any tokens of this account";
-            Err(ApiError::invalid_input("accountId", reason)
-                .hint("check the credential with account.refreshstatus"))
+            Err(ApiError::invalid_input("accountId", reason).hint(Step::UseRefreshStatus))
         }
         Err(error) => Err(error.into()),
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bundle::Cleanup;
 use super::{CredentialKind, Evidence, Status, method, words};
+use crate::hint::Hint;
 
 /// An account with a provider. It holds one credential; the secret itself is never shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +52,7 @@ pub(crate) struct Account {
     pub login_deadline_at: Option<i64>,
     /// The next step for the user, such as a command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    pub next_step: Option<Hint>,
     /// The ids of the bundles that bind the account.
     pub bound_to: Vec<String>,
     /// The creation time, in Unix milliseconds.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::ErrorKind;
 use super::{SecretInput, Status, method, words};
+use crate::hint::Hint;
 
 /// Starts a login by running the provider's own CLI.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -188,7 +189,7 @@ pub(crate) struct Session {
     pub error_kind: Option<ErrorKind>,
     /// An action that may resolve the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Hint>,
     /// The CLI's exit code, if it exited before the daemon ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,

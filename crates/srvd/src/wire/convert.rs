@@ -3,6 +3,7 @@
 use auth_spawner::{Class, Cli, FailureKind, Provider, Snapshot, State};
 use identity_store as store;
 
+use crate::hint::{Hint, Step};
 use crate::wire::account::{Account, Backend, Owner, SecretRef};
 use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle, UnboundPolicy, UnboundRule};
@@ -10,7 +11,6 @@ use crate::wire::daemon::{Counts, DatabaseKind};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::operator::TokenState;
 use crate::wire::profile::Tokens;
-use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 use crate::wire::unfit;
 use crate::wire::{CredentialKind, Evidence, SecretInput, Status};
 
@@ -161,22 +161,22 @@ pub(crate) fn account(account: store::Account) -> Account {
 
 /// Returns the command that the user can run to fix an account. `None` if nothing needs to be done, or if the status is
 /// unknown, in which case `status_reason` says why.
-fn next_step(account: &store::Account) -> Option<String> {
+fn next_step(account: &store::Account) -> Option<Hint> {
     let bundle = account.bound_to.first()?;
     if let Some(step) = account.status_reason.as_deref().and_then(unfit::next_step) {
-        return Some(step);
+        return Some(step.into());
     }
-    let command = match (account.status, account.kind) {
+    let (provider, bundle) = (account.provider.as_str().into(), bundle.as_str().into());
+    let step = match (account.status, account.kind) {
         (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => return None,
         (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {
-            SuggestedCommand::AddKey
+            Step::AddKey { provider, bundle }
         }
-        (store::Status::NeedsReauth, store::AccountKind::OAuth) => SuggestedCommand::Login,
+        (store::Status::NeedsReauth, store::AccountKind::OAuth) => Step::LogIn { provider, bundle },
         // The directory contains another user's login. Without `--force`, the user would count as logged in.
-        (store::Status::Invalid, store::AccountKind::OAuth) => SuggestedCommand::ForcedLogin,
+        (store::Status::Invalid, store::AccountKind::OAuth) => Step::LogInAnew { provider, bundle },
     };
-    let (provider, bundle) = (account.provider.to_string(), bundle.to_string());
-    Some(Suggestion { command, provider, bundle }.to_string())
+    Some(step.into())
 }
 
 fn secret_ref(secret: &store::SecretRef) -> SecretRef {
@@ -246,7 +246,7 @@ pub(crate) fn session(snapshot: Snapshot) -> Session {
         email: success.then_some(snapshot.email),
         error_kind: failure.as_ref().map(|failure| failure_kind(failure.kind)),
         error: failure.as_ref().map(|failure| failure.message.clone()),
-        hint: failure.as_ref().and_then(|failure| failure.hint.clone()),
+        hint: failure.as_ref().and_then(Hint::failed),
         exit_code: failure.and_then(|failure| failure.exit_code),
     }
 }
@@ -281,6 +281,7 @@ pub(crate) fn stored_session(row: store::LoginSession) -> Session {
         _ => SessionStatus::Pending,
     };
     let success = status == SessionStatus::Success;
+    let hint = Hint::stored(&row);
     Session {
         session_id: row.id.to_string(),
         provider_id: row.provider.to_string(),
@@ -301,7 +302,7 @@ pub(crate) fn stored_session(row: store::LoginSession) -> Session {
         email: success.then_some(row.email),
         error: row.error,
         error_kind: row.error_kind.as_deref().map(ErrorKind::from),
-        hint: row.hint,
+        hint,
         exit_code: row.exit_code,
     }
 }

@@ -7,6 +7,7 @@ use rpc_engine::RpcError;
 use serde_json::{Map, Value};
 
 use super::words;
+use crate::hint::Hint;
 
 /// An error returned by a handler: a kind, a human-readable message, and the data defined by the kind.
 #[derive(Debug, Clone)]
@@ -31,9 +32,8 @@ impl ApiError {
 
     /// Adds the next step for the user, as `data.hint`.
     #[must_use]
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
-        let hint: String = hint.into();
-        self.with("hint", hint)
+    pub(crate) fn hint(self, hint: impl Into<Hint>) -> Self {
+        self.with("hint", hint.into())
     }
 
     /// Creates a `not_found` error for a `what` (bundle, account, session, ...) with this id.
@@ -57,8 +57,8 @@ impl ApiError {
     }
 
     /// The next step for the user, as set with [`Self::hint`].
-    pub(crate) fn next_step(&self) -> Option<String> {
-        self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.data.get("hint").and_then(Value::as_str)
     }
 
     /// Creates the error for a malformed id, naming its field.
@@ -212,14 +212,15 @@ mod tests {
     use rpc_engine::ENGINE_ERRORS;
 
     use super::*;
+    use crate::hint::Step;
 
     #[test]
     fn api_error_carries_kind_and_data() {
-        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint("make one"));
+        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint(Step::UseForce));
         assert_eq!(error.code, 1001);
         assert_eq!(
             serde_json::to_value(&error.data).unwrap(),
-            serde_json::json!({"kind": "not_found", "what": "bundle", "id": "b1", "hint": "make one"})
+            serde_json::json!({"kind": "not_found", "what": "bundle", "id": "b1", "hint": "log in again with force"})
         );
     }
 

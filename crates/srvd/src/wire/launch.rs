@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::profile::Degraded;
 use super::share::HomeShare;
 use super::{Names, SecretOutput, Source, Status, method, words};
+use crate::hint::Hint;
 
 /// Returns the variables to set and to remove so that an agent runs with only this identity.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -268,5 +269,5 @@ pub(crate) struct ProviderReadiness {
     pub reason: Option<String>,
     /// The next step for the user, such as a command to run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    pub next_step: Option<Hint>,
 }

@@ -4,7 +4,7 @@
 //! camelCase, all times are Unix milliseconds, and all ids are strings. A result field without a value is omitted,
 //! unless its documentation says `null`.
 //!
-//! The room uses no other room, only the library types that it converts. It must not make decisions, read the store or
+//! The room uses `hint` and the library types that it converts. It must not make decisions, read the store or
 //! hold state.
 //! state.
 
@@ -27,7 +27,6 @@ pub(crate) mod provider;
 mod secret;
 pub(crate) mod share;
 mod store_error;
-pub(crate) mod suggestion;
 pub(crate) mod unfit;
 mod words;
 

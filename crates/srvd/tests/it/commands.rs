@@ -240,7 +240,7 @@ async fn running_login_is_cancelled_by_bundle_and_provider() {
     let said = text(&second.stderr);
     assert!(
         said.contains(&format!(
-            "hint: to cancel the running login ({session}): srvd login fake --bundle \"Box\" --cancel"
+            "hint: to cancel the running login ({session}): srvd login fake --bundle Box --cancel"
         )),
         "{said}"
     );
@@ -286,7 +286,7 @@ async fn login_reads_its_paste_from_stdin() {
 
     let again = daemon.home.run(&["login", "fake", "--bundle", "box"]);
     assert_eq!(code(&again), 1);
-    assert!(text(&again.stderr).contains("hint: to log in again: srvd login fake --bundle \"box\" --force"));
+    assert!(text(&again.stderr).contains("hint: to log in again: srvd login fake --bundle box --force"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -18,7 +18,7 @@ use crate::findings::{Completeness, Finding, Findings, Matcher, Output, Token};
 use crate::login::check::{CheckResult, LoginCheck};
 use crate::login::machine::{Effect, Input, Machine};
 use crate::login::sink::{SaveError, Saved};
-use crate::login::snapshot::Snapshot;
+use crate::login::snapshot::{Advice, Snapshot};
 use crate::login::spawner::{LoginRequest, SpawnerState};
 use crate::process::{Exit, KillOnDrop, StartedChild, start_ticks};
 use crate::proof::{Credential, Fingerprint, fingerprint};
@@ -297,7 +297,7 @@ impl Session {
                 Finding::Token(_) => continue,
                 Finding::Retired(_) => {
                     let install = self.request.provider.cli.as_ref().map(|cli| &cli.install);
-                    self.report.hint = install.map(|line| format!("install the current CLI: {line}"));
+                    self.report.advice = install.map(|line| Advice::Reinstall(line.clone()));
                     Input::Retired
                 }
                 Finding::Step(position) => {

@@ -4,6 +4,7 @@ use super::super::client::Connection;
 use super::super::failure::{Failure, code};
 use super::super::resolve;
 use super::super::ui::{Ui, plain_line};
+use crate::hint::Step;
 use crate::wire::auth::{Cancel, List, Outcome, Session};
 use crate::wire::provider;
 
@@ -43,9 +44,7 @@ fn running(sessions: &[Session], provider: &str) -> Result<String, Failure> {
         (Some(_), Some(_)) => {
             let provider = plain_line(provider);
             let message = format!("several logins of {provider} are running");
-            Err(Failure::new(code::FAILED, message).hint(format!(
-                "name the bundle: srvd login {provider} --cancel --bundle BUNDLE   (see: srvd bundles)"
-            )))
+            Err(Failure::new(code::FAILED, message).hint(Step::CancelOne { provider: provider.into() }))
         }
         (None, _) => {
             Err(Failure::new(code::FAILED, format!("no login of {} is running", plain_line(provider))))

@@ -18,6 +18,7 @@ use super::list::who;
 use super::prompt::{Answer, Prompt};
 use super::resolve::{self, BundleDestination};
 use super::ui::{Seat, Ui, plain_line};
+use crate::hint::{Step, Word};
 use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
 use crate::wire::error::ErrorKind;
 use crate::wire::{SecretInput, account, bundle, provider};
@@ -114,11 +115,9 @@ pub(super) async fn run(
 /// use.
 fn explained(failure: Failure, session: &Session, unused_proxy: Option<&str>) -> Failure {
     let error = session.error.as_deref().unwrap_or_default();
-    let known = session.hint.as_deref().is_some_and(|hint| hint.contains("[network]"));
+    let known = session.hint.as_ref().is_some_and(|hint| hint.as_str().contains("[network]"));
     match unused_proxy.filter(|_| !known && auth_spawner::names_network(error)) {
-        Some(name) => failure.hint(format!(
-            "this shell has {name}, but the daemon and its CLIs do not use it: set proxy or ca_file under [network] in srvd.toml, and restart the daemon"
-        )),
+        Some(name) => failure.hint(Step::UseNetworkSettings { variable: name.to_owned() }),
         None => failure,
     }
 }
@@ -158,31 +157,25 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
 /// Returns the failure for a login that did not start, with hints for this command line.
 fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     failure::of_call(error, |error| {
-        let bundle =
-            args.bundle.as_deref().map(|bundle| format!(" --bundle {}", typed(bundle))).unwrap_or_default();
-        if failure::field(error, "accountId").is_some() {
-            Some(format!("to log in again: srvd login {}{bundle} --force", args.provider))
-        } else if let Some(session) = failure::field(error, "sessionId") {
-            let session = plain_line(session);
-            Some(format!(
-                "to cancel the running login ({session}): srvd login {}{bundle} --cancel",
-                args.provider
-            ))
+        let provider = Word::from(&args.provider);
+        let bundle = args.bundle.as_ref().map(Word::from);
+        let step = if failure::field(error, "accountId").is_some() {
+            match bundle {
+                Some(bundle) => Step::LogInAgain { provider, bundle },
+                None => Step::LogInAgainToDefault { provider },
+            }
+        } else if let Some(session) = failure::field(error, "sessionId").map(plain_line) {
+            match bundle {
+                Some(bundle) => Step::CancelRunning { session, provider, bundle },
+                None => Step::CancelRunningAnywhere { session, provider },
+            }
         } else if failure::field(error, "field") == Some("providerId") {
-            Some(format!("add a key with: srvd add-key {}", args.provider))
+            Step::AddKeyInstead { provider }
         } else {
-            None
-        }
+            return None;
+        };
+        Some(step.into())
     })
-}
-
-/// Returns a name as it is typed in a shell.
-fn typed(name: &str) -> String {
-    if name.contains(['"', '\\', '$', '`', '!']) {
-        shell_words::quote(name).into_owned()
-    } else {
-        format!("\"{name}\"")
-    }
 }
 
 /// One login, as the user sees it.
@@ -293,10 +286,10 @@ impl Follower<'_> {
         let cancelled = daemon.call(&Cancel { session_id: Some(session_id), ..Cancel::default() }).await;
         match cancelled {
             Ok(outcome) if outcome.success => Failure::new(code, "the login was cancelled"),
-            Ok(_) => Failure::new(code, "the login had already ended").hint("see: srvd status"),
+            Ok(_) => Failure::new(code, "the login had already ended").hint(Step::SeeStatus),
             Err(failure) => {
                 Failure::new(code, format!("the login could not be cancelled: {}", failure.render()))
-                    .hint("it ends by itself two minutes after this command, or at its deadline")
+                    .hint(Step::LoginEndsAlone)
             }
         }
     }
@@ -339,7 +332,7 @@ fn failed(session: &Session) -> Failure {
     let failure =
         Failure::new(code::FAILED, format!("the login of {} failed: {reason}{exit}", session.provider_id));
     match &session.hint {
-        Some(hint) => failure.hint(hint),
+        Some(hint) => failure.hint(hint.clone()),
         None => failure,
     }
 }
@@ -415,13 +408,12 @@ mod tests {
             let error = CallError::Rpc(RpcError::new(1002, "no").with_data(data).with_kind("conflict"));
             assert_eq!(refusal(&error, &args).render(), format!("srvd: no\nhint: {hint}"));
         };
-        check(json!({"accountId": "a"}), "to log in again: srvd login codex --bundle \"work\" --force");
+        check(json!({"accountId": "a"}), "to log in again: srvd login codex --bundle work --force");
         check(
             json!({"sessionId": "s"}),
-            "to cancel the running login (s): srvd login codex --bundle \"work\" --cancel",
+            "to cancel the running login (s): srvd login codex --bundle work --cancel",
         );
         check(json!({"field": "providerId", "hint": "x"}), "add a key with: srvd add-key codex");
-        assert_eq!(typed("$(x) \"y\""), "'$(x) \"y\"'");
         check(json!({"hint": "the daemon's own"}), "the daemon's own");
     }
 }

@@ -4,6 +4,7 @@ use auth_spawner::{Shadow, ShadowCause};
 
 use crate::doctor::facts::{AskedIdentity, IdentityAnswer};
 use crate::doctor::finding::{Finding, Severity};
+use crate::hint::Step;
 
 /// The largest number of settings or accounts that a finding names.
 const NAMED: usize = 5;
@@ -30,7 +31,7 @@ pub(super) fn shadows(shadows: &[(String, Shadow)]) -> Vec<Finding> {
             "The CLI would use another credential, or another server, than the login of the account. srvd does not \
              start it with this account.",
         )
-        .fix("remove the setting, or log in to another bundle")
+        .fix(Step::RemoveOrLogInElsewhere)
     });
     let unreadable = of(|cause| matches!(cause, ShadowCause::Unreadable(_))).map(|detail| {
         Finding::new(
@@ -40,7 +41,7 @@ pub(super) fn shadows(shadows: &[(String, Shadow)]) -> Vec<Finding> {
             detail,
             "It may set another credential than the login of the account, so srvd does not start the CLI with it.",
         )
-        .fix("correct or remove the file")
+        .fix(Step::CorrectOrRemove)
     });
     set.into_iter().chain(unreadable).collect()
 }
@@ -78,7 +79,7 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
                 detail,
                 "The CLI was asked in the environment of a launch.",
             )
-            .fix("look for a setting that names another credential, or log in again: srvd status")
+            .fix(Step::LookForSetting)
         }),
         unclear.map(|detail| {
             Finding::new(
@@ -88,7 +89,7 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
                 detail,
                 "This does not mean that the login is wrong.",
             )
-            .fix("compare with: srvd status")
+            .fix(Step::CompareStatus)
         }),
         confirmed.map(|detail| {
             Finding::well(

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::doctor::facts::{Database, Facts, Identities, Node, NodeKind, Unowned};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
+use crate::hint::Step;
 
 /// The largest number of paths that a finding names.
 const NAMED: usize = 5;
@@ -27,7 +28,7 @@ fn twins(facts: &Facts) -> Option<Finding> {
         let title = "Some bundles have names that look alike";
         let meaning = "They are different bundles, and a login or a key can end in the wrong one.";
         Finding::new("bundles.twins", Severity::Warning, title, groups.join("; "), meaning)
-            .fix("rename one of them by its id: srvd bundle rename ID NAME   (see: srvd bundles)")
+            .fix(Step::RenameTwin)
     })
 }
 
@@ -54,7 +55,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "A link could point anywhere, so srvd refuses to use it.";
             let title = "A login directory is a symbolic link";
             Finding::new("identities.link", Severity::Error, title, named(&links), meaning)
-                .fix("remove the link and log in again, or move the directory back to its place")
+                .fix(Step::RemoveLink)
         }),
         (!loose.is_empty()).then(|| {
             let meaning = "The directories above deny other users access, so only you can read the files, but other users could read a copy.";
@@ -66,7 +67,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "srvd does not follow the link. It treats the login as unreadable and does not launch with it.";
             let title = "A credential file is a symbolic link";
             Finding::new("identities.credential-link", Severity::Warning, title, named(&led), meaning)
-                .fix("replace the link with the file, or log in again")
+                .fix(Step::ReplaceLink)
         }),
         (!foreign.is_empty()).then(|| foreigners(foreign, facts)),
         (!hidden.is_empty()).then(|| {
@@ -75,7 +76,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "srvd cannot read the logins in it either.";
             let title = "A login directory cannot be read";
             Finding::new("identities.hidden", Severity::Error, title, reasons.join(", "), meaning)
-                .fix("restore your access: chmod 700, and chown if it belongs to another user")
+                .fix(Step::RestoreAccess)
         }),
         unowned_logins(unowned),
         twins(facts),
@@ -103,7 +104,7 @@ fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {
         owners.join(", "),
         "A CLI was probably run with sudo. When you run it, it cannot renew its login.",
     )
-    .fix(format!("sudo chown -R {} {}", facts.uid, facts.identities.root.display()))
+    .fix(Step::TakeTree { user: facts.uid, path: facts.identities.root.as_path().into() })
 }
 
 fn unowned_logins(unowned: &[Unowned]) -> Option<Finding> {
@@ -127,7 +128,7 @@ fn unowned_logins(unowned: &[Unowned]) -> Option<Finding> {
     let title = "Some bundle directories are not in the database";
     Some(
         Finding::new("identities.unowned", severity, title, detail.join(", "), meaning)
-            .fix("check them, and remove those that you do not need; srvd never removes them"),
+            .fix(Step::RemoveUnowned),
     )
 }
 

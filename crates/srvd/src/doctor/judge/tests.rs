@@ -137,7 +137,7 @@ fn doctor_advises_to_restore_a_lost_key_when_a_database_exists() {
     facts.key.loaded = Err(KeyProblem::Missing);
     let advice = |facts: &Facts| {
         let found = judge(facts).into_iter().find(|finding| finding.id == "key").unwrap();
-        found.fix.unwrap()
+        found.fix.unwrap().to_string()
     };
     assert!(advice(&facts).contains("put the key back"));
     facts.database = Database::Absent("db".to_owned());

@@ -12,6 +12,7 @@ use crate::base::clock::now;
 use crate::config::forges::ForgeKind;
 use crate::forge::oauth::forge::SelectError;
 use crate::forge::oauth::{Failure, Forge};
+use crate::hint::Step;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
@@ -140,8 +141,7 @@ pub(crate) async fn delete(store: &Store, params: Delete) -> Result<Deleted, Api
 pub(crate) async fn active(store: &Store) -> Result<Active, ApiError> {
     let found = store.active_forge().await?;
     found.map(in_use).ok_or_else(|| {
-        ApiError::new(Kind::NoActiveForge, "no operator account is active")
-            .hint("sign in with: srvd operator login NAME, or select one with: srvd operator use ACCOUNT")
+        ApiError::new(Kind::NoActiveForge, "no operator account is active").hint(Step::SignInOrSelect)
     })
 }
 
@@ -190,20 +190,20 @@ fn forge_type(kind: ForgeKind) -> ForgeType {
 /// Returns the error for a request that does not identify a single configured forge.
 pub(super) fn unselected(error: SelectError) -> ApiError {
     match error {
-        SelectError::Unknown => {
-            ApiError::not_found("forge", "").hint("add it to srvd.toml as [forges.<name>]")
-        }
+        SelectError::Unknown => ApiError::not_found("forge", "").hint(Step::AddSomeForge),
         SelectError::Ambiguous => ApiError::invalid_input("baseUrl", error),
     }
 }
 
 fn unidentified(failure: &Failure) -> ApiError {
     match failure {
-        Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
-            .hint("try again later, or specify the user with subject and accountLogin"),
+        Failure::Transient { .. } => {
+            ApiError::new(Kind::RefreshFailed, failure.to_string()).hint(Step::IdentifyLater)
+        }
         Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge rejected the token"),
-        Failure::Misconfigured(_) | Failure::Forbidden(_) => ApiError::invalid_input("tokens", failure)
-            .hint("allow the token to read its user, or specify the user with subject and accountLogin"),
+        Failure::Misconfigured(_) | Failure::Forbidden(_) => {
+            ApiError::invalid_input("tokens", failure).hint(Step::IdentifyToken)
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use crate::base::host;
 use crate::base::person::{Person, Sameness};
 use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::identity_dir::{AccountDir, DirReading};
+use crate::hint::Step;
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::Launcher;
 use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewability, State, Unfit};
@@ -137,16 +138,18 @@ pub(in crate::launch) fn judged(
         credential: found.credential,
         not_taken: None,
         person: account.email.clone().or_else(|| account.subject.clone()).filter(|_| login),
-        next_step: Some(next_step),
+        next_step: Some(next_step.into()),
         provider,
     }
 }
 
 /// Returns the action for a person when the account cannot be used.
-fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &BundleId) -> String {
+fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &BundleId) -> Step {
+    let provider = || (&provider.id).into();
+    let bundle = || bundle.as_str().into();
     let settings = match state {
         State::Unfit(Unfit::Another) => {
-            return format!("srvd login {} --bundle {bundle} --force", provider.id);
+            return Step::LogInAnew { provider: provider(), bundle: bundle() };
         }
         State::Unfit(Unfit::Shadowed(reason)) => unfit::next_step(reason),
         State::Unavailable(unavailable) => unfit::next_step(&unavailable.text),
@@ -156,14 +159,10 @@ fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &Bun
         return step;
     }
     match (&account.secret_ref, account.kind) {
-        (SecretRef::Env { var }, _) => {
-            format!("set the variable {var} that srvd.toml names, and restart the daemon")
-        }
-        (SecretRef::Command { .. }, _) => {
-            "run the key's command in srvd.toml manually to see its error".to_owned()
-        }
-        (_, AccountKind::OAuth) => format!("srvd login {} --bundle {bundle}", provider.id),
-        (_, AccountKind::ApiKey) => format!("srvd add-key {} --bundle {bundle}", provider.id),
+        (SecretRef::Env { var }, _) => Step::SetVariable { variable: var.clone() },
+        (SecretRef::Command { .. }, _) => Step::RunKeyCommand,
+        (_, AccountKind::OAuth) => Step::LogIn { provider: provider(), bundle: bundle() },
+        (_, AccountKind::ApiKey) => Step::AddKey { provider: provider(), bundle: bundle() },
     }
 }
 

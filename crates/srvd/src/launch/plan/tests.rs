@@ -357,12 +357,18 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
     let named = "codex: /h/config.toml sets model_provider, which its CLI uses in place of this login";
     check(vec![unfit(Some(&set))], None, Err((Kind::Shadowed, named)));
     check(vec![key("openai"), unfit(Some(&set))], None, Err((Kind::Shadowed, named)));
-    assert_eq!(unfit(Some(&set)).next_step.as_deref(), Some("remove model_provider from /h/config.toml"));
+    assert_eq!(
+        unfit(Some(&set)).next_step.as_ref().map(crate::hint::Hint::as_str),
+        Some("remove model_provider from /h/config.toml")
+    );
     let torn = shadow(ShadowCause::Unreadable("not TOML".to_owned()));
     let unread =
         "codex: /h/config.toml cannot be read: not TOML, so it is not known which credential its CLI uses";
     check(vec![unfit(Some(&torn))], None, Err((Kind::SecretUnavailable, unread)));
-    assert_eq!(unfit(Some(&torn)).next_step.as_deref(), Some("correct or remove /h/config.toml"));
+    assert_eq!(
+        unfit(Some(&torn)).next_step.as_ref().map(crate::hint::Hint::as_str),
+        Some("correct or remove /h/config.toml")
+    );
     let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
     // OpenCode and pi run with the key, each in a home of its own.
     check(vec![lost(), key("groq")], None, Ok(3));

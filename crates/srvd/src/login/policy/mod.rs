@@ -12,6 +12,7 @@ use crate::base::environment::is_variable_name;
 use crate::base::programs::{Installed, Search, Skipped};
 use crate::base::trust::Trust;
 use crate::config::SpawnPolicy;
+use crate::hint::Step;
 use crate::wire::auth::Start;
 use crate::wire::error::{ApiError, Kind};
 
@@ -41,7 +42,7 @@ pub(super) fn plan(
 ) -> Result<Plan, ApiError> {
     let cli = provider.cli.as_ref().ok_or_else(|| {
         ApiError::invalid_input("providerId", "this provider has no login, only API keys")
-            .hint("use auth.submitapikey")
+            .hint(Step::UseSubmitKey)
     })?;
     let recipe = recipe(policy, cli, request)?;
     // Which variant of the recipe is used depends on the program's version.
@@ -81,25 +82,24 @@ pub(super) fn not_installed(
     let (message, hint) = if let Some(Skipped { path, reason, remedy }) = refused.first() {
         (format!("{} is not used: {reason}", path.display()), remedy.clone())
     } else {
-        let hint = format!(
-            "{}   (searched: {}; if it is installed elsewhere, add its directory to search_path under [spawn] in srvd.toml and restart the daemon)",
-            cli.install,
-            searched.join(", ")
-        );
-        (format!("{} is not installed", cli.binaries.join(" or ")), hint)
+        let step = Step::InstallCli { command: cli.install.clone(), searched: searched.join(", ") };
+        (format!("{} is not installed", cli.binaries.join(" or ")), Some(step.into()))
     };
-    ApiError::new(Kind::NotFound, message)
+    let error = ApiError::new(Kind::NotFound, message)
         .with("what", "cli")
         .with("id", provider.id.as_str())
-        .with("searched", searched)
-        .hint(hint)
+        .with("searched", searched);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 /// Returns the error for a recipe that the provider does not have.
 pub(super) fn unknown_recipe(cli: &Cli) -> ApiError {
     let known = cli.recipe_ids();
     ApiError::new(Kind::UnknownRecipe, "the provider has no such login recipe")
-        .hint(format!("use one of: {}", known.join(", ")))
+        .hint(Step::UseRecipe { known: known.join(", ") })
         .with("field", "recipe")
         .with("known", known)
 }
@@ -108,7 +108,7 @@ fn refused(field: &str, value: &str) -> ApiError {
     ApiError::new(Kind::NotAllowed, format!("{field} does not match the provider registry"))
         .with("field", field)
         .with("value", value)
-        .hint("omit the field; the daemon knows the command")
+        .hint(Step::OmitField)
 }
 
 fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<&'a Recipe, ApiError> {
