@@ -5,11 +5,12 @@
 //! and the seconds they took.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::try_join_all;
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{Row as _, SqliteConnection, SqlitePool};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -41,7 +42,8 @@ async fn main() -> Result<()> {
         writers: pool(WRITERS).connect_with(options.clone()).await?,
         readers: pool(READERS).connect_lazy_with(options),
     };
-    sqlx::migrate!("../migrations/sqlite").run(&pools.writers).await?;
+    let migrations = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/sqlite"));
+    Migrator::new(migrations).await?.run(&pools.writers).await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?)?;
     loop {

@@ -44,7 +44,8 @@ impl Sink for PrintingSink {
 
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
         println!("proven: {:?}", login.credential);
-        ready(Ok(Saved { bundle: "bundle".to_owned(), account: "account".to_owned() })).boxed()
+        ready(Ok(Saved { bundle: Some("bundle".to_owned()), profile: None, account: "account".to_owned() }))
+            .boxed()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Agent instances. Each runs under a bundle, or under none.
 
 use crate::authentic::{AGENT_INSTANCES, Fields, Seal, fields_in};
-use crate::db::{Tx, readable, sql};
+use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, InstanceId};
 use crate::model::instance::{Instance, InstanceFilter, NewInstance};
@@ -15,17 +15,18 @@ const WHAT: &str = "instance";
 /// The number of ended instances that are kept.
 const ENDED_KEPT: i64 = 1000;
 
-#[derive(sqlx::FromRow)]
-struct InstanceRow {
-    id: String,
-    definition_id: String,
-    name: String,
-    bundle_id: Option<String>,
-    created_at: i64,
-    updated_at: i64,
-    ended_at: Option<i64>,
-    #[sqlx(flatten)]
-    seal: Seal<AGENT_INSTANCES>,
+row! {
+    struct InstanceRow {
+        id: String,
+        definition_id: String,
+        name: String,
+        bundle_id: Option<String>,
+        created_at: i64,
+        updated_at: i64,
+        ended_at: Option<i64>,
+    } with {
+        seal: Seal<AGENT_INSTANCES>,
+    }
 }
 
 macro_rules! columns {

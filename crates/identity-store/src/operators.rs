@@ -6,12 +6,12 @@
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::authentic::{ACCOUNTS, Fields, Link, OPERATOR_TOKENS, SERVICE_SETTINGS, Seal, setting};
-use crate::db::{Tx, Undecoded, sql};
+use crate::db::{Tx, Undecoded, row, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
 use crate::model::account::Owner;
 use crate::model::changes::Change;
-use crate::model::operator::{ActiveForge, CommitOperator, OperatorToken};
+use crate::model::operator::{ActiveForge, CommitOperator, OperatorToken, Promotion};
 use crate::model::token::{LoginNotSaved, SavedTokens, UnsavedLogin};
 use crate::secret::Keyring;
 use crate::store::Store;
@@ -48,29 +48,28 @@ macro_rules! select {
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct OperatorRow {
-    id: String,
-    forge_type: String,
-    base_url: String,
-    client_id: String,
-    subject: String,
-    login: String,
-    email: Option<String>,
-    expires_at: Option<i64>,
-    state: String,
-    state_reason: Option<String>,
-    created_at: i64,
-    updated_at: i64,
-    active: Option<String>,
-    since: Option<i64>,
-    #[sqlx(flatten)]
-    seal: Seal<OPERATOR_TOKENS>,
-    #[sqlx(flatten)]
-    account: Seal<ACCOUNTS>,
-    /// The authentication of the setting that names the active account, if it names this one.
-    #[sqlx(flatten)]
-    setting: Seal<SERVICE_SETTINGS>,
+row! {
+    struct OperatorRow {
+        id: String,
+        forge_type: String,
+        base_url: String,
+        client_id: String,
+        subject: String,
+        login: String,
+        email: Option<String>,
+        expires_at: Option<i64>,
+        state: String,
+        state_reason: Option<String>,
+        created_at: i64,
+        updated_at: i64,
+        active: Option<String>,
+        since: Option<i64>,
+    } with {
+        seal: Seal<OPERATOR_TOKENS>,
+        account: Seal<ACCOUNTS>,
+        /// The authentication of the setting that names the active account, if it names this one.
+        setting: Seal<SERVICE_SETTINGS>,
+    }
 }
 
 impl Store {
@@ -102,7 +101,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// Completes a parked login whose person is now known.
+    /// Completes a parked login whose person is now known, or deletes it if that person has signed in again since.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the parked login does not exist; [`StoreError::InvalidName`] if the identity is
@@ -113,12 +112,63 @@ impl Store {
         &self,
         pending: &AccountId,
         commit: CommitOperator,
-    ) -> Result<SavedTokens, StoreError> {
+    ) -> Result<Promotion, StoreError> {
         let mut work = self.write(commit.now).await?;
         let parked = self.parked_login(&mut work, pending).await?;
-        let kept = self.settle_operator(&mut work, &NewTokens::from(&parked), &commit).await?;
+        let (since,) = sql!(
+            one,
+            (i64,),
+            &mut work.tx,
+            "SELECT created_at FROM pending_logins WHERE account_id = $1",
+            pending.as_str(),
+        )?;
+        let arrival = NewTokens::from(&parked);
+        if let Some(newer) = self.newer_login(&mut work, &arrival, &commit, since).await? {
+            delete_row(&mut work, pending).await?;
+            work.audit("operator.superseded", &format!("{pending} {newer}"));
+            work.commit().await?;
+            return Ok(Promotion::Superseded(newer));
+        }
+        let chosen = sql!(
+            optional,
+            (i64,),
+            &mut work.tx,
+            "SELECT updated_at FROM service_settings WHERE key = $1",
+            ACTIVE,
+        )?;
+        let commit =
+            CommitOperator { activate: commit.activate && chosen.is_none_or(|(at,)| at < since), ..commit };
+        let kept = self.settle_operator(&mut work, &arrival, &commit).await?;
         work.commit().await?;
-        Ok(kept)
+        Ok(Promotion::Completed(kept))
+    }
+
+    /// Returns the account of the person, if its last login is not older than `since`.
+    async fn newer_login(
+        &self,
+        work: &mut Work,
+        arrival: &NewTokens<'_>,
+        commit: &CommitOperator,
+        since: i64,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let Some(subject) = checked(&commit.identity)?.subject else { return Ok(None) };
+        let row = sql!(
+            optional,
+            Link<OPERATOR_TOKENS>,
+            &mut work.tx,
+            concat!(
+                "SELECT account_id, ",
+                signed!(operator_tokens),
+                " FROM operator_tokens WHERE forge_type = $1 AND base_url = $2 AND client_id = $3 AND subject = $4
+                   AND updated_at >= $5"
+            ),
+            arrival.authority.provider.as_str(),
+            base_url(arrival.authority),
+            client_id(arrival.authority),
+            subject.as_str(),
+            since,
+        )?;
+        row.map(|link| link.account(self.keyring())).transpose()
     }
 
     async fn settle_operator(

@@ -1,7 +1,7 @@
 //! Tombstones: marks of items that must not come back, or that are still to be removed.
 
 use crate::authentic::{Fields, Seal, TOMBSTONES};
-use crate::db::{Tx, readable, sql};
+use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::ProviderId;
 use crate::store::Store;
@@ -9,13 +9,14 @@ use crate::store::Store;
 /// The kind of tombstone that keeps the default-bundle migration from adopting a provider's login again.
 pub(crate) const DEFAULT_PROVIDER: &str = "default_provider";
 
-/// A tombstone.
-#[derive(sqlx::FromRow)]
-struct TombstoneRow {
-    kind: String,
-    subject: String,
-    #[sqlx(flatten)]
-    seal: Seal<TOMBSTONES>,
+row! {
+    /// A tombstone.
+    struct TombstoneRow {
+        kind: String,
+        subject: String,
+    } with {
+        seal: Seal<TOMBSTONES>,
+    }
 }
 
 impl Store {

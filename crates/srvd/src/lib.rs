@@ -5,12 +5,14 @@
 //! map of the rooms.
 
 mod accounts;
+mod adapter;
 mod adopt;
 mod agents;
 mod audit;
 mod base;
 mod cli;
 mod config;
+mod console;
 mod daemon;
 mod destination;
 mod disk;
@@ -22,6 +24,7 @@ mod http;
 mod keys;
 mod launch;
 mod login;
+mod pairing;
 mod refresh;
 mod rpc;
 mod share;

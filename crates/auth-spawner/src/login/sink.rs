@@ -48,11 +48,13 @@ pub struct ConfirmedLogin {
     pub token: Option<Token>,
 }
 
-/// The bundle and account in which a login was committed.
+/// The rows in which a login was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
-    /// The bundle id.
-    pub bundle: String,
+    /// The bundle id, if the login is a bundle's.
+    pub bundle: Option<String>,
+    /// The profile id, if the login is a user's.
+    pub profile: Option<String>,
     /// The account id.
     pub account: String,
 }

@@ -18,7 +18,7 @@ use super::session;
 use super::session::{Inbox, Submit};
 use super::sink::Sink;
 use super::snapshot::{Failure, FailureKind, Snapshot, State};
-use super::table::{LiveLogin, Table};
+use super::table::{LiveLogin, STOPPED, Table};
 use crate::answer::SubmitError;
 use crate::process::tree::{self, Tree};
 use crate::process::{ChildEnv, Guard, child_pid};
@@ -303,7 +303,7 @@ impl Spawner {
         {
             let mut table = self.0.table();
             table.closed = true;
-            table.live.values().for_each(|handle| handle.end(Some("the daemon was stopped")));
+            table.live.values().for_each(|handle| handle.end(Some(STOPPED)));
         }
         self.0.tracker.close();
         if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {

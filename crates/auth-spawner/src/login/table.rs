@@ -25,6 +25,9 @@ pub(crate) struct Table {
     ended_keep: usize,
 }
 
+/// The reason for the end of a login when the daemon stops.
+pub(crate) const STOPPED: &str = "the daemon was stopped";
+
 /// A live login: its resources, and the channels to its session.
 pub(crate) struct LiveLogin {
     pub(crate) snapshot: watch::Receiver<Snapshot>,

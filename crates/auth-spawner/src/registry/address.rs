@@ -1,10 +1,10 @@
-//! Rules for addresses that keys and tokens may be sent to.
+//! Rules for URLs that keys and tokens may be sent to.
 
-/// Checks an address that a key may be sent to: https, or http on a loopback address; without a user name, a password,
+/// Checks a URL that a key may be sent to: https, or http on a loopback address; without a user name, a password,
 /// a query or a fragment. Returns it without a slash at its end.
 ///
 /// # Errors
-/// Returns the problem with the address, in a few words.
+/// Returns the problem with the URL, in a few words.
 pub fn base_url(text: &str) -> Result<&str, &'static str> {
     let text = text.trim_end_matches('/');
     let url = url::Url::parse(text).map_err(|_| "is not an address")?;
@@ -21,7 +21,7 @@ pub fn base_url(text: &str) -> Result<&str, &'static str> {
     Ok(text)
 }
 
-/// Returns whether an address is on this machine.
+/// Returns whether a URL is on this machine.
 pub(crate) fn is_loopback(url: &url::Url) -> bool {
     match url.host() {
         Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base_url_refuses_plain_http_credentials_query_and_fragment() {
+    fn base_url_rejects_plain_http_credentials_query_and_fragment() {
         let check = |text: &str, expect: Result<&str, &str>| assert_eq!(base_url(text), expect, "{text}");
         check("https://a.test/v1/", Ok("https://a.test/v1"));
         check("http://127.0.0.1:8080", Ok("http://127.0.0.1:8080"));

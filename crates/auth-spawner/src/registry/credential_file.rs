@@ -16,8 +16,8 @@ pub struct CredentialFile {
     /// Place of the document in a database; present exactly for [`Format::Sqlite`].
     #[serde(default)]
     pub sqlite: Option<SqliteValue>,
-    /// JSON pointers that must all hold a non-empty string. A segment `*` matches the member that `slot` names. Without
-    /// `slot` it matches the first member, in order of name, for which all of them hold. The other pointers use the
+    /// JSON pointers that must all point to a non-empty string. A segment `*` matches the member that `slot` names. Without
+    /// `slot` it matches the first member, in order of name, for which all of them match. The other pointers use the
     /// same member.
     pub requires: Vec<String>,
     /// The member that `*` matches.
@@ -32,13 +32,13 @@ pub struct CredentialFile {
     /// The provider's own id of the account.
     #[serde(default)]
     pub subject: Option<TextLocation>,
-    /// End of the access token.
+    /// Expiry of the access token.
     #[serde(default)]
     pub expires: Option<Expiry>,
     /// JSON pointer to the refresh token.
     #[serde(default)]
     pub refresh: Option<String>,
-    /// End of the refresh token. After it only a person can renew the login.
+    /// Expiry of the refresh token. After that, only the user can renew the login.
     #[serde(default)]
     pub refresh_expires: Option<Expiry>,
 }
@@ -69,7 +69,7 @@ pub enum Format {
     Sqlite,
     /// TOML.
     Toml,
-    /// A file that only the CLI can read, such as an encrypted one. Its whole text is at the pointer `/text`.
+    /// A file that only the CLI can read, such as an encrypted one. Its complete text is at the pointer `/text`.
     Text,
 }
 
@@ -94,11 +94,11 @@ impl Format {
 pub struct SqliteValue {
     /// Name of the table; views are not read.
     pub table: String,
-    /// The column that holds the key.
+    /// The column that contains the key.
     pub key_column: String,
     /// The key of the row.
     pub key: String,
-    /// The column that holds the value.
+    /// The column that contains the value.
     pub value_column: String,
 }
 
@@ -106,7 +106,7 @@ pub struct SqliteValue {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TextLocation {
-    /// Another JSON file of the CLI's directory; the credential file when absent.
+    /// Another JSON file of the CLI's directory; the credential file if absent.
     #[serde(default)]
     pub file: Option<String>,
     /// JSON pointer to the text.
@@ -116,7 +116,7 @@ pub struct TextLocation {
     pub claim: Option<String>,
 }
 
-/// Place and unit of an end time.
+/// Place and unit of an expiry time.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {
@@ -126,7 +126,7 @@ pub struct Expiry {
     pub unit: ExpiryUnit,
 }
 
-/// Unit of an end time. A number may have a fraction and may be written as text.
+/// Unit of an expiry time. A number may have a fraction and may be written as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExpiryUnit {
@@ -134,7 +134,7 @@ pub enum ExpiryUnit {
     Ms,
     /// Unix seconds.
     S,
-    /// The same as [`Self::S`], which entries of format 1 used for whole seconds only.
+    /// The same as [`Self::S`], which entries of format 1 used for full seconds only.
     FloatS,
     /// A date and time as in RFC 3339, section 5.6.
     Rfc3339,

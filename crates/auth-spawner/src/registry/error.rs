@@ -8,7 +8,7 @@ use thiserror::Error;
 pub struct RegistryError {
     /// The file as the caller named it, or `config/providers` for the shipped ones.
     pub source_name: String,
-    /// Path of the table or field, such as `providers.codex.cli.recipes`, or `-` for the whole file.
+    /// Path of the table or field, such as `providers.codex.cli.recipes`, or `-` for the entire file.
     pub place: String,
     /// The problem with the field or the file.
     pub reason: String,

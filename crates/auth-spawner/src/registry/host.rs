@@ -16,7 +16,7 @@ pub(crate) const HOST: &str = "{host}";
 pub struct HostChoice {
     /// The vendor's own host.
     pub default: Host,
-    /// The variable that holds the host if it is not the default one.
+    /// The variable that contains the host if it is not the default one.
     pub var: String,
 }
 
@@ -122,7 +122,7 @@ mod tests {
     use crate::Registry;
 
     #[test]
-    fn host_is_refused_when_it_is_no_dns_name() {
+    fn host_is_rejected_when_it_is_not_a_dns_name() {
         let long = format!("{}.example", "a".repeat(64));
         let bad = [
             "",
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholder_is_refused_when_there_is_no_choice_of_hosts() {
+    fn placeholder_is_rejected_when_there_is_no_choice_of_hosts() {
         let text = "[providers.codex.cli]\nurl-hosts = [\"{host}\"]";
         let overlay = crate::Overlay { source: "own.toml".to_owned(), text: text.to_owned() };
         let error = Registry::with_overlays(&[overlay]).unwrap_err();

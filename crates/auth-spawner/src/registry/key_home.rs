@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::settings_file::SettingsFile;
+
 /// The preparation of a CLI's directory for an API key of one provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -11,12 +13,15 @@ pub struct KeyHome {
     /// Settings that the directory must have.
     #[serde(default)]
     pub files: Vec<KeyFile>,
-    /// Variables to set. `{base}` in a value stands for the address of the service.
+    /// Variables to set. `{base}` in a value stands for the URL of the service.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// Further variables that carry the whole key.
+    /// Further variables that carry the complete key.
     #[serde(default)]
     pub vars: Vec<String>,
+    /// Settings that make the CLI use another credential than the key; absent if they are those of a login.
+    #[serde(default)]
+    pub shadows: Option<Vec<SettingsFile>>,
 }
 
 /// Settings that are merged into a file of the CLI. Other settings of the file stay as they are.
@@ -27,7 +32,7 @@ pub struct KeyFile {
     pub path: String,
     /// The format of the file.
     pub format: MergeFormat,
-    /// The settings. `{base}` in a text stands for the address of the service, `{tail}` for the last 20 characters of
+    /// The settings. `{base}` in a text stands for the URL of the service, `{tail}` for the last 20 characters of
     /// the key.
     pub text: String,
     /// True if the CLI locks the file by a directory of the same name with `.lock` at its end.
@@ -47,7 +52,7 @@ pub enum MergeFormat {
 
 /// The number of characters of a key that `{tail}` stands for.
 const TAIL: usize = 20;
-/// Placeholder for the address of the service.
+/// Placeholder for the URL of the service.
 pub(crate) const KEY_BASE: &str = "{base}";
 /// Placeholder for the end of the key.
 pub(crate) const KEY_TAIL: &str = "{tail}";
@@ -59,7 +64,7 @@ impl KeyHome {
         self.files.iter().any(|file| file.text.contains(KEY_TAIL))
     }
 
-    /// Returns the variables to set, for a service at this address.
+    /// Returns the variables to set, for a service at this URL.
     #[must_use]
     pub fn env_at(&self, base_url: &str) -> BTreeMap<String, String> {
         let fill = |value: &String| value.replace(KEY_BASE, base_url);

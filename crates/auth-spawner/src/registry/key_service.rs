@@ -1,4 +1,4 @@
-//! The registry's description of a service that takes an API key.
+//! The registry's description of a service that accepts an API key.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use serde::Deserialize;
 
 use super::variables::Variable;
 
-/// A service that takes an API key.
+/// A service that accepts an API key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct KeyService {
-    /// Variables that each carry the whole key to an agent at launch. Empty if the key is a pair.
+    /// Variables that each carry the complete key to an agent at launch. Empty if the key is a pair.
     #[serde(default)]
     pub vars: Vec<String>,
     /// Variables that each carry one part of the key, instead of `vars`.
     #[serde(default)]
     pub pair: Option<Pair>,
-    /// Base address of the service, without a trailing slash.
+    /// Base URL of the service, without a trailing slash.
     pub base_url: String,
-    /// Variables that give an agent the base address, for an account that has another one. In a value `{base}` stands
-    /// for the address and `{host}` for its host and port.
+    /// Variables that give an agent the base URL, for an account that has another one. In a value `{base}` stands
+    /// for the URL and `{host}` for its host and port.
     #[serde(default)]
     pub base_url_vars: BTreeMap<String, String>,
     /// Variables to use instead of `vars` for an account at a host that the vendor does not run.
@@ -35,12 +35,15 @@ pub struct KeyService {
     /// A request that shows whether a key is accepted.
     #[serde(default)]
     pub probe: Option<Probe>,
-    /// Smallest number of characters of a key.
+    /// The minimum number of characters of a key.
     #[serde(default = "eight")]
     pub min_length: usize,
     /// Text that every key begins with.
     #[serde(default)]
     pub prefix: Option<String>,
+    /// The page of the vendor on which a person gets a key.
+    #[serde(default)]
+    pub page: Option<String>,
 }
 
 impl KeyService {
@@ -51,7 +54,7 @@ impl KeyService {
         self.vars.iter().chain(pair).chain(other).map(String::as_str)
     }
 
-    /// Returns the variables that each carry the whole key to an agent, for an account at this address.
+    /// Returns the variables that each carry the complete key to an agent, for an account at this URL.
     #[must_use]
     pub fn variables_at(&self, base_url: &str) -> &[String] {
         match &self.other_hosts {
@@ -60,13 +63,13 @@ impl KeyService {
         }
     }
 
-    /// Returns all variables through which an agent would take another key, or send this one to another address.
+    /// Returns all variables through which an agent would take another key, or send this one to another URL.
     pub fn shadowing(&self) -> impl Iterator<Item = &str> {
         let others = self.base_url_vars.keys().chain(&self.scrub).map(String::as_str);
         self.variables().chain(others)
     }
 
-    /// Returns the variables that point an agent at this address; empty if the registry knows none.
+    /// Returns the variables that point an agent at this URL; empty if the registry knows none.
     #[must_use]
     pub fn addressed(&self, base_url: &str) -> BTreeMap<String, String> {
         let host = url::Url::parse(base_url).map_or_else(|_| String::new(), |url| url.authority().to_owned());
@@ -74,7 +77,7 @@ impl KeyService {
         self.base_url_vars.iter().map(|(name, value)| (name.clone(), fill(value))).collect()
     }
 
-    /// Returns the same service at another address.
+    /// Returns the same service at another URL.
     #[must_use]
     pub fn at(&self, base_url: Option<&str>) -> Self {
         let base_url = base_url.unwrap_or(&self.base_url).to_owned();
@@ -88,7 +91,7 @@ impl KeyService {
 pub struct OtherHosts {
     /// The vendor's own hosts, for which the usual variables are used; `*.example.com` means any host below it.
     pub usual: Vec<String>,
-    /// Variables that each carry the whole key for any other host.
+    /// Variables that each carry the complete key for any other host.
     pub vars: Vec<String>,
 }
 
@@ -103,9 +106,9 @@ impl OtherHosts {
     }
 }
 
-/// Placeholder for an account's address.
+/// Placeholder for an account's base URL.
 pub(crate) const BASE: &str = "{base}";
-/// Placeholder for the host and port of the address.
+/// Placeholder for the host and port of the URL.
 pub(crate) const HOST: &str = "{host}";
 
 /// A key that consists of several texts, such as an id and its secret.
@@ -137,14 +140,14 @@ pub struct Probe {
     /// HTTP method of the request.
     #[serde(default = "http_get")]
     pub method: String,
-    /// Path below the base address, beginning with `/`.
+    /// Path below the base URL, beginning with `/`.
     pub path: String,
     /// Headers of the request; `{key}` in a value stands for the key.
     pub headers: BTreeMap<String, String>,
     /// Statuses that mean the key works.
     #[serde(default = "accepted")]
     pub accepted: Vec<u16>,
-    /// Statuses that mean the key is refused. Any other status means that the result is unknown.
+    /// Statuses that mean that the key was rejected. Any other status means that the result is unknown.
     #[serde(default = "rejected")]
     pub rejected: Vec<u16>,
 }

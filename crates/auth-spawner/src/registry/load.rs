@@ -1,4 +1,4 @@
-//! The provider registry: the shipped entries, overlaid by the operator's files, and validated as a whole.
+//! The provider registry: the shipped entries, overlaid by the operator's files, and validated together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use super::who_am_i::WhoAmI;
 
 /// The shipped entries, as pairs of file name and text.
 const SHIPPED: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
-/// Name of the shipped entries as a whole in errors.
+/// Name of the shipped entries as a group, in errors.
 const SHIPPED_NAME: &str = "config/providers";
 /// The format of registry files that this build writes. Files without `schema` have format 1, that of srvd 0.1.0.
 const SCHEMA: i64 = 2;
@@ -48,13 +48,13 @@ impl Registry {
     /// Returns the registry that this build ships.
     ///
     /// # Errors
-    /// Returns an error if a shipped entry is not valid, which a test of this crate excludes.
+    /// Returns an error if a shipped entry is not valid, which a test of this crate rules out.
     pub fn builtin() -> Result<Self, RegistryError> {
         Self::with_overlays(&[])
     }
 
     /// Returns the shipped registry with the operator's files applied in order: tables are merged, arrays and single
-    /// values are replaced. After each file the whole registry must be valid, so an error names its file.
+    /// values are replaced. After each file the complete registry must be valid, so an error names its file.
     ///
     /// # Errors
     /// Returns the first problem, with the file and the place in it.
@@ -146,7 +146,7 @@ fn variable_rules(source: &str, file: &mut Table) -> Result<VariableRules, Regis
     Ok(rules)
 }
 
-/// Refuses a CLI's own prefix that other programs share.
+/// Rejects a prefix of a CLI that other programs share.
 fn own_prefixes(
     source: &str,
     providers: &[Arc<Provider>],

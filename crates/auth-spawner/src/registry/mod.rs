@@ -1,7 +1,7 @@
-//! The provider registry: how each provider's CLI logs in, and how its service takes an API key.
+//! The provider registry: how each provider's CLI logs in, and how its service accepts an API key.
 //!
 //! The types of this room are the format of registry files, and their methods are pure. The room reads the shipped
-//! entries and the operator's overlays, checks them as a whole, and answers questions about an entry. It uses no other
+//! entries and the operator's overlays, checks them together, and answers questions about an entry. It uses no other
 //! room. Nothing here may start a process, read a CLI's file or know of a session.
 
 mod address;
@@ -40,6 +40,7 @@ pub use provider::{Check, Class, Cli, HelpText, PreparedFile, Provider, ScreenTo
 pub use reach::Reach;
 pub use recipe::{Delivery, Paste, PasteForm, PasteShape, Pattern, Patterns, Recipe, Step, Terminal};
 pub use selection::{Mode, Slot, SlotFallback, Template};
+pub(crate) use settings_file::settings_of;
 pub use settings_file::{SettingsFile, SettingsFormat, SettingsScope};
 pub use share::{ShareFormat, ShareKind, ShareRule};
 pub use token_endpoint::{TokenBody, TokenEndpoint};

@@ -1,4 +1,4 @@
-//! The registry's description of a provider. Every field exists because a real CLI needs it.
+//! The registry's description of a provider. Each field is needed by at least one real CLI.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,12 +20,12 @@ use super::variables::Variable;
 use super::versions::{VersionRange, is_newer};
 use super::who_am_i::WhoAmI;
 
-/// A provider: a CLI with its own login, a service that takes an API key, or both.
+/// A provider: a CLI with its own login, a service that accepts an API key, or both.
 #[derive(Debug, Clone)]
 pub struct Provider {
     /// Canonical id, lower case, such as `codex`. It is the table's name in the registry file.
     pub id: String,
-    /// Other names of this provider; unique over the whole registry.
+    /// Other names of this provider; unique over the complete registry.
     pub aliases: Vec<String>,
     /// Name for display.
     pub display_name: String,
@@ -35,10 +35,10 @@ pub struct Provider {
     pub cli: Option<Cli>,
     /// The provider's key service, always present for [`Class::ApiKey`].
     pub key: Option<KeyService>,
-    /// True for a tool of the person's own, such as `gh`, which a launch may leave as it is. False for an agent, and for
+    /// True for a tool of the user's, such as `gh`, which a launch may leave as it is. False for an agent, and for
     /// a service that agents use.
     pub tool: bool,
-    /// The endpoint that refreshes tokens that users supply. Without it they are used until they end.
+    /// The endpoint that refreshes tokens that users supply. Without it they are used until they expire.
     pub oauth: Option<TokenEndpoint>,
     /// The table of a CLI that can log in to several hosts, before a host was filled in.
     pub(crate) template: Option<Arc<toml::Value>>,
@@ -47,7 +47,7 @@ pub struct Provider {
 impl Provider {
     /// Returns the login recipe with this id, or the default one for an empty id, for this version of the CLI.
     ///
-    /// Of several recipes with the id, the first one whose range holds the version is used. If the version is unknown
+    /// Of several recipes with the id, the first one whose range contains the version is used. If the version is unknown
     /// or in no range, it is the first one, which is the newest.
     pub fn recipe(&self, id: &str, version: Option<&str>) -> Option<Recipe> {
         let recipes = &self.cli.as_ref()?.recipes;
@@ -85,7 +85,7 @@ impl Class {
 pub struct Cli {
     /// Executable names, the preferred one first.
     pub binaries: Vec<String>,
-    /// Installation instruction for a person, in one line.
+    /// Installation instruction for the user, in one line.
     pub install: String,
     /// Arguments that print the version.
     #[serde(default = "version_args")]
@@ -101,7 +101,7 @@ pub struct Cli {
     /// The version that the entry was tested with.
     #[serde(default)]
     pub tested: Option<String>,
-    /// The directory that holds the CLI's login.
+    /// The directory that contains the CLI's login.
     pub config_dir: ConfigDir,
     /// Ways to log in; the first is the default.
     #[serde(default)]
@@ -131,10 +131,10 @@ pub struct Cli {
     /// directory, for a CLI that reads no variable for that.
     #[serde(default)]
     pub credential_var: Option<String>,
-    /// The files that prove a login; the first one that does is used. Empty only for a CLI that has no login.
+    /// The files that prove a login; the first valid one is used. Empty only for a CLI that has no login.
     #[serde(default, deserialize_with = "one_or_many")]
     pub credential: Vec<CredentialFile>,
-    /// Further files that prove a login, tried after `credential`. In a registry that was read they are part of
+    /// Further files that prove a login, tried after `credential`. After a registry is read, they are part of
     /// `credential`. They are separate so that an overlay can change the one table `credential`.
     #[serde(default)]
     pub(crate) other_credentials: Vec<CredentialFile>,
@@ -144,7 +144,7 @@ pub struct Cli {
     /// The choice of hosts, for a CLI that can log in to other hosts than the vendor's.
     #[serde(default)]
     pub host: Option<HostChoice>,
-    /// Hosts whose addresses a person may open; `*.example.com` means any host below `example.com`.
+    /// Hosts whose URLs a user may open; `*.example.com` means any host below `example.com`.
     #[serde(default)]
     pub url_hosts: Vec<String>,
     /// Variables set for login, check and launch.
@@ -156,6 +156,9 @@ pub struct Cli {
     /// Variables through which this CLI takes an API key. They are removed like `scrub`.
     #[serde(default)]
     pub key_vars: Vec<String>,
+    /// Those of `key_vars` that the CLI was seen to ignore while it has a login.
+    #[serde(default)]
+    pub login_first: Vec<String>,
     /// Prefixes of variables that only this CLI reads. An unknown variable below one of them is removed at a launch if its
     /// name has a word that marks a credential.
     #[serde(default)]
@@ -174,10 +177,10 @@ pub struct Cli {
     /// Directories and files inside the CLI's directory that hold the user's history, not the login.
     #[serde(default)]
     pub history: Vec<String>,
-    /// Files written before a login when they are absent.
+    /// Files written before a login if they are absent.
     #[serde(default)]
     pub prepare: Vec<PreparedFile>,
-    /// The parts of the person's own setup that a home may have.
+    /// The parts of the user's own setup that a home may have.
     #[serde(default)]
     pub share: Vec<ShareRule>,
     /// Systems on which the CLI may keep its login in the system's keychain instead of a file.
@@ -213,6 +216,13 @@ impl Cli {
             (Some(_), None) => false,
             (Some(tested), Some(version)) => is_newer(version, tested).unwrap_or(version != tested),
         }
+    }
+
+    /// Returns the variables that the CLI uses instead of its login. `all` includes those that the tested version ignores
+    /// while it has one.
+    pub fn key_variables_before_login(&self, all: bool) -> impl Iterator<Item = &str> {
+        let counts = move |name: &&String| all || !self.login_first.contains(name);
+        self.key_vars.iter().chain(&self.scrub).filter(counts).map(String::as_str)
     }
 
     /// Returns whether the version of the program decides how it logs in.
@@ -299,7 +309,7 @@ fn one_or_many<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<
 pub struct PreparedFile {
     /// Path below the CLI's directory.
     pub path: String,
-    /// Whole text of the file.
+    /// The complete text of the file.
     pub text: String,
 }
 

@@ -1,11 +1,11 @@
-//! The ways in which a CLI finds the directory that holds a login.
+//! The ways in which a CLI finds the directory that contains a login.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::config_dir::ConfigDir;
 
-/// The way in which a CLI finds the directory that holds a login.
+/// The way in which a CLI finds the directory that contains a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Through all variables of its entry: a directory that belongs to a bundle.

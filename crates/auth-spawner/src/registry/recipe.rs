@@ -17,7 +17,10 @@ pub struct Recipe {
     /// Id, such as `login` or `device-auth`. Recipes that share an id are the same login for different versions of the
     /// CLI.
     pub id: String,
-    /// The versions of the CLI that the recipe is for; all of them when absent.
+    /// The name of this way to log in, for a user who chooses; absent if its kind says enough.
+    #[serde(default)]
+    pub label: Option<String>,
+    /// The versions of the CLI that the recipe is for; all of them if absent.
     #[serde(default)]
     pub versions: Option<VersionRange>,
     /// Arguments of the CLI.
@@ -31,22 +34,22 @@ pub struct Recipe {
     /// Fixed loopback ports that the CLI listens on; a login leases them.
     #[serde(default)]
     pub callback_ports: Vec<u16>,
-    /// The rules for a pasted answer; absent if none is taken.
+    /// The rules for a pasted answer; absent if none is accepted.
     #[serde(default)]
     pub paste: Option<Paste>,
-    /// Keys that are typed for the person, in this order.
+    /// Keys that are typed for the user, in this order.
     #[serde(default)]
     pub steps: Vec<Step>,
     /// Patterns of the CLI's output.
     #[serde(default)]
     pub patterns: Patterns,
-    /// Longest time that a login may take, in seconds.
+    /// The maximum duration of a login, in seconds.
     #[serde(default = "quarter_hour", rename = "deadline-s", deserialize_with = "seconds")]
     pub deadline: Duration,
     /// True if the child gets `BROWSER`; false if a set `BROWSER` changes the CLI's flow.
     #[serde(default = "yes")]
     pub browser: bool,
-    /// True if the CLI shows its address or code without any network.
+    /// True if the CLI shows its URL or code without network access.
     #[serde(default = "yes")]
     pub offline: bool,
 }
@@ -90,7 +93,7 @@ fn seconds<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration
 pub enum Terminal {
     /// Three pipes.
     Pipe,
-    /// A pseudo-terminal of this size. It is wide, so that a long address is not wrapped.
+    /// A pseudo-terminal of this size. It is wide, so that a long URL is not wrapped.
     #[serde(rename_all = "kebab-case")]
     Pty {
         /// Width in characters.
@@ -115,7 +118,7 @@ fn tall() -> u16 {
     24
 }
 
-/// Keys that are typed into a CLI's menu, so that the person need not see it. They are never a secret.
+/// Keys that are typed into a CLI's menu, so that the user need not see it. They are never a secret.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -129,14 +132,14 @@ pub struct Step {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Paste {
-    /// Shapes of text that a person may paste.
+    /// Shapes of text that a user may paste.
     pub shapes: Vec<PasteShape>,
     /// The way in which the answer reaches the CLI.
     pub delivery: Delivery,
     /// The content of a line on standard input.
     #[serde(default)]
     pub form: PasteForm,
-    /// Parameters of a pasted address that the CLI's callback needs besides `code` and `state`.
+    /// Parameters of a pasted URL that the CLI's callback needs besides `code` and `state`.
     #[serde(default)]
     pub carry: Vec<String>,
 }
@@ -145,7 +148,7 @@ pub struct Paste {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PasteShape {
-    /// The whole address that the browser ended on.
+    /// The complete URL of the page that the browser was redirected to.
     Url,
     /// `code#state`.
     CodeState,
@@ -184,32 +187,33 @@ pub enum PasteForm {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Patterns {
-    /// The address to open, in group `url` or the whole match. Without a pattern, every http(s) address is used.
+    /// The URL to open, in group `url` or the entire match. Without a pattern, every http(s) URL is used.
     #[serde(deserialize_with = "one_or_many")]
     pub url: Vec<Pattern>,
     /// The device code in group `code`. It is looked for in two consecutive lines joined by a line feed.
     #[serde(deserialize_with = "one_or_many")]
     pub device_code: Vec<Pattern>,
-    /// The CLI waits for a paste.
+    /// The CLI waits for a pasted answer.
     #[serde(deserialize_with = "one_or_many")]
     pub prompt: Vec<Pattern>,
-    /// The CLI says that the login succeeded; an optional group `email`. This is only a hint: the file is the proof.
+    /// The CLI reports a successful login; an optional group `email`. The line is only a hint; the credential file is
+    /// the proof.
     #[serde(deserialize_with = "one_or_many")]
     pub logged_in: Vec<Pattern>,
-    /// The provider or the person refused the login.
+    /// The provider or the user denied the login.
     #[serde(deserialize_with = "one_or_many")]
     pub denied: Vec<Pattern>,
     /// The login failed for another reason, such as the network. Group `reason` or the whole line is the reason.
     #[serde(deserialize_with = "one_or_many")]
     pub failed: Vec<Pattern>,
-    /// The CLI refused a paste and waits for another one.
+    /// The CLI rejected a pasted answer and waits for another one.
     #[serde(deserialize_with = "one_or_many")]
     pub refused: Vec<Pattern>,
     /// The credential itself in group `token`, for a CLI that shows it and stores nothing. It is sealed in the store
     /// and never shown.
     #[serde(deserialize_with = "one_or_many")]
     pub token: Vec<Pattern>,
-    /// The program says that it is no longer the provider's CLI.
+    /// The program reports that it is no longer the provider's CLI.
     #[serde(deserialize_with = "one_or_many")]
     pub retired: Vec<Pattern>,
 }
@@ -272,7 +276,7 @@ impl Pattern {
         self.0.versions.as_ref()
     }
 
-    /// Returns the compiled expression; `None` only for one that [`Pattern::check`] refuses.
+    /// Returns the compiled expression; `None` only for one that [`Pattern::check`] rejects.
     pub(crate) fn regex(&self) -> Option<&Regex> {
         let compile =
             || self.compile().inspect_err(|error| tracing::error!(%error, "a pattern is unusable")).ok();

@@ -1,4 +1,4 @@
-//! A CLI's choice among the credentials that its files hold.
+//! A CLI's choice among the credentials that its files contain.
 
 use serde::Deserialize;
 
@@ -8,19 +8,19 @@ use serde::Deserialize;
 pub struct Slot {
     /// Names of the member, preferred first. A name is skipped if one of its texts is missing.
     pub names: Vec<Template>,
-    /// The login to use if the configuration names a member that is none.
+    /// The login to use if the configuration names a member that does not exist.
     #[serde(default)]
     pub otherwise: SlotFallback,
 }
 
-/// The login to use if the CLI's configuration names a member that is none.
+/// The login to use if the CLI's configuration names a member that does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SlotFallback {
     /// There is no login.
     #[default]
     None,
-    /// The first member that is one, in order of name.
+    /// The first member that is a login, in order of name.
     First,
 }
 
@@ -28,7 +28,7 @@ pub enum SlotFallback {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Mode {
-    /// Another file of the CLI's directory, JSON with or without comments; the credential file when absent.
+    /// Another file of the CLI's directory, JSON with or without comments; the credential file if absent.
     #[serde(default)]
     pub file: Option<String>,
     /// JSON pointer to the setting.
@@ -39,7 +39,7 @@ pub struct Mode {
     #[serde(default)]
     pub required: bool,
     /// JSON pointers into the credential file. If the setting is absent or null, the CLI uses one of these values that
-    /// is not null. If there is none, it uses the login.
+    /// is not null. If all are null, it uses the login.
     #[serde(default)]
     pub keys: Vec<String>,
 }
@@ -67,7 +67,7 @@ impl Template {
         })
     }
 
-    /// Returns the whole text; `None` if one of the places has no text.
+    /// Returns the complete text; `None` if one of the places has no text.
     pub(crate) fn fill(&self, text: impl Fn(Option<&str>, &str) -> Option<String>) -> Option<String> {
         let part = |part: &Part| match part {
             Part::Text(own) => Some(own.clone()),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn template_is_refused_when_it_names_no_place() {
+    fn template_is_rejected_when_it_names_no_place() {
         for text in ["", "plain", "{/open", "a}b"] {
             assert!(template(text).is_err(), "{text}");
         }

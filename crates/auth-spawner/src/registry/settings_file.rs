@@ -12,13 +12,13 @@ use super::reach::Reach;
 /// A settings file of a CLI, and the settings in it that take the place of the login.
 ///
 /// A login is not the one that the CLI would use if one of these settings is set in a file of the CLI's directory or of
-/// the system. In a file of a project it is so only for programs that are started there.
+/// the system. A setting in a project's file has this effect only for programs that are started there.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct SettingsFile {
     /// The path: below the CLI's directory (`{dir}/` stands for the one that its variable names), absolute for a file of
     /// the system, below the directory of the project for a file of a project. One `*` is allowed in the last segment
-    /// of a path outside a project; every match counts.
+    /// of a path outside a project; every match is used.
     pub path: String,
     /// The kind of place.
     #[serde(default)]
@@ -36,16 +36,16 @@ pub struct SettingsFile {
     /// The format of the file.
     #[serde(default)]
     pub format: SettingsFormat,
-    /// Pointers to settings that count with any value. A segment `*` stands for every member.
+    /// Pointers to settings that have this effect with any value. A segment `*` stands for every member.
     #[serde(default)]
     pub keys: Vec<String>,
-    /// Pointers to settings that count with one of these texts.
+    /// Pointers to settings that have this effect with one of these texts.
     #[serde(default)]
     pub values: BTreeMap<String, Vec<String>>,
-    /// Pointers to settings that count with a text that is none of these.
+    /// Pointers to settings that have this effect with any other text.
     #[serde(default)]
     pub other_than: BTreeMap<String, Vec<String>>,
-    /// A pointer to a table of variables that the CLI sets for itself; empty for the whole file. Those that the entry
+    /// A pointer to a table of variables that the CLI sets for itself; empty for the entire file. Those that the entry
     /// removes from an environment count.
     #[serde(default)]
     pub variables: Option<String>,
@@ -58,7 +58,7 @@ pub enum SettingsScope {
     /// The CLI's directory.
     #[default]
     Home,
-    /// The whole machine.
+    /// The entire machine.
     System,
     /// The directory in which the CLI is started, or one above it.
     Project,
@@ -93,10 +93,18 @@ impl SettingsFile {
     }
 }
 
+/// Returns those of the files that are in one kind of place and exist on this kind of system.
+pub(crate) fn settings_of(
+    files: &[SettingsFile],
+    scope: SettingsScope,
+) -> impl Iterator<Item = &SettingsFile> {
+    files.iter().filter(move |file| file.scope == scope && file.is_here())
+}
+
 impl Cli {
     /// Returns the settings files of one kind of place that exist on this kind of system.
     pub(crate) fn settings_in(&self, scope: SettingsScope) -> impl Iterator<Item = &SettingsFile> {
-        self.shadows.iter().filter(move |file| file.scope == scope && file.is_here())
+        settings_of(&self.shadows, scope)
     }
 
     /// Returns the names of the variables that make the CLI use another credential or another server.

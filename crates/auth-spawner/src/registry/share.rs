@@ -1,5 +1,5 @@
-//! The registry's description of a person's own setup: the settings that the homes of identities may have in common
-//! with the person's own directory.
+//! The registry's description of a user's own setup: the settings that the homes of identities may have in common
+//! with the user's own directory.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::provider::Cli;
 
-/// Files of the person's own setup that are treated alike.
+/// Files of the user's own setup that are treated alike.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ShareRule {
@@ -21,10 +21,10 @@ pub struct ShareRule {
     /// own directory.
     #[serde(default)]
     pub home: Option<String>,
-    /// The place of the paths in the person's setup, `~/...`. Without it, it is the person's own directory of the CLI.
+    /// The place of the paths in the user's setup, `~/...`. Without it, it is the user's own directory of the CLI.
     #[serde(default)]
     pub own: Option<String>,
-    /// True for files that are shared only on request: the person's history.
+    /// True for files that are shared only on request: the user's history.
     #[serde(default)]
     pub history: bool,
     /// Format of the files that are copied or merged.
@@ -33,22 +33,22 @@ pub struct ShareRule {
     /// Places that are left out of a copy: JSON pointers, in which a segment `*` means every member.
     #[serde(default)]
     pub leave_out: Vec<String>,
-    /// Places that are left out, too, if the place before them was left out.
+    /// Places that are also left out if the preceding place was left out.
     #[serde(default)]
     pub leave_out_with: BTreeMap<String, Vec<String>>,
-    /// Places of maps whose members are shared whole or not at all, such as MCP servers.
+    /// Places of maps whose members are shared completely or not at all, such as MCP servers.
     #[serde(default)]
     pub servers: Vec<String>,
-    /// Places of maps from the names of environment variables to their values.
+    /// Places of maps from the names of environment variables to values.
     #[serde(default)]
     pub variables: Vec<String>,
-    /// Places in a copy that the CLI changes by itself. Changes there do not count, and they stay.
+    /// Places in a copy that the CLI itself changes. Changes there do not count, and they stay.
     #[serde(default)]
     pub own_members: Vec<String>,
     /// Places of the maps that are merged, member by member.
     #[serde(default)]
     pub take: Vec<String>,
-    /// Name of the directory that the CLI makes, beside the file, while it changes it.
+    /// Name of the directory that the CLI creates next to the file while it changes the file.
     #[serde(default)]
     pub lock: Option<String>,
 }
@@ -61,7 +61,7 @@ pub enum ShareKind {
     Link,
     /// A copy without credentials, for what the CLI also writes.
     Copy,
-    /// Single members that are put into a file of the CLI's.
+    /// Individual members that are added to a file of the CLI.
     Merge,
 }
 
@@ -141,7 +141,7 @@ impl ShareRule {
                 let login = &credential.path;
                 let named = inner.join(login).starts_with(home.join(shared))
                     || ambient.join(login).starts_with(own.join(shared));
-                // Of a file with a login, other members may be merged.
+                // Other members of a file with a login may be merged.
                 named && (self.kind != ShareKind::Merge || credential.requires.iter().any(taken))
             })
         };

@@ -2,14 +2,25 @@
 
 use serde::Deserialize;
 
-/// The endpoint that exchanges a provider's refresh tokens, and its public client.
+/// The endpoints at which users log in and a provider's refresh tokens are exchanged, and its public client.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenEndpoint {
-    /// Address of the endpoint: https, or http on a loopback address.
+    /// URL of the endpoint: https, or http on a loopback address.
     pub token_url: String,
     /// Id of the client that the tokens were issued to.
     pub client_id: String,
+    /// Address of the page at which a user logs in with a browser, under the same conditions. Without it there is no such
+    /// login.
+    #[serde(default)]
+    pub authorize_url: Option<String>,
+    /// Address at which a login with a code begins (RFC 8628), under the same conditions. Without it there is no such
+    /// login.
+    #[serde(default)]
+    pub device_url: Option<String>,
+    /// Scopes that a login requests.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// Format of a request.
     #[serde(default)]
     pub body: TokenBody,

@@ -92,12 +92,22 @@ fn key_holds(key: &KeyService) -> Result<(), Violation> {
 }
 
 fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), Violation> {
-    let url = url::Url::parse(&endpoint.token_url).ok();
-    let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
-    ensure(safe, "oauth.token-url", HTTPS)?;
-    let bare = url
-        .is_some_and(|url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
-    ensure(bare, "oauth.token-url", "must not hold a user, a password or a fragment")?;
+    let mut addresses = vec![("oauth.token-url", &endpoint.token_url)];
+    addresses.extend(endpoint.authorize_url.iter().map(|url| ("oauth.authorize-url", url)));
+    addresses.extend(endpoint.device_url.iter().map(|url| ("oauth.device-url", url)));
+    for (key, address) in addresses {
+        let url = url::Url::parse(address).ok();
+        let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
+        ensure(safe, key, HTTPS)?;
+        let plain =
+            |url: url::Url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        ensure(url.is_some_and(plain), key, "must not hold a user, a password or a fragment")?;
+    }
+    let words = endpoint.scopes.iter().all(|scope| {
+        !scope.is_empty()
+            && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    });
+    ensure(words, "oauth.scopes", "must be words without spaces")?;
     let id = &endpoint.client_id;
     let visible = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
     ensure(visible, "oauth.client-id", "must be printable text without spaces")
@@ -138,6 +148,8 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
         elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
     }
     let own = |prefix: &String| prefix.len() >= 3 && prefix.ends_with('_') && is_var(prefix);
+    let known = cli.login_first.iter().all(|name| cli.key_vars.contains(name));
+    ensure(known, "cli.login-first", "must be names that `key-vars` has")?;
     let prefixes = cli.environment_prefixes.iter().all(own);
     ensure(prefixes, "cli.environment-prefixes", "must be the beginnings of names and end with `_`")?;
     let named = cli.variables.keys().chain(cli.logged_out.keys());
@@ -162,6 +174,7 @@ fn key_home_holds(provider: &str, home: &KeyHome) -> Result<(), Violation> {
     ensure(home.files.iter().all(|file| is_relative(&file.path)), &place, RELATIVE)?;
     let vars = home.env.keys().chain(&home.vars);
     ensure(vars.into_iter().all(|name| is_var(name)), &place, VARS)?;
+    home.shadows.iter().flatten().try_for_each(|file| settings_hold(file, &place))?;
     // A text that cannot be parsed would fail each launch.
     let sample = |file: &KeyFile| file.text.replace(KEY_BASE, "https://example.com").replace(KEY_TAIL, "0");
     let parses = |file: &KeyFile| match file.format {
@@ -363,7 +376,7 @@ fn paste_holds(paste: &Paste, place: &str) -> Result<(), Violation> {
     ensure(!paste.shapes.is_empty(), place, "paste.shapes must not be empty")?;
     let own = paste.carry.iter().any(|name| name.is_empty() || matches!(name.as_str(), "code" | "state"));
     ensure(!own, place, "paste.carry names parameters other than `code` and `state`")?;
-    // The other shapes have no such parameters, and the callback is the only delivery that takes them.
+    // The other shapes have no such parameters, and the callback is the only delivery that accepts them.
     let whole = paste.shapes == [PasteShape::Url] && paste.delivery == Delivery::CallbackGet;
     ensure(paste.carry.is_empty() || whole, place, "paste.carry needs the one shape url, and callback_get")
 }

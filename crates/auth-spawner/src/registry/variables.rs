@@ -1,4 +1,4 @@
-//! The variables of a provider's programs: what each one holds, and for which programs a launch removes it.
+//! The variables of a provider's programs: their contents, and the programs for which a launch removes them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,7 +104,7 @@ impl Provider {
     /// is refreshed, and so that it takes such tokens.
     ///
     /// # Errors
-    /// The reason why not, for people.
+    /// The reason, in words for the user.
     pub fn takes_access_token(&self) -> Result<(), &'static str> {
         match &self.cli {
             Some(cli) if cli.access_token_var.is_some() => Ok(()),

@@ -9,7 +9,7 @@ use serde::Deserialize;
 pub struct VersionRange(VersionReq);
 
 impl VersionRange {
-    /// Returns whether a CLI that prints this version is in the range; `None` if the text is no version.
+    /// Returns whether a CLI that prints this version is in the range; `None` if the text is not a version.
     ///
     /// Only the leading numbers count, at most three: `1.0`, `2026.09.6` and `0.0.1790142911-g7618fb` are versions. A
     /// pre-release counts as the release that it precedes, because it behaves like it.
@@ -38,7 +38,7 @@ impl TryFrom<String> for VersionRange {
     }
 }
 
-/// Returns whether a version is newer than another one; `None` if one of the texts is no version.
+/// Returns whether a version is newer than another one; `None` if one of the texts is not a version.
 pub(crate) fn is_newer(version: &str, than: &str) -> Option<bool> {
     Some(parse(version)? > parse(than)?)
 }
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn range_is_rejected_when_it_is_no_version_requirement() {
+    fn range_is_rejected_when_it_is_not_a_version_requirement() {
         for text in ["", "new", ">=1 <2", "1..2"] {
             assert!(VersionRange::try_from(text.to_owned()).is_err(), "{text:?}");
         }

@@ -1,4 +1,4 @@
-//! The command by which a CLI says whose login it would use.
+//! The command with which a CLI reports the login that it would use.
 
 use std::collections::BTreeMap;
 
@@ -20,22 +20,22 @@ pub struct WhoAmI {
     /// JSON pointer to the provider's own id of the account, for a command that prints JSON.
     #[serde(default)]
     pub subject: Option<String>,
-    /// JSON pointers with the texts that each must hold if the CLI uses its login.
+    /// JSON pointers with the texts that each must contain if the CLI uses its login.
     #[serde(default)]
     pub expects: BTreeMap<String, Vec<String>>,
-    /// JSON pointers with the texts that each may hold if the CLI uses its login. A missing member is accepted.
+    /// JSON pointers with the texts that each may contain if the CLI uses its login. A missing member is accepted.
     #[serde(default)]
     pub accepts: BTreeMap<String, Vec<String>>,
     /// As `expects`, in place of it, for a login that the CLI takes in a variable.
     #[serde(default)]
     pub token_expects: BTreeMap<String, Vec<String>>,
-    /// A line that says that the CLI uses its login; optional groups `email` and `subject`.
+    /// A line that reports that the CLI uses its login; optional groups `email` and `subject`.
     #[serde(default, deserialize_with = "one_or_many")]
     pub logged_in: Vec<Pattern>,
-    /// A line that says that the CLI uses another credential than its login.
+    /// A line that reports that the CLI uses another credential than its login.
     #[serde(default, deserialize_with = "one_or_many")]
     pub other: Vec<Pattern>,
-    /// A line that says that the CLI has no login.
+    /// A line that reports that the CLI has no login.
     #[serde(deserialize_with = "one_or_many")]
     pub logged_out: Vec<Pattern>,
 }

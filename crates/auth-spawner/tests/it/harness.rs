@@ -53,7 +53,7 @@ impl Sink for Ear {
 }
 
 pub(crate) fn saved() -> Saved {
-    Saved { bundle: "b-1".to_owned(), account: "a-1".to_owned() }
+    Saved { bundle: Some("b-1".to_owned()), profile: None, account: "a-1".to_owned() }
 }
 
 /// A home for logins of the provider `fake`.

@@ -89,7 +89,7 @@ fn registry_file_of_a_later_format_is_rejected() {
 }
 
 #[test]
-fn file_is_refused_when_its_variables_or_key_homes_are_not_valid() {
+fn file_is_rejected_when_its_variables_or_key_homes_are_not_valid() {
     let check = |text: &str, expected: &str| {
         let error = overlaid(text).map(|registry| registry.ids().join(" ")).unwrap_err();
         assert!(error.starts_with(expected), "{error}");
@@ -241,7 +241,7 @@ fn registry_error_names_its_file_and_location() {
 }
 
 #[test]
-fn share_rule_is_refused_when_it_leaves_its_directory_or_names_a_credential() {
+fn share_rule_is_rejected_when_it_leaves_its_directory_or_names_a_credential() {
     let check = |rule: &str, expected: &str| {
         let text = format!("[providers.claude.cli]\nshare = [{{ {rule} }}]\n");
         let result = overlaid(&text).map(|registry| registry.ids().join(" "));
@@ -373,7 +373,7 @@ fn name_grok_means_the_cli_and_keys_stay_with_xai() {
 }
 
 #[test]
-fn entry_is_refused_when_an_option_or_a_carried_parameter_does_not_fit() {
+fn entry_is_rejected_when_an_option_or_a_carried_parameter_does_not_fit() {
     let check = |text: &str, expected: &str| {
         let error = overlaid(text).map(|_| ()).unwrap_err();
         assert!(error.contains(expected), "{error}");

@@ -13,7 +13,7 @@ use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use super::rows::{AccountRow, columns};
 use super::secrets::cell;
 use crate::authentic::{IDENTITY_BINDINGS, Seal};
-use crate::db::{Tx, Undecoded, decode, sql};
+use crate::db::{Tx, Undecoded, decode, row, sql};
 use crate::error::{CommonError, StoreError};
 use crate::id::{BundleId, ProviderId};
 use crate::model::account::{Account, CorruptRow, SecretRef};
@@ -30,17 +30,17 @@ struct AnswerRow {
     row: Result<CredentialRow, Undecoded>,
 }
 
-/// An account's row. It is returned once for each bundle that binds the account.
-#[derive(sqlx::FromRow)]
-struct CredentialRow {
-    #[sqlx(flatten)]
-    account: AccountRow,
-    sealed_secret: Option<Vec<u8>>,
-    generation: i64,
-    bound: String,
-    /// The authentication of the binding that `bound` is from.
-    #[sqlx(flatten)]
-    binding: Seal<IDENTITY_BINDINGS>,
+row! {
+    /// An account's row. It is returned once for each bundle that binds the account.
+    struct CredentialRow {
+        sealed_secret: Option<Vec<u8>>,
+        generation: i64,
+        bound: String,
+    } with {
+        account: AccountRow,
+        /// The authentication of the binding that `bound` is from.
+        binding: Seal<IDENTITY_BINDINGS>,
+    }
 }
 
 impl CredentialRow {

@@ -1,12 +1,13 @@
 //! Deletion of accounts.
 
 use super::leftovers;
+use super::links;
 use super::rows::{account_in, binding_bundles};
 use crate::authentic::{ACCOUNTS, known};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
-use crate::model::account::{AccountKind, DeletedAccount, History, SecretRef};
+use crate::model::account::{AccountKind, DeletedAccount, History, Owner, SecretRef};
 use crate::model::changes::Change;
 use crate::store::Store;
 use crate::store::work::Work;
@@ -18,6 +19,7 @@ use crate::{instances, tombstones};
 struct Remains {
     provider: Option<ProviderId>,
     kind: Option<AccountKind>,
+    owner: Option<Owner>,
     secret_ref: Option<SecretRef>,
 }
 
@@ -38,6 +40,7 @@ impl Store {
                 let remains = Remains {
                     provider: Some(account.provider.clone()),
                     kind: Some(account.kind),
+                    owner: Some(account.owner),
                     secret_ref: Some(account.secret_ref.clone()),
                 };
                 (Some(account), remains)
@@ -51,8 +54,14 @@ impl Store {
         let bundles = binding_bundles(&mut work.tx, id.as_str()).await?;
         let unbound_from: Vec<BundleId> = bundles.iter().filter_map(|bundle| bundle.parse().ok()).collect();
         let instances = instances::under(&mut work.tx, id).await?;
+        for user in links::users(&mut work.tx, id).await? {
+            work.changed(Change::Profiles(user));
+        }
         delete_row(&mut work, id).await?;
-        if let (Some(AccountKind::OAuth), Some(provider)) = (remains.kind, &remains.provider) {
+        // A login that a user made for an agent has nothing to do with the login of the user's own CLI.
+        let is_users = remains.owner == Some(Owner::User);
+        if let (Some(AccountKind::OAuth), Some(provider), false) = (remains.kind, &remains.provider, is_users)
+        {
             tombstones::decline(&mut work.tx, provider, now).await?;
         }
         let leftover = match (&remains.provider, &remains.secret_ref) {
@@ -82,6 +91,7 @@ async fn remains(tx: &mut Tx, id: &AccountId) -> Result<Remains, StoreError> {
     Ok(Remains {
         provider: row.get("provider").and_then(|text| text.parse().ok()),
         kind: row.get("kind").and_then(|text| text.parse().ok()),
+        owner: row.get("owner").and_then(|text| text.parse().ok()),
         secret_ref: row.get("secret_ref").and_then(|text| text.parse().ok()),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in};
-use crate::db::{Tx, readable, sql};
+use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{Account, AccountEdit, AccountFilter, AccountList, CorruptRow, SecretRef};
@@ -11,7 +11,6 @@ use crate::model::changes::Change;
 use crate::names;
 use crate::secret::Keyring;
 use crate::store::Store;
-use crate::store::work::Work;
 
 /// The columns of [`AccountRow`].
 macro_rules! columns {
@@ -31,40 +30,42 @@ macro_rules! perishable {
     };
 }
 
-#[derive(sqlx::FromRow)]
-pub(crate) struct AccountRow {
-    pub(crate) id: String,
-    provider: String,
-    kind: String,
-    owner: String,
-    name: String,
-    display_name: Option<String>,
-    email: Option<String>,
-    subject: Option<String>,
-    base_url: Option<String>,
-    client_id: Option<String>,
-    scopes: Option<String>,
-    secret_ref: String,
-    masked_tail: Option<String>,
-    status: String,
-    status_reason: Option<String>,
-    evidence: String,
-    checked_at: Option<i64>,
-    expires_at: Option<i64>,
-    login_deadline_at: Option<i64>,
-    created_at: i64,
-    updated_at: i64,
-    #[sqlx(flatten)]
-    seal: Seal<ACCOUNTS>,
+row! {
+    pub(crate) struct AccountRow {
+        pub(crate) id: String,
+        provider: String,
+        kind: String,
+        owner: String,
+        name: String,
+        display_name: Option<String>,
+        email: Option<String>,
+        subject: Option<String>,
+        base_url: Option<String>,
+        client_id: Option<String>,
+        scopes: Option<String>,
+        secret_ref: String,
+        masked_tail: Option<String>,
+        status: String,
+        status_reason: Option<String>,
+        evidence: String,
+        checked_at: Option<i64>,
+        expires_at: Option<i64>,
+        login_deadline_at: Option<i64>,
+        created_at: i64,
+        updated_at: i64,
+    } with {
+        seal: Seal<ACCOUNTS>,
+    }
 }
 
-/// A binding: the account and the bundle that binds it.
-#[derive(sqlx::FromRow)]
-struct BoundRow {
-    account_id: String,
-    bundle_id: String,
-    #[sqlx(flatten)]
-    seal: Seal<IDENTITY_BINDINGS>,
+row! {
+    /// A binding: the account and the bundle that binds it.
+    struct BoundRow {
+        account_id: String,
+        bundle_id: String,
+    } with {
+        seal: Seal<IDENTITY_BINDINGS>,
+    }
 }
 
 impl Store {
@@ -249,14 +250,6 @@ pub(crate) async fn account_in(tx: &mut Tx, id: &AccountId) -> Result<Account, S
     )?;
     let row = rows.into_iter().next().ok_or_else(|| StoreError::not_found("account", id))?;
     complete(tx, row.map_err(|row| row.into_error("account"))?).await
-}
-
-/// Announces an account and the bundles that show its status.
-pub(crate) fn account_changed(work: &mut Work, account: &Account) {
-    for bundle in &account.bound_to {
-        work.changed(Change::Bindings(bundle.clone()));
-    }
-    work.changed(Change::Account(account.id.clone()));
 }
 
 /// Adds the bundles that bind the account, and parses the row.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 
 use super::rows::json_reason;
 use crate::authentic::{ACCOUNTS, Fields, Seal, known};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, ProviderId};
 use crate::model::account::{AccountKind, Owner, SecretRef};
@@ -14,14 +14,15 @@ use crate::store::Store;
 
 pub(crate) const TABLE: &str = "accounts";
 
-/// The sealed secret of an account, and its place.
-#[derive(sqlx::FromRow)]
-struct SecretRow {
-    secret_ref: String,
-    sealed_secret: Option<Vec<u8>>,
-    generation: i64,
-    #[sqlx(flatten)]
-    seal: Seal<ACCOUNTS>,
+row! {
+    /// The sealed secret of an account, and its place.
+    struct SecretRow {
+        secret_ref: String,
+        sealed_secret: Option<Vec<u8>>,
+        generation: i64,
+    } with {
+        seal: Seal<ACCOUNTS>,
+    }
 }
 
 impl Store {

@@ -137,7 +137,8 @@ tables! { $
     } open { created_at updated_at ended_at }
     // The process is ended after a crash, if it is still the one of the row.
     LOGIN_SESSIONS = 8, "session": login_sessions (id) {
-        id provider recipe target_bundle new_bundle pid process_start bundle_id account_id email
+        id provider recipe target_bundle new_bundle pid process_start bundle_id account_id email target_user target_agent
+        profile_id
     } open { state revision error error_kind hint exit_code started_at expires_at updated_at ended_at }
     // `active_forge` chooses a credential. The time is only shown.
     SERVICE_SETTINGS = 9, "setting": service_settings (key) {
@@ -147,6 +148,14 @@ tables! { $
     TOMBSTONES = 10, "tombstone": tombstones (kind subject) {
         kind subject
     } open { created_at }
+    // The hash and the scopes say who may call what; the origin, from which page.
+    CLIENT_TOKENS = 11, "token": client_tokens (id) {
+        id name scopes origin token_hash
+    } open { created_at }
+    // The operator's token is sent only to the active forge, so the last view decides nothing.
+    FORGE_WATCHES = 12, "watched repository": forge_watches (base_url repo_key) {
+        base_url repo_key forge_type repo
+    } open { default_branch head requests etags checked_at changed_at problem created_at }
 }
 
 #[cfg(test)]
@@ -225,6 +234,8 @@ mod tests {
             (LOGIN_SESSIONS, "login_sessions"),
             (SERVICE_SETTINGS, "service_settings"),
             (TOMBSTONES, "tombstones"),
+            (CLIENT_TOKENS, "client_tokens"),
+            (FORGE_WATCHES, "forge_watches"),
         ] {
             assert_eq!(TABLES[number].name, name);
         }

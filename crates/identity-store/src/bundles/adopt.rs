@@ -1,9 +1,10 @@
 //! Adoption of the user's own logins: the bundle `default`, its accounts and its bindings.
 
-use super::login_texts::LoginTexts;
-use super::logins::{BoundAccount, SealedToken, finish, insert_login, renew_login};
+use super::logins::finish;
 use super::share;
 use super::writes::{free_name, insert, touch};
+use crate::accounts::login_texts::LoginTexts;
+use crate::accounts::logins::{BoundAccount, SealedToken, insert_login, renew_login};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -110,7 +111,8 @@ async fn adopt(
     created: bool,
     roots: Option<&Roots>,
 ) -> Result<AdoptedLogin, StoreError> {
-    let texts = LoginTexts::check(&login, true, roots)?;
+    let facts = login.facts();
+    let texts = LoginTexts::check(&facts, true, roots)?;
     let binding = sql!(
         optional,
         (String,),
@@ -136,8 +138,8 @@ async fn adopt(
     )?;
     let reused = known.is_some();
     let account = match known {
-        Some(known) => renew_login(work, &known, &login, &texts, SealedToken::default()).await?,
-        None => insert_login(work, AccountId::generate(), &login, &texts, SealedToken::default()).await?,
+        Some(known) => renew_login(work, &known, &facts, &texts, SealedToken::default()).await?,
+        None => insert_login(work, AccountId::generate(), &facts, &texts, SealedToken::default()).await?,
     };
     let saved = SavedCredential { bundle: BundleId::default_bundle(), account, created_bundle: created };
     finish(work, &saved, &login.provider, "login.adopt").await?;

@@ -8,7 +8,7 @@ use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
 use crate::accounts::rows::account_in;
 use crate::authentic::{IDENTITY_BINDINGS, IDENTITY_BUNDLES, Seal, fields_in};
-use crate::db::{Tx, readable, sql};
+use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{BundleId, ProviderId};
 use crate::model::account::{AccountKind, History, Owner, Status};
@@ -21,29 +21,31 @@ use crate::secret::Keyring;
 use crate::store::Store;
 use crate::{instances, names, tombstones};
 
-#[derive(sqlx::FromRow)]
-struct BundleRow {
-    id: String,
-    name: String,
-    description: String,
-    created_at: i64,
-    updated_at: i64,
-    unbound: Option<String>,
-    unbound_own: Option<String>,
-    unbound_sealed: Option<String>,
-    #[sqlx(flatten)]
-    seal: Seal<IDENTITY_BUNDLES>,
+row! {
+    struct BundleRow {
+        id: String,
+        name: String,
+        description: String,
+        created_at: i64,
+        updated_at: i64,
+        unbound: Option<String>,
+        unbound_own: Option<String>,
+        unbound_sealed: Option<String>,
+    } with {
+        seal: Seal<IDENTITY_BUNDLES>,
+    }
 }
 
-/// A binding, and the status of its account.
-#[derive(sqlx::FromRow)]
-struct BindingRow {
-    bundle_id: String,
-    provider: String,
-    account_id: String,
-    status: String,
-    #[sqlx(flatten)]
-    seal: Seal<IDENTITY_BINDINGS>,
+row! {
+    /// A binding, and the status of its account.
+    struct BindingRow {
+        bundle_id: String,
+        provider: String,
+        account_id: String,
+        status: String,
+    } with {
+        seal: Seal<IDENTITY_BINDINGS>,
+    }
 }
 
 /// Selects the columns of [`BundleRow`] with the conditions in `$rest`.

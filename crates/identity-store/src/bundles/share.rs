@@ -2,7 +2,7 @@
 
 use super::writes::unprotected;
 use crate::authentic::{IDENTITY_BUNDLES, Seal, fields_in};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, row, sql};
 use crate::error::StoreError;
 use crate::id::BundleId;
 use crate::model::changes::Change;
@@ -10,13 +10,14 @@ use crate::model::share::{LONGEST_CHAIN, SharePolicy, ShareSource};
 use crate::store::Store;
 use crate::store::work::Work;
 
-/// The policy of a bundle; without one the bundle shares nothing.
-#[derive(sqlx::FromRow)]
-struct PolicyRow {
-    share: Option<String>,
-    share_history: Option<i64>,
-    #[sqlx(flatten)]
-    seal: Seal<IDENTITY_BUNDLES>,
+row! {
+    /// The policy of a bundle; without one the bundle shares nothing.
+    struct PolicyRow {
+        share: Option<String>,
+        share_history: Option<i64>,
+    } with {
+        seal: Seal<IDENTITY_BUNDLES>,
+    }
 }
 
 impl Store {

@@ -1,12 +1,49 @@
 //! The migrations of the two databases.
 
-use sqlx::migrate::Migrator;
+use std::sync::LazyLock;
+
+use sqlx::SqlSafeStr as _;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 
 use crate::url::DatabaseKind;
 
-/// The migrations of each database. A test compares their numbers and names.
-static SQLITE_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/sqlite");
-static POSTGRES_MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/postgres");
+/// Makes a migrator from the files of a directory. A file is named by its number and its description.
+macro_rules! migrator {
+    ($directory:literal) => {
+        migrator!(
+            $directory,
+            "0001_init",
+            "0002_instances",
+            "0003_tokens",
+            "0004_audit",
+            "0005_no_events",
+            "0006_authentication",
+            "0007_unbound",
+            "0008_share",
+            "0013_forge_watches",
+            "0014_user_logins",
+            "0017_client_tokens",
+        )
+    };
+    ($directory:literal, $($name:literal,)*) => {
+        Migrator::with_migrations(vec![$(migration(
+            $name,
+            include_str!(concat!("../../../../migrations/", $directory, "/", $name, ".sql")),
+        ),)*])
+    };
+}
+
+fn migration(name: &str, text: &'static str) -> Migration {
+    let (number, description) = name.split_once('_').unwrap_or((name, ""));
+    // A number that cannot be read would be the first, which a test of the files rejects.
+    let number = number.parse().unwrap_or_default();
+    let description = description.replace('_', " ").into();
+    Migration::new(number, description, MigrationType::Simple, text.into_sql_str(), false)
+}
+
+/// The migrations of each database. A test compares them with the files.
+static SQLITE_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| migrator!("sqlite"));
+static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| migrator!("postgres"));
 
 /// Returns the texts of the migrations.
 pub(crate) fn migration_texts(kind: DatabaseKind) -> impl Iterator<Item = &'static str> {

@@ -1,6 +1,7 @@
 //! One interface to the two databases: the settings of their connections, and the macros that run one SQL text on both.
 
 mod migrations;
+mod row;
 mod rows;
 mod sqlite;
 
@@ -15,6 +16,7 @@ use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Tra
 
 pub(crate) use migrations::migration_texts;
 pub use migrations::newest_schema;
+pub(crate) use row::{column, row};
 pub(crate) use rows::{Undecoded, decode, readable};
 pub(crate) use sqlite::sqlite_options;
 

@@ -1,7 +1,7 @@
 //! Reading of profiles.
 
 use crate::authentic::{ACCOUNTS, Seal, USER_PROFILES};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, row, sql};
 use crate::error::StoreError;
 use crate::id::{AgentId, ProfileId, ProviderId, UserId};
 use crate::model::account::{CorruptRow, SecretRef};
@@ -24,7 +24,7 @@ macro_rules! columns {
     () => {
         concat!("profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, profiles.account_id AS account_id,
          label, profiles.created_at AS created_at, profiles.updated_at AS updated_at, kind, email, subject,
-         accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at,
+         accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at, login_deadline_at,
          CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
              WHERE before.user_id = profiles.user_id AND before.agent_id = profiles.agent_id
                AND before.provider = profiles.provider
@@ -64,41 +64,43 @@ macro_rules! select_candidates {
     };
 }
 
-#[derive(sqlx::FromRow)]
-struct ProfileRow {
-    id: String,
-    user_id: String,
-    agent_id: String,
-    provider: String,
-    model: String,
-    account_id: String,
-    label: Option<String>,
-    created_at: i64,
-    updated_at: i64,
-    kind: String,
-    email: Option<String>,
-    subject: Option<String>,
-    base_url: Option<String>,
-    masked_tail: Option<String>,
-    status: String,
-    status_reason: Option<String>,
-    expires_at: Option<i64>,
-    is_primary: i64,
-    #[sqlx(flatten)]
-    seal: Seal<USER_PROFILES>,
-    #[sqlx(flatten)]
-    account: Seal<ACCOUNTS>,
+row! {
+    struct ProfileRow {
+        id: String,
+        user_id: String,
+        agent_id: String,
+        provider: String,
+        model: String,
+        account_id: String,
+        label: Option<String>,
+        created_at: i64,
+        updated_at: i64,
+        kind: String,
+        email: Option<String>,
+        subject: Option<String>,
+        base_url: Option<String>,
+        masked_tail: Option<String>,
+        status: String,
+        status_reason: Option<String>,
+        expires_at: Option<i64>,
+        login_deadline_at: Option<i64>,
+        is_primary: i64,
+    } with {
+        seal: Seal<USER_PROFILES>,
+        account: Seal<ACCOUNTS>,
+    }
 }
 
-#[derive(sqlx::FromRow)]
-struct HolderRow {
-    #[sqlx(flatten)]
-    profile: ProfileRow,
-    secret_ref: String,
-    sealed_secret: Option<Vec<u8>>,
-    generation: i64,
-    /// The account's id again, if the account has tokens.
-    token_account: Option<String>,
+row! {
+    struct HolderRow {
+        secret_ref: String,
+        sealed_secret: Option<Vec<u8>>,
+        generation: i64,
+        /// The account's id again, if the account has tokens.
+        token_account: Option<String>,
+    } with {
+        profile: ProfileRow,
+    }
 }
 
 /// A profile with its account, and the account's tokens if there are any that can be read.
@@ -282,6 +284,7 @@ impl ProfileRow {
             status: self.status.parse().map_err(word)?,
             status_reason: self.status_reason,
             expires_at: self.expires_at,
+            login_deadline_at: self.login_deadline_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
         })

@@ -2,7 +2,7 @@
 
 use crate::accounts::links;
 use crate::authentic::{Fields, USER_PROFILES, known};
-use crate::db::sql;
+use crate::db::{row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, ProfileId, ProviderId};
 use crate::model::changes::Change;
@@ -28,17 +28,18 @@ pub(crate) struct ProfileValues<'a> {
     pub(crate) make_primary: bool,
 }
 
-/// An existing profile, with data of its account.
-#[derive(sqlx::FromRow)]
-pub(crate) struct ExistingProfile {
-    id: String,
-    pub(crate) account_id: String,
-    pub(crate) kind: String,
-    pub(crate) secret_ref: String,
-    pub(crate) client_id: Option<String>,
-    pub(crate) generation: i64,
-    /// The number of profiles that use the account, including this one.
-    pub(crate) sharers: i64,
+row! {
+    /// An existing profile, with data of its account.
+    pub(crate) struct ExistingProfile {
+        id: String,
+        pub(crate) account_id: String,
+        pub(crate) kind: String,
+        pub(crate) secret_ref: String,
+        pub(crate) client_id: Option<String>,
+        pub(crate) generation: i64,
+        /// The number of profiles that use the account, including this one.
+        pub(crate) sharers: i64,
+    }
 }
 
 impl ExistingProfile {

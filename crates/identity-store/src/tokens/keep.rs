@@ -1,7 +1,7 @@
 //! Storage of the tokens of a login, in a new account or in the account that the same person had before.
 
 use super::row::{open_in, row_in};
-use super::set::{Plan, next_refresh, write_set, write_status};
+use super::set::{Plan, deadline, next_refresh, write_set, write_status};
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::accounts::secrets::new_account;
@@ -9,7 +9,7 @@ use crate::authentic::{ACCOUNTS, Link, PENDING_LOGINS, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, FlowId};
-use crate::model::account::{AccountKind, Evidence, Owner, Status};
+use crate::model::account::{AccountKind, Evidence, Owner, Status, status_at};
 use crate::model::token::{
     Authority, BaseUrl, Endpoint, Identity, Jitter, RefreshReason, RefreshState, SavedTokens, StoredTokens,
     TokenSet, UnsavedLogin,
@@ -119,7 +119,9 @@ impl Store {
         let replaced = before.and_then(|row| row.open(self.keyring()).ok());
         let set = (arrival.tokens, arrival.endpoint);
         write_set(work, self.keyring(), (&account, generation), set, &plan).await?;
-        let status = if dead { Status::NeedsReauth } else { Status::Valid };
+        let deadline = deadline(arrival.tokens);
+        let known = if dead { Status::NeedsReauth } else { Status::Valid };
+        let status = status_at(known, arrival.tokens.expiry().at(), deadline, work.now);
         write_status(work, &account, (status, plan.reason, Evidence::Login), arrival.tokens).await?;
         links::announce(work, &account, true).await?;
         Ok(SavedTokens { account, created, replaced: replaced.map(|opened| Box::new(opened.stored.tokens)) })

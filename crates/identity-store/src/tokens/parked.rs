@@ -5,7 +5,7 @@ use super::row::authority;
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::authentic::{Fields, Link, OPERATOR_TOKENS, PENDING_LOGINS, Seal};
-use crate::db::{readable, sql};
+use crate::db::{readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, UserId};
 use crate::model::account::Owner;
@@ -179,18 +179,19 @@ async fn expect_pending(work: &mut Work, account: &AccountId) -> Result<(), Stor
     row.map(|_| ()).ok_or_else(|| StoreError::not_found("pending login", account))
 }
 
-#[derive(sqlx::FromRow)]
-struct PendingRow {
-    account_id: String,
-    provider: String,
-    base_url: String,
-    client_id: String,
-    flow: String,
-    user_id: Option<String>,
-    hint_email: Option<String>,
-    created_at: i64,
-    #[sqlx(flatten)]
-    seal: Seal<PENDING_LOGINS>,
+row! {
+    struct PendingRow {
+        account_id: String,
+        provider: String,
+        base_url: String,
+        client_id: String,
+        flow: String,
+        user_id: Option<String>,
+        hint_email: Option<String>,
+        created_at: i64,
+    } with {
+        seal: Seal<PENDING_LOGINS>,
+    }
 }
 
 impl PendingRow {

@@ -7,7 +7,7 @@ use blake2::digest::{FixedOutput as _, Update as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::authentic::{ACCOUNTS, Seal, TOKENS};
-use crate::db::{Tx, sql};
+use crate::db::{Tx, row, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
 use crate::model::token::{
@@ -32,48 +32,46 @@ macro_rules! own_columns {
 }
 pub(crate) use own_columns;
 
-#[derive(sqlx::FromRow)]
-pub(crate) struct TokenRow {
-    #[sqlx(rename = "token_account")]
-    id: String,
-    provider: String,
-    base_url: Option<String>,
-    client_id: Option<String>,
-    subject: Option<String>,
-    email: Option<String>,
-    #[sqlx(rename = "token_generation")]
-    pub(crate) generation: i64,
-    sealed_access: Vec<u8>,
-    access_expires_at: Option<i64>,
-    access_expiry_source: String,
-    sealed_refresh: Option<Vec<u8>>,
-    refresh_expires_at: Option<i64>,
-    refresh_expiry_source: String,
-    sealed_id: Option<Vec<u8>>,
-    id_expires_at: Option<i64>,
-    id_expiry_source: String,
-    consumer: String,
-    token_type: Option<String>,
-    scopes: Option<String>,
-    issuer: Option<String>,
-    token_url: Option<String>,
-    token_auth_method: String,
-    pub(crate) state: String,
-    state_since: i64,
-    state_reason: Option<String>,
-    pub(crate) lease_fence: i64,
-    lease_until: Option<i64>,
-    pub(crate) cut_off: i64,
-    failures: i64,
-    next_attempt_at: Option<i64>,
-    next_refresh_at: Option<i64>,
-    dead_refresh: Option<String>,
-    received_at: i64,
-    last_refreshed_at: Option<i64>,
-    #[sqlx(flatten)]
-    seal: Seal<TOKENS>,
-    #[sqlx(flatten)]
-    account: Seal<ACCOUNTS>,
+row! {
+    pub(crate) struct TokenRow {
+        id as "token_account": String,
+        provider: String,
+        base_url: Option<String>,
+        client_id: Option<String>,
+        subject: Option<String>,
+        email: Option<String>,
+        pub(crate) generation as "token_generation": i64,
+        sealed_access: Vec<u8>,
+        access_expires_at: Option<i64>,
+        access_expiry_source: String,
+        sealed_refresh: Option<Vec<u8>>,
+        refresh_expires_at: Option<i64>,
+        refresh_expiry_source: String,
+        sealed_id: Option<Vec<u8>>,
+        id_expires_at: Option<i64>,
+        id_expiry_source: String,
+        consumer: String,
+        token_type: Option<String>,
+        scopes: Option<String>,
+        issuer: Option<String>,
+        token_url: Option<String>,
+        token_auth_method: String,
+        pub(crate) state: String,
+        state_since: i64,
+        state_reason: Option<String>,
+        pub(crate) lease_fence: i64,
+        lease_until: Option<i64>,
+        pub(crate) cut_off: i64,
+        failures: i64,
+        next_attempt_at: Option<i64>,
+        next_refresh_at: Option<i64>,
+        dead_refresh: Option<String>,
+        received_at: i64,
+        last_refreshed_at: Option<i64>,
+    } with {
+        seal: Seal<TOKENS>,
+        account: Seal<ACCOUNTS>,
+    }
 }
 
 /// A row whose secrets were opened.

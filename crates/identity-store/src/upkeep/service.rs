@@ -1,7 +1,7 @@
 //! The service's own rows: settings, and information about the database.
 
 use crate::authentic::{SERVICE_SETTINGS, known, setting};
-use crate::db::sql;
+use crate::db::{sql, uncancelled};
 use crate::error::StoreError;
 use crate::names;
 use crate::store::{Store, check};
@@ -63,6 +63,20 @@ impl Store {
         let mut tx = self.read().await?;
         sql!(one, (i64,), &mut tx, "SELECT count(*) FROM crypto_keys")?;
         Ok(())
+    }
+
+    /// Checks that the database accepts a write, by one that changes no value.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn check_writes(&self) -> Result<(), StoreError> {
+        let store = self.clone();
+        uncancelled(async move {
+            let mut tx = store.pools().write().await?;
+            sql!(run, &mut tx, "UPDATE crypto_keys SET created_at = created_at")?;
+            store.pools().commit(tx).await
+        })
+        .await
     }
 
     /// Returns a setting; `None` if it was never set.

@@ -58,10 +58,12 @@ async fn world(f: &Fixture) -> World {
         .await
         .unwrap();
     f.store.park(token_login("forge", "parked", received(2, NOW)), parked(Some("u1"))).await.unwrap();
+    f.watch("o/one").await;
     let new = NewInstance { definition: "agent".into(), name: None, bundle: Some(bundle_id("one")) };
     let instance = f.store.create_instance(new, NOW).await.unwrap().id;
     let session = new_session(Some("one"));
     f.store.insert_session(session.clone()).await.unwrap();
+    f.store.create_client_token(crate::clients::token("page"), NOW).await.unwrap();
     f.bundle("Gone").await;
     f.login("gone", "g@x").await;
     f.store.delete_bundle(&bundle_id("gone"), History::Keep, NOW).await.unwrap();
@@ -385,6 +387,7 @@ async fn row_with_invalid_text_is_named_and_hides_no_other(f: Fixture) {
         ("identity_bundles", "description", "id = 'one'"),
         ("accounts", "name", "provider = 'openai' AND owner = 'bundle'"),
         ("agent_instances", "name", "name = 'agent'"),
+        ("client_tokens", "name", "name = 'page'"),
         ("login_sessions", "recipe", "recipe = 'browser'"),
         ("pending_logins", "hint_email", "flow = 'parked'"),
         ("tombstones", "subject", "kind = 'directory'"),
@@ -399,6 +402,7 @@ async fn row_with_invalid_text_is_named_and_hides_no_other(f: Fixture) {
     assert_eq!(f.store.bundles().await.unwrap().len(), others);
     assert_eq!(f.store.accounts(AccountFilter::default()).await.unwrap().corrupt.len(), 2);
     assert_eq!(f.store.instances(InstanceFilter::default()).await.unwrap(), []);
+    assert_eq!(f.store.client_tokens().await.unwrap(), []);
     assert_eq!(f.store.recent_sessions(0, 10).await.unwrap(), []);
     assert_eq!(f.store.pending_logins(Some(&"u1".parse().unwrap())).await.unwrap(), []);
     assert_eq!(f.store.leftovers().await.unwrap(), []);

@@ -39,10 +39,11 @@ pub(crate) const NOW: i64 = 1_800_000_000_000;
 /// The fault of a row that was changed without the key.
 pub(crate) const ALTERED: &str = "it was changed by a program without the encryption key";
 
-/// Returns the newest schema version: the number of migrations.
+/// Returns the newest schema version: the highest number of a migration.
 pub(crate) fn newest() -> i64 {
     let directory = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
-    i64::try_from(std::fs::read_dir(directory).unwrap().count()).unwrap()
+    let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name());
+    files.map(|name| name.to_str().unwrap()[..4].parse().unwrap()).max().unwrap()
 }
 
 /// An open store, its database, and the changes that it announced.
@@ -322,6 +323,7 @@ pub(crate) fn new_session(target: Option<&str>) -> NewSession {
         recipe: "browser".into(),
         target_bundle: target.map(bundle_id),
         new_bundle: target.is_none(),
+        owner: None,
         started_at: NOW,
         expires_at: NOW + 600_000,
     }

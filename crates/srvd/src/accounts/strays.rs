@@ -9,10 +9,11 @@ use super::removal::Remover;
 use crate::base::clock::now;
 use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::identity_dir::{AccountDir, DirReading, IdentityDirs};
-use crate::wire::account::{Account, DiscardStray, DiscardedStray, KeepStray, Stray, Strays};
+use crate::wire::account::Account;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::{bundle_id, provider};
+use crate::wire::stray::{DiscardStray, DiscardedStray, KeepStray, Stray, Strays};
 
 /// A login that belongs to no account.
 struct Found {

@@ -12,6 +12,8 @@ pub(crate) mod environment;
 pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod https;
+pub(crate) mod on_demand;
+pub(crate) mod origin;
 pub(crate) mod person;
 pub(crate) mod private;
 pub(crate) mod process;

@@ -6,7 +6,8 @@ use super::list::who;
 use super::ui::{Ui, plain_line};
 use super::{prompt, removal, resolve};
 use crate::hint::Step;
-use crate::wire::account::{Account, Delete, DiscardStray, KeepStray, Outcome, Revoke, Revoked};
+use crate::wire::account::{Account, Delete, Outcome, Revoke, Revoked};
+use crate::wire::stray::{DiscardStray, KeepStray};
 
 /// Subcommands of `srvd account`.
 #[derive(Debug, clap::Subcommand)]

@@ -111,7 +111,7 @@ pub(super) async fn run(command: BundleCommand, daemon: &Connection, ui: &Ui) ->
 
 async fn delete(args: &DeleteArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let known = resolve::bundle(daemon, &args.bundle).await?;
-    let filter = account::List { provider_id: None, bundle_id: Some(known.id.clone()) };
+    let filter = account::List { bundle_id: Some(known.id.clone()), ..account::List::default() };
     let accounts = daemon.call(&filter).await?.accounts;
     prompt::confirm(ui, &question(&known, &accounts, args.delete_history), args.yes).await?;
     let delete = bundle::Delete { bundle_id: known.id, keep_history: Some(!args.delete_history) };

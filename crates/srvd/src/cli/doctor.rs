@@ -12,10 +12,13 @@ use super::interrupt::Interrupt;
 use super::ui::{Ui, plain_line};
 use super::vocabulary::Symbol;
 use crate::base::environment::Environment;
+use crate::base::on_demand::OnDemand;
 use crate::config::{Config, ConfigError};
 use crate::doctor;
-use crate::doctor::{DaemonAnswer, Finding, Severity};
+use crate::doctor::{Asked, DaemonAnswer, Finding, Severity, StrayLogin};
 use crate::wire::daemon::Info;
+use crate::wire::doctor::{self as wire, Findings};
+use crate::wire::stray::{ListStrays, Stray, Strays};
 
 /// The longest time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,7 +42,7 @@ pub(super) struct DoctorArgs {
 
 /// All findings, the most severe first, for `--json`.
 #[derive(Serialize)]
-struct Findings<'a> {
+struct Printed<'a> {
     findings: &'a [Finding],
 }
 
@@ -56,11 +59,44 @@ pub(super) async fn run(
         code = interrupt.next() => return Err(Failure::silent(code)),
     };
     if args.json {
-        ui.json(&Findings { findings: &findings })?;
+        ui.json(&Printed { findings: &findings })?;
     } else {
         ui.result(&render(&findings, args.fix, ui))?;
     }
     if findings.iter().any(Finding::is_error) { Err(Failure::silent(code::FAILED)) } else { Ok(()) }
+}
+
+/// Returns the checkup that the daemon runs for its clients.
+pub(super) fn for_clients(config: Config, environment: Environment) -> OnDemand<Findings> {
+    OnDemand::new(move || {
+        let (config, environment) = (config.clone(), environment.clone());
+        async move {
+            let (identities, strays) = (identities::ask(&config, &environment).await, strays(&config).await);
+            let asked = Asked { identities, strays };
+            let findings = doctor::examine(&config, &environment, ask(&config).await, asked).await;
+            Findings { findings: findings.into_iter().map(wire::Finding::from).collect() }
+        }
+    })
+}
+
+impl From<Finding> for wire::Finding {
+    fn from(finding: Finding) -> Self {
+        let severity = match finding.severity {
+            Severity::Ok => wire::Severity::Ok,
+            Severity::Note => wire::Severity::Note,
+            Severity::Warning => wire::Severity::Warning,
+            Severity::Error => wire::Severity::Error,
+        };
+        Self {
+            id: finding.id,
+            severity,
+            title: finding.title,
+            detail: finding.detail,
+            meaning: finding.meaning,
+            fix: finding.fix,
+            fixable: finding.fixable,
+        }
+    }
 }
 
 async fn look(
@@ -79,13 +115,23 @@ async fn look(
     // The programs are those that the daemon finds, which may have been started with another PATH.
     let search = config.search.of_others(client::search_path(&config, environment).await);
     let config = Config { search, ..config };
-    let asked = identities::ask(&config, environment).await;
+    let (identities, strays) = (identities::ask(&config, environment).await, strays(&config).await);
+    let asked = Asked { identities, strays };
     let mut findings = doctor::examine(&config, environment, ask(&config).await, asked.clone()).await;
     if args.fix && doctor::repair(&mut findings) {
         let again = doctor::examine(&config, environment, ask(&config).await, asked).await;
         return doctor::after_repair(findings, again);
     }
     findings
+}
+
+/// Asks the daemon for the logins that belong to no account. Without a daemon, none is known.
+async fn strays(config: &Config) -> Vec<StrayLogin> {
+    let asked = async { Connection::open(config).await?.call(&ListStrays {}).await };
+    let Ok(Ok(Strays { strays })) = tokio::time::timeout(PATIENCE, asked).await else { return Vec::new() };
+    let stray =
+        |one: Stray| StrayLogin { provider: one.provider_id, bundle: one.bundle_id, person: one.person };
+    strays.into_iter().map(stray).collect()
 }
 
 /// Asks the daemon for its version and its state.

@@ -252,6 +252,7 @@ impl From<BootError> for Failure {
             BootError::NoDatabase { .. } => failure.hint(Step::NameDatabase).hint(Step::CreateDatabase),
             BootError::OtherDatabase { path, .. } => failure
                 .hint(Step::NameDatabaseAgain)
+                .hint(Step::RestoreIdentities)
                 .hint(Step::BeginWithoutRecord { record: path.as_path().into() }),
             BootError::IdentitiesWithoutDatabase { identities, .. } => failure
                 .hint(Step::RestoreIdentities)

@@ -348,11 +348,11 @@ impl Answer {
                 one.provider_id.clone(),
                 mark,
                 reason,
-                one.next_step.as_ref().map(ToString::to_string).unwrap_or_default(),
+                one.next_step.as_ref().map(|step| step.command.to_string()).unwrap_or_default(),
             ]
         };
         let rows = self.providers.iter().map(row);
-        let fit = self.providers.iter().all(|one| one.ready);
+        let fit = self.providers.iter().all(|one| one.ready && one.reason.is_none());
         let header: &[&str] = if fit { &["PROVIDER", ""] } else { &["PROVIDER", "", "WHY", "NEXT STEP"] };
         let rows = rows.map(|mut row| {
             row.truncate(header.len());

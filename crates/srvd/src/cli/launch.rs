@@ -60,6 +60,9 @@ pub(super) struct ExecArgs {
     /// know. Another program than a CLI is started if every CLI of the bundle that can be asked confirms its account.
     #[arg(long)]
     verify: bool,
+    /// Set the variables of the active forge, such as those of gh and glab, from the operator's account
+    #[arg(long)]
+    forge: bool,
     /// Set by the shims
     #[arg(long, hide = true)]
     shim: bool,
@@ -133,9 +136,10 @@ async fn launched(
         unbound: args.unbound || args.explain,
         explain: args.explain,
         exact: true,
+        forge: args.forge && !args.explain,
     };
     let launch = gather::gather(&daemon, &subject, wanted, environment, config).await;
-    let launch = launch.map_err(|failure| logged_out_hint(failure, name, &registry))?;
+    let launch = launch.map_err(|failure| logged_out_hint(failure, name, &subject, &registry))?;
     if args.explain {
         ui.result(&explain::draw(&launch, &subject, &registry, ui))?;
         return Ok(None);
@@ -167,14 +171,22 @@ fn report(launch: &Launch, subject: &Subject, environment: &Environment, ui: &Ui
 }
 
 /// Adds the way to start a CLI logged out to the refusal of one that has no account.
-fn logged_out_hint(failure: Failure, program: Option<&OsStr>, registry: &Registry) -> Failure {
+fn logged_out_hint(
+    failure: Failure,
+    program: Option<&OsStr>,
+    subject: &Subject,
+    registry: &Registry,
+) -> Failure {
     let Some(program) = program.filter(|program| gather::named(registry, program).next().is_some()) else {
         return failure;
     };
     if !failure.message().contains("was not started") {
         return failure;
     }
-    failure.hint(Step::StartLoggedOut { program: program.to_string_lossy().into_owned().into() })
+    // The launches of agents are started by frontends.
+    let Subject::Bundle(bundle, _) = subject else { return failure };
+    let (bundle, program) = ((&bundle.name).into(), program.to_string_lossy().into_owned().into());
+    failure.hint(Step::StartLoggedOut { bundle, program })
 }
 
 /// Replaces this process with the program, with the file mode mask that this process was given. Returns only if that

@@ -12,9 +12,11 @@ mod backup;
 mod binding;
 mod bundle;
 mod client;
+mod console;
 mod doctor;
 mod export;
 mod failure;
+mod git_credential;
 mod guard;
 mod here;
 mod import;
@@ -28,8 +30,11 @@ mod login;
 mod migrate;
 mod offline;
 mod operator;
+mod owner;
+mod pair;
 mod passphrase;
 mod portable;
+mod profiles;
 mod prompt;
 mod providers;
 mod removal;
@@ -53,15 +58,15 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use rustix::fs::Mode;
 
 use crate::base::environment::Environment;
-use crate::config::{Config, Flags};
+use crate::config::Config;
 use crate::daemon::BootError;
 
 use client::Connection;
 use failure::{Failure, code};
 use interrupt::Interrupt;
-use login::Person;
-use login::browser::Opener;
+use login::{Person, browser::Opener};
 use providers::{Action, ProvidersArgs};
+use serve::ServeArgs;
 use ui::Ui;
 
 /// The identity daemon for AI coding agents: log in once, and start every agent with the right account
@@ -83,19 +88,6 @@ struct Cli {
     serve: ServeArgs,
     #[command(subcommand)]
     command: Option<Command>,
-}
-
-/// Arguments of `srvd serve`.
-#[derive(Debug, Default, Clone, clap::Args)]
-struct ServeArgs {
-    #[command(flatten, next_help_heading = "Settings")]
-    flags: Flags,
-    /// Print the effective configuration, without secrets, and exit
-    #[arg(long)]
-    print_config: bool,
-    /// Migrate the database to the newest schema and exit
-    #[arg(long, conflicts_with = "print_config")]
-    migrate_only: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,12 +144,26 @@ enum Command {
     Share(share::ShareArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),
+    /// List the credentials that users provided for agents, remove one, or set their order
+    ///
+    /// A user's own credential takes precedence over one that a file declares for the agent.
+    Profiles(profiles::ProfilesArgs),
     /// Forget an account, or end its login everywhere
     #[command(subcommand)]
     Account(account::AccountCommand),
     /// Sign in to GitHub, GitLab, Forgejo or Gitea, and choose the account to use there
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
+    /// Give a web page or a program a token of its own
+    ///
+    /// srvd shows a code, which the page or program exchanges once, within a minute. It then shows who has entered the
+    /// code and asks. The token stays valid until it is revoked (srvd tokens).
+    Pair(pair::PairArgs),
+    /// Open the console in the browser, or list and end its sessions
+    Console(console::ConsoleArgs),
+    /// List the tokens of paired clients, or revoke one
+    Tokens(pair::TokensArgs),
+    GitCredential(git_credential::GitCredentialArgs),
     /// List the providers and their CLIs, or check that installed CLIs still behave as expected
     Providers(ProvidersArgs),
     /// Show the state of the daemon, and which account is logged in where
@@ -165,8 +171,8 @@ enum Command {
     /// Check for problems that keep srvd from working, and suggest how to fix them
     ///
     /// It checks the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
-    /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; a CLI
-    /// may update its own files when it is started. Doctor needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
+    /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; it may
+    /// update its own files then. The exit code is 0 if there is no error, and 1 otherwise.
     Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///
@@ -318,8 +324,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
 fn converse(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
     block_on(async || {
         let mut interrupt = Interrupt::listen()?;
-        // These two commands cancel their session in the daemon when they are interrupted, so they handle signals
-        // themselves.
+        // These two commands cancel their session when they are interrupted, so they handle signals themselves.
         let opener = || Opener::of(environment, ui.seat);
         let unused_proxy = config.network.left_aside.first().copied();
         if let Command::Login(args) = command {
@@ -347,12 +352,12 @@ fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Fail
 }
 
 async fn talk(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    if let Command::Wait(args) = command {
-        return wait::run(&args, config).await;
-    }
-    if let Command::Status(args) = command {
-        return status::run(&args, config, ui).await;
-    }
+    let command = match command {
+        Command::Wait(args) => return wait::run(&args, config).await,
+        Command::Status(args) => return status::run(&args, config, ui).await,
+        Command::GitCredential(args) => return git_credential::run(args, config, environment, ui).await,
+        other => other,
+    };
     let daemon = Connection::open(config).await?;
     match command {
         Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
@@ -366,8 +371,18 @@ async fn talk(command: Command, config: &Config, environment: &Environment, ui: 
         Command::Share(args) => share::run(&args, &daemon, environment, config, ui).await,
         Command::Account(command) => account::run(command, &daemon, ui).await,
         Command::Operator(command) => operator::run(command, &daemon, ui).await,
+        Command::Pair(args) => {
+            let opener = Opener::of(environment, ui.seat);
+            pair::pair(args, &daemon, opener, ui).await
+        }
+        Command::Console(args) => {
+            let opener = Opener::of(environment, ui.seat);
+            console::console(args, &daemon, opener, ui).await
+        }
+        Command::Tokens(args) => pair::tokens(args, &daemon, ui).await,
         Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
         Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
+        Command::Profiles(args) => profiles::run(args, &daemon, ui).await,
         Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
         other => Err(Failure::new(code::BUG, format!("{other:?} is not a client command"))),
     }
@@ -377,25 +392,6 @@ fn completions(shell: clap_complete::Shell, ui: &Ui) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "srvd", &mut script);
     ui.print(&script)
-}
-
-impl ServeArgs {
-    /// Merges the flags after `serve` with those before it. The ones after it take precedence.
-    fn overlaid(self, own: Self) -> Self {
-        Self {
-            flags: Flags {
-                config_dir: own.flags.config_dir.or(self.flags.config_dir),
-                data_dir: own.flags.data_dir.or(self.flags.data_dir),
-                runtime_dir: own.flags.runtime_dir.or(self.flags.runtime_dir),
-                database_url: own.flags.database_url.or(self.flags.database_url),
-                listen: own.flags.listen.or(self.flags.listen),
-                log: own.flags.log.or(self.flags.log),
-                log_format: own.flags.log_format.or(self.flags.log_format),
-            },
-            print_config: own.print_config || self.print_config,
-            migrate_only: own.migrate_only || self.migrate_only,
-        }
-    }
 }
 
 #[cfg(test)]

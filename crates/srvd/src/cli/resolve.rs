@@ -113,12 +113,12 @@ fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
 const FEWEST: usize = 8;
 
 /// Returns whether a text is the beginning of an id, long enough to be meant as one.
-fn begins(id: &str, wanted: &str) -> bool {
+pub(super) fn begins(id: &str, wanted: &str) -> bool {
     wanted.len() >= FEWEST && id.starts_with(wanted)
 }
 
 /// Returns the only item.
-fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+pub(super) fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
 }
 

@@ -15,12 +15,13 @@ use super::{table, vocabulary};
 use crate::base::clock::now;
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::hint::Step;
-use crate::wire::account::{Account, Accounts, Stray, Strays};
+use crate::hint::{Hint, Step};
+use crate::wire::account::{Account, Accounts};
 use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
 use crate::wire::daemon::{Daemon, Info};
-use crate::wire::{account, auth, bundle, provider};
+use crate::wire::stray::{Stray, Strays};
+use crate::wire::{account, auth, bundle, provider, stray};
 
 /// Longest wait for the versions of CLIs that were not asked yet.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -90,7 +91,7 @@ pub(super) async fn run(args: &StatusArgs, config: &Config, ui: &Ui) -> Result<(
 
 async fn ask(config: &Config) -> Result<Page, Failure> {
     let daemon = Connection::open(config).await?;
-    let mut sessions = daemon.call(&auth::List {}).await?.sessions;
+    let mut sessions = daemon.call(&auth::List::default()).await?.sessions;
     sessions.retain(|session| !session.status.is_terminal());
     let bundles = daemon.call(&bundle::List {}).await?.bundles;
     Ok(Page {
@@ -98,7 +99,7 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
         untested: untested(&daemon, &bundles).await,
         bundles,
         accounts: daemon.call(&account::List::default()).await?,
-        strays: daemon.call(&account::ListStrays {}).await?,
+        strays: daemon.call(&stray::ListStrays {}).await?,
         sessions,
         endpoint: daemon.endpoint,
     })
@@ -198,8 +199,10 @@ impl Page {
         };
         let bundles: Vec<String> = account.bound_to.iter().map(name).collect();
         let arrow = if ui.unicode { '→' } else { '>' };
-        let step =
-            account.next_step.as_ref().map(|step| format!("\n    {arrow} {}", plain_line(step.as_str())));
+        let named =
+            |step: Hint| self.bundles.iter().fold(step, |step, bundle| step.naming(&bundle.id, &bundle.name));
+        let step = account.next_step.clone().map(|step| named(step.command));
+        let step = step.map(|step| format!("\n    {arrow} {}", plain_line(step.as_str())));
         Some(format!(
             "{} {} in {} ({}): {}{}",
             state.symbol.text(ui),
@@ -252,6 +255,7 @@ mod tests {
                 database_kind: DatabaseKind::Sqlite,
                 schema_version: 3,
                 counts,
+                limits: crate::wire::daemon::Limits::default(),
                 search_path: Vec::new(),
             },
             endpoint: Endpoint {
@@ -263,7 +267,7 @@ mod tests {
                 epoch: "e".to_owned(),
             },
             bundles,
-            accounts: Accounts { accounts, corrupt: Vec::new() },
+            accounts: Accounts { accounts, corrupt: Vec::new(), next_cursor: None },
             sessions: Vec::new(),
             strays: Strays { strays: Vec::new() },
         }
@@ -288,7 +292,7 @@ mod tests {
         let expect = |arrow: &str, mark: &str| {
             format!(
                 "{HEAD}BUNDLE  CODEX\nwork    {mark} a@b.c, never checked\n{mark} needs you to log in\n\n\
-                 {mark} codex in work (a@b.c): needs you to log in\n    {arrow} srvd login codex --bundle b1\n\n\
+                 {mark} codex in work (a@b.c): needs you to log in\n    {arrow} srvd login codex --bundle work\n\n\
                  In no bundle: openai Name"
             )
         };

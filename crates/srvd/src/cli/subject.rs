@@ -65,6 +65,11 @@ impl SubjectArgs {
         Ok(Subject::Bundle(Box::new(bundle), choice.source))
     }
 
+    /// Returns the identity that this program was launched under, unless it is a bundle.
+    pub(super) fn inherited(&self, environment: &Environment) -> Option<Subject> {
+        self.without_bundle(environment)
+    }
+
     fn without_bundle(&self, environment: &Environment) -> Option<Subject> {
         if let Some(agent) = &self.agent {
             return Some(Subject::Agent(agent.clone(), self.user.clone()));

@@ -16,7 +16,7 @@ pub(crate) mod search;
 mod secrets;
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use identity_store::DatabaseUrl;
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub places_are_named: bool,
     /// The user's home. Children receive it as `HOME`. Only adopted accounts use the CLI directories in it.
     pub home: PathBuf,
+    /// True if the console is served to browsers.
+    pub console: bool,
     /// True if the encryption key is in the OS keychain.
     pub keychain: bool,
     /// The database of identities.
@@ -91,6 +93,8 @@ pub(crate) struct Config {
     pub launch_keep: Vec<String>,
     /// The forges at which the daemon is registered as an OAuth client.
     pub forges: Vec<ForgeSettings>,
+    /// The time between two looks at the watched repositories of the active forge; `None` for no looks.
+    pub forge_watch: Option<std::time::Duration>,
 }
 
 /// Format of log lines.
@@ -250,11 +254,12 @@ impl Config {
             (None, None) => file.log.format.unwrap_or(LogFormat::Text),
         };
         Ok(Self {
+            console: file.console.unwrap_or(true),
             keychain: file.key.keychain,
             database: database.parse().map_err(|error| invalid("database.url", error))?,
-            listen: parse_listen(&listen)?,
+            listen: reach::listener(&listen)?,
             hosts: reach::each("listen.hosts", file.listen.hosts, reach::check_host)?,
-            origins: reach::each("listen.origins", file.listen.origins, reach::check_origin)?,
+            origins: reach::each("listen.origins", file.listen.origins, crate::base::origin::check)?,
             log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
             log_format,
             spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
@@ -275,6 +280,7 @@ impl Config {
             audit_rows: within("audit.rows", file.audit.rows, 100_000, 1000..=100_000_000)?,
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
             launch_keep: file.launch.keep()?,
+            forge_watch: file.forge_watch.interval()?,
             forges: forges::check(file.forges)
                 .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
             config_dir,
@@ -328,12 +334,13 @@ impl Config {
         let _ = write!(
             text,
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
-             shutdown_seconds = {}\ntrusted_paths = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
+             console = {}\nshutdown_seconds = {}\ntrusted_paths = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
              [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
              [launch]\nkeep = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
             self.runtime_dir.display(),
+            self.console,
             self.shutdown_seconds,
             shown(&self.trusted_paths),
             self.keychain,
@@ -359,6 +366,11 @@ impl Config {
         for forge in &self.forges {
             text.push_str(&forge.print());
         }
+        let _ = write!(
+            text,
+            "\n[forge_watch]\nseconds = {}\n",
+            self.forge_watch.map_or(0, |every| every.as_secs())
+        );
         text
     }
 }
@@ -376,23 +388,6 @@ fn refuse_unknown_variables(environment: &Environment) -> Result<(), ConfigError
 
 fn invalid(name: &str, reason: impl std::fmt::Display) -> ConfigError {
     ConfigError::Invalid { name: name.to_owned(), reason: reason.to_string() }
-}
-
-fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
-    if text == "off" {
-        return Ok(None);
-    }
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| invalid("listen.tcp", "must be ADDRESS:PORT with a literal address, or off"))?;
-    if !address.ip().is_loopback() || matches!(address.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
-    {
-        return Err(invalid(
-            "listen.tcp",
-            format!("{} is not a loopback address; srvd serves this machine only", address.ip()),
-        ));
-    }
-    Ok(Some(address))
 }
 
 #[cfg(test)]

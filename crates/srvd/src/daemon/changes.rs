@@ -48,6 +48,9 @@ fn event(change: &Change) -> Option<NewEvent> {
         Change::Profiles(user) => {
             (events::profiles_changed(user.as_str()), Some(serde_json::json!({"userId": user.as_str()})))
         }
+        Change::ForgeRepo(repo) => {
+            (events::FORGE_REPOS_CHANGED.to_owned(), Some(serde_json::json!({"repo": repo})))
+        }
         Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
         // The spawner announces sessions as soon as a poll shows the new state.
         Change::Session(_) => return None,

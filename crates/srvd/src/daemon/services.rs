@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use auth_spawner::{Guard, SpawnLimits, Spawner, SpawnerConfig};
 use tokio_util::task::TaskTracker;
@@ -12,13 +12,17 @@ use super::{BootError, changes, recover, shims};
 use crate::accounts::accounts::StatusChecker;
 use crate::accounts::profiles::ProfileService;
 use crate::accounts::removal::Remover;
+use crate::adapter::{Adapters, AdaptersConfig};
 use crate::adopt;
 use crate::agents::declared::{Declared, DeclaredConfig, DeclaredWatcher};
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
 use crate::base::clock::now;
+use crate::base::on_demand::OnDemand;
 use crate::config::ConfigError;
 use crate::config::child::child_env;
+use crate::console::Consoles;
+use crate::disk::ballast::Ballast;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::disk::leftovers::LeftoverCleaner;
 use crate::disk::own_dir::OwnDirs;
@@ -30,9 +34,21 @@ use crate::health::Examiner;
 use crate::launch::{Launcher, LauncherConfig, RemovalRules};
 use crate::login::renewal::Renewals;
 use crate::login::{LoginResources, LoginSink, Logins};
+use crate::pairing::Clients;
 use crate::refresh::{Refresher, RefresherConfig};
 use crate::rpc::app::{App, AppState};
 use crate::share::Sharing;
+use crate::wire::doctor::Findings;
+
+/// The parts of the app that are built before the services.
+pub(super) struct Callers {
+    pub(super) clients: Clients,
+    pub(super) consoles: Consoles,
+    pub(super) checkup: OnDemand<Findings>,
+}
+
+/// The time between two questions to the forges about the owners of sign-ins that are not complete.
+const COMPLETE_EVERY: Duration = Duration::from_mins(10);
 
 /// The services of the daemon.
 pub(super) struct Services {
@@ -48,6 +64,7 @@ pub(super) struct Services {
     ephemeral: Ephemeral,
     pub(super) logins: Arc<Logins>,
     operators: Operators,
+    pub(super) adapters: Adapters,
     launcher: Launcher,
     sharing: Sharing,
 }
@@ -79,10 +96,16 @@ impl Services {
             health: examiner.clone(),
             tasks: login_tasks.clone(),
             blocking: core.blocking.clone(),
+            stop: core.stop.clone(),
         };
         let (spawner, logins) = logins(core, guard, login_resources)?;
         let (flows, operators) = flows(core)?;
         let refresher = refresher(core, &flows);
+        let adapters = Adapters::new(AdaptersConfig {
+            forges: flows.forges().clone(),
+            refresher: refresher.clone(),
+            interval: core.config.forge_watch,
+        });
         let sharing = sharing(core, &identities);
         let launcher = Launcher::new(LauncherConfig {
             registry: core.registry.clone(),
@@ -108,6 +131,7 @@ impl Services {
             ephemeral,
             logins: Arc::new(logins),
             operators,
+            adapters,
             launcher,
             sharing,
         })
@@ -120,6 +144,7 @@ impl Services {
         &self,
         core: &Core,
         auditor: Auditor,
+        callers: Callers,
         connections: Arc<AtomicUsize>,
         started: Instant,
     ) -> App {
@@ -127,6 +152,9 @@ impl Services {
         App::new(AppState {
             store: core.store.clone(),
             auditor,
+            clients: callers.clients,
+            consoles: callers.consoles,
+            checkup: callers.checkup,
             registry: registry.clone(),
             launcher: self.launcher.clone(),
             sharing: self.sharing.clone(),
@@ -136,14 +164,20 @@ impl Services {
             ephemeral: self.ephemeral.clone(),
             flows: self.flows.clone(),
             operators: self.operators.clone(),
-            remover: Remover::new(&self.spawner, registry, &self.leftovers),
+            adapters: self.adapters.clone(),
+            remover: Remover::new(
+                &self.spawner,
+                registry,
+                &self.leftovers,
+                Ballast::beside(core.config.database.path()),
+            ),
             status_checker: StatusChecker::new(registry, external_keys, redactor, &self.examiner),
             profiles: ProfileService::new(
                 registry,
                 redactor,
                 &self.declared,
                 &self.ephemeral,
-                self.leftovers.identities(),
+                &self.leftovers,
             ),
             external_keys: external_keys.clone(),
             refresher: self.refresher.clone(),
@@ -173,7 +207,7 @@ async fn directories(core: &Core) -> Result<Directories, BootError> {
     let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
     let renewals = Renewals::new(&config.identities(), blocking.clone());
     let directories = Directories { identities, leftovers, renewals };
-    recover::recover(store, blocking, &directories).await?;
+    recover::recover(store, registry, blocking, &directories).await?;
     // The daemon starts regardless of the result. The next start does the rest.
     let own = OwnDirs::new(&core.environment, config, registry, blocking.clone());
     adopt::run(store, registry, &own, now()).await;
@@ -248,7 +282,12 @@ fn flows(core: &Core) -> Result<(Flows, Operators), BootError> {
         Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });
     // A forge may not have stated the account of an earlier sign-in. It may be known now.
     let completing = operators.clone();
-    flows.aside(async move { completing.complete_pending().await });
+    flows.aside(async move {
+        loop {
+            completing.complete_pending().await;
+            tokio::time::sleep(COMPLETE_EVERY).await;
+        }
+    });
     Ok((flows, operators))
 }
 

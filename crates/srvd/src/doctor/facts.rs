@@ -36,6 +36,8 @@ pub(super) struct Facts {
     pub(super) shadows: Vec<(String, Shadow)>,
     /// The answers of the CLIs to the question whose logins they would use.
     pub(super) asked: Vec<AskedIdentity>,
+    /// The logins in homes of bundles that belong to no account.
+    pub(super) strays: Vec<StrayLogin>,
     /// Names of variables about proxies and certificates that are set here and that srvd does not use.
     pub(super) unused_network: Vec<&'static str>,
     /// The names of the examinations that took too long.
@@ -266,6 +268,26 @@ pub(crate) enum IdentityAnswer {
     Unclear(String),
     /// The CLI was not asked, because the others took too long.
     Late,
+}
+
+/// A login in a home of a bundle that belongs to no account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StrayLogin {
+    /// Canonical provider id.
+    pub provider: String,
+    /// The bundle's id.
+    pub bundle: String,
+    /// The person, if the login names one.
+    pub person: Option<String>,
+}
+
+/// The answers to the questions that only a running daemon and the CLIs can answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The answers of the CLIs.
+    pub identities: Vec<AskedIdentity>,
+    /// The daemon's list of logins that belong to no account.
+    pub strays: Vec<StrayLogin>,
 }
 
 /// The fixed loopback ports that CLIs need.

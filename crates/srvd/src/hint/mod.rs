@@ -62,7 +62,13 @@ impl Hint {
     /// Names a bundle by its name, where the step names it by its id.
     #[must_use]
     pub(crate) fn naming(self, id: &str, name: &str) -> Self {
-        if id.is_empty() { self } else { Self(self.0.replace(id, &Word::from(name).to_string())) }
+        let name = Word::from(name).to_string();
+        let mut before = "";
+        let named = self.0.split(' ').map(|word| {
+            let of_bundle = std::mem::replace(&mut before, word) == "--bundle";
+            if of_bundle && word == id { name.as_str() } else { word }
+        });
+        Self(named.collect::<Vec<_>>().join(" "))
     }
 
     /// The text.

@@ -59,7 +59,6 @@ steps! {
     StartDaemon: "start one with: " ["srvd serve"] "   (or: systemctl --user start srvd)";
     StartDaemonNow: "" ["srvd serve"] "   (or, if it is a service: systemctl --user start srvd)";
     ShowStatus: "show it with: " ["srvd status"] "";
-    SeeStatus: "see: " ["srvd status"] "";
     AskDoctor: "it may be stopped or busy: check its log, and run: " ["srvd doctor"] "";
     StopDaemon { pid: u32 }: "stop it first: " ["kill {pid}"] "   (or, if it is a service: systemctl --user stop srvd)";
     StopItFirst: "stop it first, and run this command again" because "the process that holds the lock is not known";
@@ -71,7 +70,7 @@ steps! {
     RestartAfterUpdate: "if srvd was updated, restart the daemon" because "how a daemon is started is not known";
     WrongKey: "put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD"
         because "only the user knows where the old key is";
-    RestoreDatabase: "put the file back, or restore a backup: " ["srvd restore FILE"] "";
+    RestoreDatabase: "put the file back, or restore a backup: " ["srvd restore --force FILE"] "";
     BeginWithEmptyDatabase: "to begin with an empty database, move database.json and identities away from the data directory"
         because "the error names no path";
     BeginWithoutRecord { record: Word }: "to begin with an empty database: " ["mv {record} {record}.old"] "";
@@ -84,6 +83,23 @@ steps! {
     NameDatabaseAgain: "name it again with SRVD_DATABASE_URL or " ["--database-url URL"] "";
     RestoreIdentities: "name the database with SRVD_DATABASE_URL, or restore a backup: " ["srvd restore FILE"] "";
     BeginAnew { identities: Word }: "to begin anew: " ["mv {identities} {identities}.old"] "";
+
+    // Paired clients.
+    PairAgain: "pair again" because "a client has to enter the code within a minute";
+    PairWithScope { scope: String }: "pair again, with the scope {scope}" because "a client has to enter the code within a minute";
+    AttemptsLeft { left: u8 }: "enter the code that the terminal shows; attempts left: {left}"
+        because "only the person at the terminal sees the code";
+    SendCode: "send the six digits and the name of the program, as in the protocol's description of POST /pair"
+        because "it is for the author of a client";
+    AnswerYes: "answer the question at the terminal with yes" because "it is an answer to a question";
+    NameTokenId: "name the token by its id, as listed by: " ["srvd tokens"] "";
+    ListTokens: "list them with: " ["srvd tokens"] "";
+
+    // The console.
+    OpenConsole: "open it again with: " ["srvd console"] "";
+    ListConsoles: "list them with: " ["srvd console --list"] "";
+    TurnConsoleOn: "remove `console = false` from srvd.toml and restart the daemon" because "it asks to edit srvd.toml";
+    TurnTcpOn: "remove `listen.tcp = \"off\"` from srvd.toml and restart the daemon" because "it asks to edit srvd.toml";
 
     // Bundles and accounts.
     ListBundles: "list them with: " ["srvd bundles"] "";
@@ -115,7 +131,6 @@ steps! {
     AddKey { provider: Word, bundle: Word }: "" ["srvd add-key {provider} --bundle {bundle}"] "";
     LogInToAny { bundle: Word }: "" ["srvd login PROVIDER --bundle {bundle}"] "";
     LogInAgain { provider: Word, bundle: Word }: "to log in again: " ["srvd login {provider} --bundle {bundle} --force"] "";
-    LogInAgainToDefault { provider: Word }: "to log in again: " ["srvd login {provider} --force"] "";
     CancelRunning { session: String, provider: Word, bundle: Word }: "to cancel the running login ({session}): "
         ["srvd login {provider} --bundle {bundle} --cancel"] "";
     CancelRunningAnywhere { session: String, provider: Word }: "to cancel the running login ({session}): "
@@ -124,6 +139,17 @@ steps! {
         "   (see: srvd bundles)";
     AddKeyInstead { provider: Word }: "add a key with: " ["srvd add-key {provider}"] "";
     LogInInstead { provider: Word }: "log in with: " ["srvd login {provider}"] "";
+    LogInUser { provider: Word, user: Word, agent: Word }: "srvd login {provider} --user {user} --agent {agent}"
+        because "the tests of users type it";
+    LogInUserAnew { provider: Word, user: Word, agent: Word }: "to log in again: srvd login {provider} --user {user} --agent {agent} --force"
+        because "the tests of users type it";
+    CancelUser { provider: Word, user: Word, agent: Word }: "to cancel the running login: srvd login {provider} --user {user} --agent {agent} --cancel"
+        because "the tests of users type it";
+    AddKeyUser { provider: Word, user: Word, agent: Word }: "srvd add-key {provider} --user {user} --agent {agent}"
+        because "the tests of users type it";
+    NameUser { provider: Word }: "srvd login {provider} --user USER" because "the tests of users type it";
+    ListProfiles: "see: srvd profiles" because "the tests of users type it";
+    UseCode: "turn the TCP listener on, or use a login with a code" because "it asks to edit srvd.toml";
     LogInThere { command: String }: "log in there with: " ["{command}"] "";
     LoginEndsAlone: "it ends by itself two minutes after this command, or at its deadline" because "it asks to wait";
     UseNetworkSettings { variable: String }: "this shell has {variable}, but the daemon and its CLIs do not use it: set proxy or ca_file under [network] in srvd.toml, and restart the daemon"
@@ -135,7 +161,7 @@ steps! {
         because "it asks to edit srvd.toml";
     UseDaemonsNetwork { variable: String }: "the daemon's environment has {variable}, but CLIs do not get it: set proxy or ca_file under [network] in srvd.toml (or from_environment = true), and restart the daemon"
         because "it asks to edit srvd.toml";
-    CheckInstalled: "check that the CLI is installed, with: " ["srvd providers check"] "";
+    CheckInstalled: "check that the CLI is installed" because "it names no single command";
     FinishInBrowser: "start the login again and finish it in the browser" because "it names the command that failed";
     Approve: "start the login again and approve it" because "it names the command that failed";
     ApproveInTime: "start the login again and approve it; some CLIs do not report a denial in the browser" because "it names the command that failed";
@@ -150,7 +176,9 @@ steps! {
 
     // Launches.
     RunWithoutSrvd { variable: String, program: Word }: "to run it once without srvd: " ["{variable}=off {program}"] "";
-    StartLoggedOut { program: Word }: "to start it logged out: " ["srvd exec --unbound -- {program}"] "";
+    StartLoggedOut { bundle: Word, program: Word }: "to start it logged out: "
+        ["srvd exec --bundle {bundle} --unbound -- {program}"] "";
+    UseAnotherBundle: "this bundle holds no account; name another one: " ["--bundle BUNDLE"] "";
     ListShims: "a program of this name may be a wrapper that starts itself; see: " ["srvd shims list"] "";
     SettingsMayDiffer: "the settings of the CLI, of this project and of the system may set another credential"
         because "it tells where to look";
@@ -161,7 +189,7 @@ steps! {
     SetVariable { variable: String }: "set the variable {variable} that srvd.toml names, and restart the daemon"
         because "only the user knows the value";
     RunKeyCommand: "run the key's command in srvd.toml manually to see its error" because "the command is in srvd.toml";
-    StoreProfile: "store one with profile.upsert, or declare it in agents.toml" because "it names a method for programs";
+    StoreProfile: "name a user who has one, or declare one in agents.toml" because "it asks to edit agents.toml";
     LaunchSingly: "launch them one at a time and name the provider: " ["--provider PROVIDER"] "";
 
     // Files that other users can change.
@@ -198,8 +226,9 @@ steps! {
     BetterPassphrase: "use four or more words that do not belong together" because "it asks for a passphrase";
     FinishRotation: "finish it first with: " ["srvd key rotate"] "";
     ChangeKeyThere: "put the new key there and the old one into OAUTH_ENCRYPTION_KEYS_OLD, and then run: " ["srvd key rotate"] "";
-    OneKeyPlace: "remove it from one of them, and then run: " ["srvd key rotate"] "";
-    DeleteAndRotate: "delete the accounts named above, or log in to them again, and run: " ["srvd key rotate"] "";
+    OneKeyPlace: "remove it from one of them, and run srvd key rotate again" because "only a build with the keychain prints it";
+    DeleteAndRotate: "delete the accounts named above, or log in to them again, and then run srvd key rotate again"
+        because "it names several accounts";
     DeleteUnopened: "delete the accounts named above, or log in to them again" because "it names several accounts";
     RunAgain: "run the command again" because "it names the command that failed";
 
@@ -214,6 +243,11 @@ steps! {
     SignInOrSelect: "sign in with: " ["srvd operator login NAME"] ", or select one with: srvd operator use ACCOUNT";
     SelectOperator: "select one with: " ["srvd operator use ACCOUNT"] "";
     IdentifyLater: "try again later, or specify the user with subject and accountLogin" because "it names parameters for programs";
+    UseSocket: "use the Unix socket, or forge.request" because "it names a method for programs";
+    AddScope: "add the scope to scopes of the forge in srvd.toml, restart the daemon and sign in again" because "it asks to edit srvd.toml";
+    ForgeLater: "try again later" because "it asks to wait";
+    LookFirst: "a request that changes something may have arrived; look before you repeat it" because "it names no single call";
+    WithoutForge: "leave --forge out, or choose another bundle" because "either can be meant";
     IdentifyToken: "allow the token to read its user, or specify the user with subject and accountLogin" because "it names parameters for programs";
 
     // For programs.
@@ -260,9 +294,9 @@ steps! {
     DeleteRows: "delete the accounts, bindings and bundles named above, or restore a backup; find out who can write the database"
         because "it names several rows";
     FreeDisk: "free some space on that disk" because "only the user knows what can go";
-    InstallService: "" ["scripts/install.sh --service"] "";
+    InstallService: "in the directory with srvd's source: scripts/install.sh --service" because "it changes the machine's service manager";
     ConfigureStart: "configure this machine to start `srvd serve`" because "the machine's service manager is not known";
-    Linger: "on a server: " ["loginctl enable-linger"] "";
+    Linger: "on a server: loginctl enable-linger" because "it changes the machine's service manager";
 
     // The doctor: files, keys and programs.
     Chmod { mode: String, path: Word }: "" ["chmod {mode} {path}"] "";
@@ -276,6 +310,8 @@ steps! {
     RemoveOrLogInElsewhere: "remove the setting, or log in to another bundle" because "either can be meant";
     CorrectOrRemove: "correct or remove the file" because "the finding names the file";
     LookForSetting: "look for a setting that names another credential, or log in again: " ["srvd status"] "";
+    KeepOrDiscardStray { provider: Word, bundle: Word }: "bind it with: " ["srvd account keep {provider} --bundle {bundle}"]
+        "   (or remove it with: srvd account discard {provider} --bundle {bundle})";
     CompareStatus: "compare with: " ["srvd status"] "";
     RenameTwin: "rename one of them by its id: " ["srvd bundle rename ID NAME"] "   (see: srvd bundles)";
     RemoveLink: "remove the link and log in again, or move the directory back to its place" because "either can be meant";
@@ -305,6 +341,6 @@ steps! {
         ["srvd login {provider} --bundle NAME --new"] "";
     PreviewMigration: "preview the change with: " ["srvd migrate --dry-run"] "";
     MigrateHere: "while the daemon is stopped, run here: " ["srvd migrate"] "";
-    UnlockKeychain: "over SSH: " ["security unlock-keychain"] "; answer macOS with \"Always Allow\"";
+    UnlockKeychain: "over SSH: security unlock-keychain; answer macOS with \"Always Allow\"" because "only macOS prints it";
     OfEntry { advice: String }: "{advice}" because "an entry of a provider says it";
 }

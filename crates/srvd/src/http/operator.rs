@@ -48,7 +48,7 @@ pub(super) async fn callback(
     let former = session::presented(headers);
     let page = flows.callback(query, former.as_ref()).await;
     let answer = respond::page(&page);
-    if page != Page::SignedIn {
+    if !matches!(page, Page::SignedIn { .. }) {
         return answer;
     }
     match sessions.renew(former.as_ref(), now()) {
@@ -69,6 +69,9 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
                 "accountLogin": active.login,
                 "baseUrl": active.base_url.as_str(),
                 "since": active.since,
+                "forge_type": active.forge.as_str(),
+                "account_login": active.login,
+                "base_url": active.base_url.as_str(),
             });
             respond::json(StatusCode::OK, body.to_string())
         }

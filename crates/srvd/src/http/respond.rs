@@ -11,7 +11,7 @@ use hyper::{Response, StatusCode};
 
 use secrecy::SecretString;
 
-use super::access::AccessRefusal;
+use super::access::{AccessRefusal, PAIR};
 use crate::forge::oauth::callback::Page;
 use crate::forge::operator::session;
 use crate::hint::{Hint, Step};
@@ -152,6 +152,7 @@ pub(super) fn refusal(path: &str, refusal: AccessRefusal) -> HttpResponse {
 fn allowed(path: &str) -> &'static str {
     match path {
         "/rpc" => "GET, POST",
+        PAIR => "POST",
         "/healthz" | "/readyz" => "GET, HEAD",
         _ => "GET",
     }

@@ -1,7 +1,10 @@
 //! Stores an API key as an account in a bundle.
 
 use auth_spawner::{KeyService, Provider};
-use identity_store::{DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status, Store};
+use identity_store::{
+    AccountId, DestinationBundle, Evidence, KeyPlace, LoginOwner, ProfileScope, SaveApiKey, SaveProfileKey,
+    Status, Store,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::base::clock::now;
@@ -13,7 +16,7 @@ use crate::keys::probe::ProbeAnswer;
 use crate::keys::{api_key, probe};
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
-use crate::wire::{SecretInput, convert};
+use crate::wire::{SecretInput, convert, ids};
 
 /// The parts used when storing a key.
 #[derive(Clone, Copy)]
@@ -24,6 +27,14 @@ pub(crate) struct KeyIntake<'a> {
     pub external_keys: &'a ExternalKeys,
     /// Keeps the key out of the log.
     pub redactor: &'a Redactor,
+}
+
+/// The target of a key.
+enum KeyTarget {
+    /// The key becomes an account of this bundle.
+    Bundle(DestinationBundle),
+    /// The key becomes a profile of this user, for this agent.
+    User(LoginOwner),
 }
 
 /// The key from a request, and its service's URL.
@@ -59,11 +70,13 @@ impl KeyIntake<'_> {
                 .hint(Step::UseAuthStart)
         })?;
         identity_store::check_name("accountName", &request.account_name)?;
-        let into =
-            destination::existing(self.store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
-        let target = destination::target(self.store, into, request.bundle_name).await?;
+        let target = self.target(&request).await?;
         let received = match (request.api_key, request.secret_name) {
             (Some(key), None) => in_request(key, request.base_url.as_deref())?,
+            (None, Some(_)) if matches!(target, KeyTarget::User(_)) => {
+                let reason = "a user's key is kept in the database; a secret of srvd.toml is for bundles";
+                return Err(ApiError::invalid_input("secretName", reason));
+            }
             (None, Some(name)) => self.in_configuration(provider, &name, request.base_url.as_deref()).await?,
             _ => {
                 let reason = "specify either a key or the name of one in srvd.toml";
@@ -78,7 +91,32 @@ impl KeyIntake<'_> {
             Err(http_status) => return Ok(refused(provider, http_status)),
         };
         let received = ReceivedKey { key, ..received };
-        self.save(provider, target, request.account_name, received, status).await
+        match target {
+            KeyTarget::Bundle(target) => {
+                self.save(provider, target, request.account_name, received, status).await
+            }
+            KeyTarget::User(owner) => {
+                self.save_profile(provider, owner, request.account_name, received, status).await
+            }
+        }
+    }
+
+    /// Returns the target that a request names.
+    async fn target(self, request: &SubmitApiKey) -> Result<KeyTarget, ApiError> {
+        let bundle = [&request.into_bundle_id, &request.bundle_name];
+        match ids::login_owner(request.user_id.as_deref(), request.agent_id.as_deref())? {
+            Some(_) if bundle.iter().any(|field| field.as_ref().is_some_and(|text| !text.is_empty())) => {
+                let reason = "a key is for a bundle or for a user, not for both";
+                Err(ApiError::invalid_input("userId", reason))
+            }
+            Some(owner) => Ok(KeyTarget::User(owner)),
+            None => {
+                let into = request.into_bundle_id.as_deref();
+                let into = destination::existing(self.store, "intoBundleId", into).await?;
+                let name = request.bundle_name.clone();
+                Ok(KeyTarget::Bundle(destination::target(self.store, into, name).await?))
+            }
+        }
     }
 
     /// Reads the key to which the operator gave this name.
@@ -137,14 +175,50 @@ impl KeyIntake<'_> {
         };
         let saved = self.store.save_api_key(save).await?;
         tracing::info!(account = %saved.account, provider = provider.id, %status, "an API key was stored");
-        Ok(KeyOutcome {
-            success: true,
-            bundle_id: Some(saved.bundle.to_string()),
-            account_id: Some(saved.account.to_string()),
-            status: Some(convert::status(status)),
-            error: reason,
-            error_kind: None,
-        })
+        let bundle_id = Some(saved.bundle.to_string());
+        Ok(KeyOutcome { bundle_id, ..stored(&saved.account, status, reason) })
+    }
+
+    /// Stores a key as a profile of a user.
+    async fn save_profile(
+        self,
+        provider: &Provider,
+        LoginOwner { user, agent }: LoginOwner,
+        label: String,
+        received: ReceivedKey,
+        KeyStatus { status, evidence, reason }: KeyStatus,
+    ) -> Result<KeyOutcome, ApiError> {
+        let save = SaveProfileKey {
+            scope: ProfileScope { user, agent, model: None },
+            provider: convert::stored_id(provider)?,
+            key: received.key,
+            label: Some(label),
+            email: None,
+            base_url: received.base_url,
+            status,
+            status_reason: reason.clone(),
+            evidence,
+            make_primary: true,
+            now: now(),
+        };
+        let saved = self.store.save_profile_key(save).await?;
+        tracing::info!(profile = %saved.id, provider = provider.id, %status, "an API key of a user was stored");
+        let profile_id = Some(saved.id.to_string());
+        Ok(KeyOutcome { profile_id, ..stored(&saved.account, status, reason) })
+    }
+}
+
+/// Returns the result for a key that was stored.
+fn stored(account: &AccountId, status: Status, reason: Option<String>) -> KeyOutcome {
+    KeyOutcome {
+        success: true,
+        bundle_id: None,
+        account_id: Some(account.to_string()),
+        profile_id: None,
+        status: Some(convert::status(status)),
+        status_reason: reason,
+        error: None,
+        error_kind: None,
     }
 }
 
@@ -179,7 +253,9 @@ fn refused(provider: &Provider, status: u16) -> KeyOutcome {
         success: false,
         bundle_id: None,
         account_id: None,
+        profile_id: None,
         status: None,
+        status_reason: None,
         error: Some(format!("{} rejected the key (HTTP status {status})", provider.display_name)),
         error_kind: Some(ErrorKind::NotAuthenticated),
     }

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::candidate::{Candidate, Credential, KeyCommand, State};
 use super::decide::Request;
+use super::environment;
 use super::environment::RemovalRules;
 use super::gather::{Needed, renewed};
 use super::plan::{Part, PartContext, Plan};
@@ -80,6 +81,13 @@ struct Query<'a> {
     launches_nothing: bool,
 }
 
+/// The use of a part of the answer.
+struct PartUse<'a> {
+    subject: &'a Subject,
+    /// True if a program is launched with the credential.
+    launches: bool,
+}
+
 impl Launcher {
     /// Creates the engine.
     pub(crate) fn new(config: LauncherConfig) -> Self {
@@ -132,7 +140,8 @@ impl Launcher {
             refresh: false,
             launches_nothing: false,
         };
-        let plan = self.plan(store, query).await?;
+        let mut plan = self.plan(store, query).await?;
+        plan.withhold_keys(&self.registry, &[]);
         let providers = plan.parts.iter().map(Part::readiness).collect();
         // A token that no program takes stands in the way of nothing else.
         let unusable = plan.parts.iter().any(|part| part.outcome.is_err() && !part.is_not_taken());
@@ -196,7 +205,9 @@ impl Launcher {
                 now,
             };
             let attempt = Attempt { request, refresh: query.refresh, deadline };
-            self.part(store, &query.subject, provider, candidates, attempt)
+            let launches = !query.launches_nothing || provider.cli.is_some();
+            let use_of = PartUse { subject: &query.subject, launches };
+            self.part(store, use_of, provider, candidates, attempt)
         });
         let parts = join_all(parts).await;
         Ok(Plan { parts, selected: selected.is_some(), subject: query.subject })
@@ -205,13 +216,23 @@ impl Launcher {
     async fn part(
         &self,
         store: &Store,
-        subject: &Subject,
+        use_of: PartUse<'_>,
         provider: Arc<Provider>,
         mut candidates: Vec<Candidate>,
         attempt: Attempt,
     ) -> Part {
-        let act = |action, before| self.act(store, action, before, &attempt);
-        let decision = settle(&mut candidates, &attempt, act).await;
+        let PartUse { subject, launches } = use_of;
+        let decision = loop {
+            let act = |action, before| self.act(store, action, before, &attempt);
+            let decision = settle(&mut candidates, &attempt, act).await;
+            let chosen = decision.outcome.chosen().filter(|_| launches && subject.is_agent());
+            let useless = chosen
+                .filter(|at| candidates[*at].not_taken.is_none())
+                .and_then(|at| Some((at, environment::variables(&candidates[at], &self.shared).err()?)));
+            // A credential that no program can be given must not stand in front of a good one.
+            let Some((at, reason)) = useless else { break decision };
+            candidates[at].not_taken = Some(reason);
+        };
         Part::new(provider, candidates, decision, &PartContext { subject, shared: &self.shared })
     }
 

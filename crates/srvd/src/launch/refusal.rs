@@ -7,7 +7,7 @@ use super::candidate::{Candidate, Unfit};
 use super::decide::{Decision, Outcome, Verdict};
 use super::plan::Part;
 use super::report;
-use super::subject::Subject;
+use super::subject::{Agent, Subject};
 use crate::hint::{Hint, Step};
 use crate::wire::error::{ApiError, Kind};
 
@@ -110,12 +110,12 @@ impl Refusal {
                 };
                 (what, login(provider, bundle))
             }
-            Subject::Agent(_) => {
+            Subject::Agent(agent) => {
                 let what = match provider {
                     Some(id) => format!("the agent has no credential of {id}"),
                     None => "the agent has no credential".to_owned(),
                 };
-                (what, Step::StoreProfile)
+                (what, missing_of(agent, provider))
             }
         };
         let refusal = Self::new(Kind::NoCredential, reason);
@@ -156,8 +156,23 @@ impl Refusal {
     }
 }
 
+/// Returns the next step for an agent without a credential.
+pub(super) fn missing_of(agent: &Agent, provider: Option<&str>) -> Step {
+    match &agent.user {
+        Some(user) => Step::LogInUser {
+            provider: provider.unwrap_or("PROVIDER").into(),
+            user: user.as_str().into(),
+            agent: agent.agent.as_str().into(),
+        },
+        None => Step::StoreProfile,
+    }
+}
+
 /// Returns the command that logs in to a provider for a bundle.
 fn login(provider: Option<&str>, bundle: &BundleId) -> Step {
+    if bundle.is_blank() {
+        return Step::UseAnotherBundle;
+    }
     let bundle = bundle.as_str().into();
     match provider {
         Some(provider) => Step::LogIn { provider: provider.into(), bundle },

@@ -1,12 +1,17 @@
 //! Storing of a proven login: its rows in the store and, for a renewal, the replacement of the old files.
 
 use auth_spawner::{ConfirmedLogin, FailureKind, SaveError, Saved};
-use identity_store::{Evidence, LoginCredential, ProviderId, SaveLogin, SessionId, StoreError};
+use identity_store::credential::UncommittedLogin;
+use identity_store::{
+    Evidence, LoginCredential, ProviderId, SaveLogin, SaveUserLogin, SavedCredential, SavedProfile,
+    SessionId, Store, StoreError,
+};
 use tokio::sync::oneshot;
 
 use super::renewal::Renewal;
 use super::service::LoginResources;
 use super::sink::{ExpectedLogin, LoginSink};
+use super::target::LoginTarget;
 use crate::base::clock::now;
 use crate::wire::error::with_causes;
 
@@ -26,14 +31,14 @@ impl LoginSink {
         }
         let renewal = if expected.renews { Some(self.prepare(&session, &expected).await?) } else { None };
         let save = save_login(session.clone(), provider, login, expected);
-        let saved = match renewal {
+        let saved: Saved = match renewal {
             None => {
-                let saved = self.resources().store.save_login(save).await;
-                saved.map_err(|error| save_error(&session, &error))?
+                let saved = async { save.begin(&self.resources().store).await?.commit().await };
+                saved.await.map_err(|error| save_error(&session, &error))?
             }
             Some(renewal) => self.save_renewed(session, save, renewal).await?,
         };
-        Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+        Ok(saved)
     }
 
     /// Refuses a login whose CLI put a link in the place of its directory. The files that prove it are not the identity's.
@@ -61,9 +66,9 @@ impl LoginSink {
     async fn save_renewed(
         &self,
         session: SessionId,
-        save: SaveLogin,
+        save: Save,
         renewal: Renewal,
-    ) -> Result<identity_store::SavedCredential, SaveError> {
+    ) -> Result<Saved, SaveError> {
         let (report, answer) = oneshot::channel();
         let (sink, id) = (self.clone(), session.clone());
         let write = self.resources().tasks.spawn(async move {
@@ -77,11 +82,11 @@ impl LoginSink {
     async fn commit_renewed(
         &self,
         session: &SessionId,
-        save: SaveLogin,
+        save: Save,
         renewal: Renewal,
-    ) -> Result<identity_store::SavedCredential, SaveError> {
+    ) -> Result<Saved, SaveError> {
         let LoginResources { store, renewals, .. } = self.resources();
-        let pending = store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
+        let pending = save.begin(store).await.map_err(|error| save_error(session, &error))?;
         renewal.place().await.map_err(|error| not_moved(session, &error))?;
         let saved = pending.commit().await.map_err(|error| save_error(session, &error));
         // The login's files are in place. Any files that the CLI writes until it exits are removed afterwards.
@@ -92,33 +97,89 @@ impl LoginSink {
     }
 }
 
+/// A login to save, as the account of a bundle or as the profile of a user.
+enum Save {
+    Bundle(SaveLogin),
+    User(SaveUserLogin),
+}
+
+/// A login that is written and not committed.
+enum Written {
+    Bundle(UncommittedLogin<SavedCredential>),
+    User(UncommittedLogin<SavedProfile>),
+}
+
+impl Save {
+    async fn begin(self, store: &Store) -> Result<Written, StoreError> {
+        Ok(match self {
+            Self::Bundle(save) => Written::Bundle(store.begin_login(save).await?),
+            Self::User(save) => Written::User(store.begin_user_login(save).await?),
+        })
+    }
+}
+
+impl Written {
+    async fn commit(self) -> Result<Saved, StoreError> {
+        Ok(match self {
+            Self::Bundle(written) => {
+                let SavedCredential { bundle, account, .. } = written.commit().await?;
+                Saved { bundle: Some(bundle.to_string()), profile: None, account: account.to_string() }
+            }
+            Self::User(written) => {
+                let SavedProfile { profile, account } = written.commit().await?;
+                Saved { bundle: None, profile: Some(profile.to_string()), account: account.to_string() }
+            }
+        })
+    }
+}
+
 fn save_login(
     session: SessionId,
     provider: ProviderId,
     login: ConfirmedLogin,
     expected: ExpectedLogin,
-) -> SaveLogin {
-    SaveLogin {
-        session: Some(session),
-        target: expected.target,
-        provider,
-        provider_name: expected.provider_name,
-        credential: match &login.token {
-            Some(token) => LoginCredential::Token(token.secret().clone()),
-            None => LoginCredential::Directory(expected.dir),
-        },
-        email: login.credential.email,
-        subject: login.credential.subject,
-        base_url: expected.base_url,
-        expires_at: login.credential.expires_at,
-        login_deadline_at: login.credential.login_deadline_at,
-        evidence: match &login.token {
-            Some(_) => Evidence::Login,
-            None if login.evidence_check => Evidence::Check,
-            None => Evidence::File,
-        },
-        replace_identity: expected.force,
-        now: now(),
+) -> Save {
+    let credential = match &login.token {
+        Some(token) => LoginCredential::Token(token.secret().clone()),
+        None => LoginCredential::Directory(expected.dir),
+    };
+    let evidence = match &login.token {
+        Some(_) => Evidence::Login,
+        None if login.evidence_check => Evidence::Check,
+        None => Evidence::File,
+    };
+    let found = login.credential;
+    match expected.target {
+        LoginTarget::Bundle(target) => Save::Bundle(SaveLogin {
+            session: Some(session),
+            target,
+            provider,
+            provider_name: expected.provider_name,
+            credential,
+            email: found.email,
+            subject: found.subject,
+            base_url: expected.base_url,
+            expires_at: found.expires_at,
+            login_deadline_at: found.login_deadline_at,
+            evidence,
+            replace_identity: expected.force,
+            now: now(),
+        }),
+        LoginTarget::User(owner) => Save::User(SaveUserLogin {
+            session: Some(session),
+            owner,
+            provider,
+            provider_name: expected.provider_name,
+            credential,
+            email: found.email,
+            subject: found.subject,
+            base_url: expected.base_url,
+            expires_at: found.expires_at,
+            login_deadline_at: found.login_deadline_at,
+            evidence,
+            replace_identity: expected.force,
+            now: now(),
+        }),
     }
 }
 

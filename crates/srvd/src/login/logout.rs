@@ -67,7 +67,7 @@ impl Logins {
                 "the account's directory does not belong to the daemon",
             ));
         }
-        self.refuse_running_login(account)?;
+        self.refuse_running_login(account, &dir)?;
         let cli = provider.cli.as_ref().ok_or_else(|| no_logout(provider))?;
         let logout = Logout {
             provider,
@@ -83,13 +83,14 @@ impl Logins {
 
     /// Rejects an account with a login in progress. Otherwise that login would be interrupted, or would finish after
     /// the logout and be deleted.
-    fn refuse_running_login(&self, account: &Account) -> Result<(), ApiError> {
+    fn refuse_running_login(&self, account: &Account, dir: &AccountDir) -> Result<(), ApiError> {
         let bound = |scope: &str| account.bound_to.iter().any(|bundle| bundle.as_str() == scope);
-        match self.running(account.provider.as_str(), bound) {
+        let running = self.running(account.provider.as_str(), bound).map(|login| login.id);
+        match running.or_else(|| self.sink.into_directory(&dir.path).into_iter().next()) {
             None => Ok(()),
-            Some(login) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
+            Some(session) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
                 .with("what", "login")
-                .with("sessionId", login.id.as_str())
+                .with("sessionId", session)
                 .hint(Step::FinishOrCancel)),
         }
     }

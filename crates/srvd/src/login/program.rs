@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use auth_spawner::{ChildEnv, Cli, Provider, Recipe, Registry, Terminal, Version, VersionQuestion};
 use futures_util::future::try_join_all;
 
+use super::oauth;
 use super::policy;
 use super::service::LoginResources;
 use crate::base::blocking::BlockingTasks;
@@ -125,6 +126,7 @@ impl Programs {
         };
         let default = provider.recipe("", cli.version.as_deref());
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids).map(str::to_owned);
+        let recipes = recipes.chain(oauth::logins(provider).into_iter().map(|login| login.id));
         let key = provider.key.as_ref().map(|_| "api_key".to_owned());
         Ok(wire::provider::Provider {
             id: provider.id.clone(),
@@ -134,6 +136,9 @@ impl Programs {
             requires_tty: default.is_some_and(|recipe| recipe.terminal != Terminal::Pipe),
             login_kinds: recipes.chain(key).collect(),
             logins: logins(provider, cli.version.as_deref()),
+            icon: icon(&provider.id).to_owned(),
+            key_prefix: provider.key.as_ref().and_then(|key| key.prefix.clone()),
+            key_url: provider.key.as_ref().and_then(|key| key.page.clone()),
             cli,
         })
     }
@@ -250,6 +255,27 @@ impl Programs {
     }
 }
 
+/// Returns the name of a recipe that has none of its own.
+fn usual_label(recipe: &Recipe) -> &'static str {
+    match (recipe.patterns.token.is_empty(), recipe.patterns.device_code.is_empty()) {
+        (false, _) => "Long-lived token",
+        (true, false) => "Code on any device",
+        (true, true) => "Browser",
+    }
+}
+
+/// Returns the name of a provider's icon: vendors show one for several providers.
+fn icon(provider: &str) -> &str {
+    match provider {
+        "claude" => "anthropic",
+        "codex" => "openai",
+        "grok" => "xai",
+        "kimi" | "kimi-code" => "moonshot",
+        "copilot" => "github",
+        other => other,
+    }
+}
+
 /// Returns the ways to log in with this version of the CLI. The version may be unknown.
 fn logins(provider: &Provider, version: Option<&str>) -> Vec<Login> {
     let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
@@ -257,9 +283,14 @@ fn logins(provider: &Provider, version: Option<&str>) -> Vec<Login> {
     let login = |recipe: Recipe| Login {
         kind: if recipe.patterns.device_code.is_empty() { LoginKind::Browser } else { LoginKind::DeviceCode },
         takes_paste: recipe.paste.is_some(),
+        label: recipe.label.clone().unwrap_or_else(|| usual_label(&recipe).to_owned()),
+        opens_browser: recipe.patterns.device_code.is_empty(),
+        shows_code: !recipe.patterns.device_code.is_empty(),
+        needs_paste: recipe.paste.is_some(),
+        holds_ports: recipe.callback_ports,
         id: recipe.id,
     };
-    recipes.map(login).collect()
+    recipes.map(login).chain(oauth::logins(provider)).collect()
 }
 
 #[cfg(test)]

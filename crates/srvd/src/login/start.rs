@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use auth_spawner::{Cli, LoginRequest, Proof, Provider, Recipe, StartError};
 use identity_store::{
-    Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
+    Account, AccountKind, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
 };
 
 use super::host;
+use super::oauth::Way;
 use super::policy;
 use super::policy::Plan;
 use super::service::{LoginResources, Logins};
 use super::sink::ExpectedLogin;
+use super::target::LoginTarget;
 use crate::base::clock::now;
-use crate::destination;
+use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::identity_dir::{AccountDir, DirReading};
 use crate::hint::Step;
 use crate::wire::auth::{SessionStatus, Start, Started};
@@ -59,6 +61,8 @@ struct LoginDir {
     dir: PathBuf,
     /// True if the directory already contains a login, in which case the CLI logs in elsewhere.
     renews: bool,
+    /// True if a failed login leaves the directory as it is: launches use it without a login.
+    shared: bool,
 }
 
 impl Logins {
@@ -72,6 +76,9 @@ impl Logins {
         provider: &Arc<Provider>,
         request: Start,
     ) -> Result<Started, ApiError> {
+        if let Some(way) = Way::of(provider, request.recipe.as_deref(), self.oauth.listens())? {
+            return self.start_without_cli(store, provider, &request, way).await;
+        }
         let login = self.prepare(store, provider, request).await?;
         let id = login.id.clone();
         let started = Started {
@@ -88,6 +95,24 @@ impl Logins {
         Ok(started)
     }
 
+    /// Starts a login of a user at the provider's own OAuth endpoints.
+    async fn start_without_cli(
+        &self,
+        store: &Store,
+        provider: &Arc<Provider>,
+        request: &Start,
+        way: Way,
+    ) -> Result<Started, ApiError> {
+        match LoginTarget::of(store, request).await? {
+            LoginTarget::User(owner) => self.oauth.start(store, provider, owner, way).await,
+            LoginTarget::Bundle(_) => {
+                let reason = "a login without a CLI belongs to a user; name the user";
+                Err(ApiError::invalid_input("userId", reason)
+                    .hint(Step::NameUser { provider: provider.id.as_str().into() }))
+            }
+        }
+    }
+
     /// Makes all checks. The only change is that an earlier renewal of the same directory is cleaned up.
     async fn prepare(
         &self,
@@ -95,32 +120,36 @@ impl Logins {
         provider: &Arc<Provider>,
         request: Start,
     ) -> Result<PreparedLogin, ApiError> {
-        let into = destination::existing(store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
+        let target = LoginTarget::of(store, &request).await?;
+        let id = stored_id(provider)?;
+        let mut bound = target.account(store, &id, false).await?;
         let host::HostedProvider { provider, base_url, name: provider_name } =
-            host::choose(store, provider, into.as_ref(), request.host.as_deref()).await?;
+            host::choose(provider, bound.as_ref(), request.host.as_deref())?;
         let command = self.command(&provider, &request).await?;
         let force = request.force.unwrap_or(false);
-        let target = destination::target(store, into, request.bundle_name).await?;
-        let bundle = destination::bundle(&target);
-        self.refuse_running(&provider, &command.plan.recipe, bundle).await?;
-        let bound = store.bound_account(bundle, &stored_id(&provider)?).await?;
+        self.refuse_running(&provider, &command.plan.recipe, &target.scope()).await?;
+        if command.only_shows() && target.owner().is_some() {
+            bound = target.account(store, &id, true).await?;
+        }
         if let Some(bound) = bound.as_ref().filter(|_| !force) {
             self.refuse_logged_in(&provider, bound).await?;
         }
-        let LoginDir { dir, renews } = if command.only_shows() {
+        let LoginDir { dir, renews, shared } = if command.only_shows() {
             // A credential that the CLI only prints is encrypted and stored as a separate account. No directory is at
             // risk.
-            let dir = self.resources.identities.place(bundle, &login_cli(&provider)?.config_dir.name);
-            LoginDir { dir, renews: false }
+            let dir = self.resources.identities.home(&target.home(), login_cli(&provider)?);
+            let shared = self.resources.identities.exists(&dir).await?;
+            LoginDir { dir, renews: false, shared }
         } else {
-            self.directory(store, &provider, bundle, bound.as_ref()).await?
+            self.directory(store, &provider, &target.home(), bound.as_ref()).await?
         };
         let id = SessionId::generate();
         let config_dir = if renews { self.resources.renewals.home(&id) } else { dir.clone() };
         let started_at = now();
         let longest_ms = i64::try_from(command.seconds(self.longest_seconds) * 1000).unwrap_or(i64::MAX);
         let expires_at = started_at.saturating_add(longest_ms);
-        let expected = ExpectedLogin { target, provider, provider_name, base_url, force, dir, renews };
+        let expected =
+            ExpectedLogin { target, provider, provider_name, base_url, force, dir, renews, shared };
         Ok(PreparedLogin { id, command, expected, config_dir, started_at, expires_at })
     }
 
@@ -143,21 +172,16 @@ impl Logins {
         Ok(LoginCommand { plan, version, recipe })
     }
 
-    /// Rejects a bundle with a running login for the provider, after waiting for one that is ending.
-    async fn refuse_running(
-        &self,
-        provider: &Provider,
-        recipe: &str,
-        bundle: &BundleId,
-    ) -> Result<(), ApiError> {
-        self.spawner.settled(provider, recipe, bundle.as_str()).await;
-        match self.running(&provider.id, |scope| scope == bundle.as_str()) {
+    /// Rejects a scope with a running login for the provider, after waiting for one that is ending.
+    async fn refuse_running(&self, provider: &Provider, recipe: &str, scope: &str) -> Result<(), ApiError> {
+        self.spawner.settled(provider, recipe, scope).await;
+        match self.running(&provider.id, |other| other == scope) {
             None => Ok(()),
             Some(login) => Err(running(&login.id)),
         }
     }
 
-    /// Rejects a bundle whose account has a valid login.
+    /// Rejects an account that has a valid login.
     async fn refuse_logged_in(&self, provider: &Arc<Provider>, bound: &Account) -> Result<(), ApiError> {
         let now = now();
         let logged_in = match &bound.secret_ref {
@@ -183,17 +207,17 @@ impl Logins {
             .hint(Step::UseForce))
     }
 
-    /// Returns the directory for the login: that of the bound login, or else the bundle's. Creates nothing.
+    /// Returns the directory for the login: that of the present login, or else the owner's home. Creates nothing.
     async fn directory(
         &self,
         store: &Store,
         provider: &Provider,
-        bundle: &BundleId,
+        owner: &HomeOwner,
         bound: Option<&Account>,
     ) -> Result<LoginDir, ApiError> {
         let identities = &self.resources.identities;
         let cli = login_cli(provider)?;
-        let place = identities.place(bundle, &cli.config_dir.name);
+        let place = identities.home(owner, cli);
         let former = bound.and_then(AccountDir::of);
         if let Some((account, own)) = bound.zip(former.as_ref()).filter(|(_, dir)| dir.adopted) {
             return Err(self.own_login(account, cli, own));
@@ -203,20 +227,18 @@ impl Logins {
         if former.is_none()
             && let Some(other) = store.directory_owner(&place).await?
         {
-            return Err(ApiError::new(
-                Kind::Conflict,
-                "this bundle's directory contains the login of another account",
-            )
-            .with("what", "login")
-            .with("accountId", other.as_str())
-            .hint(Step::BindOrDelete));
+            return Err(ApiError::new(Kind::Conflict, "the directory contains the login of another account")
+                .with("what", "login")
+                .with("accountId", other.as_str())
+                .hint(Step::BindOrDelete));
         }
         let renews = cli.can_move() && former.is_some();
+        let shared = former.is_none() && identities.exists(&place).await?;
         let dir = former.unwrap_or(place);
         if renews {
             self.settle_earlier(store, &cli.config_dir.inside(&dir)).await?;
         }
-        Ok(LoginDir { dir, renews })
+        Ok(LoginDir { dir, renews, shared })
     }
 
     /// Returns the refusal for an account that uses the user's own directory. It names the command by which the user's own
@@ -263,8 +285,9 @@ impl Logins {
             id: id.clone(),
             provider: stored_id(&expected.provider)?,
             recipe: login.command.plan.recipe.clone(),
-            target_bundle: Some(destination::bundle(&expected.target).clone()),
-            new_bundle: destination::is_new(&expected.target),
+            target_bundle: expected.target.bundle().cloned(),
+            new_bundle: expected.target.is_new(),
+            owner: expected.target.owner().cloned(),
             started_at: login.started_at,
             expires_at: login.expires_at,
         };
@@ -277,8 +300,8 @@ impl Logins {
     /// directory's purpose after a crash.
     async fn run(&self, login: PreparedLogin) -> Result<(), ApiError> {
         let PreparedLogin { id, command, expected, config_dir, expires_at, .. } = login;
-        let bundle = destination::bundle(&expected.target).clone();
-        self.make_directory(&id, &bundle, &expected).await?;
+        self.make_directory(&id, &expected).await?;
+        let scope = expected.target.scope();
         let Plan { program, recipe, args, env } = command.plan;
         let (provider, recipe_id) = (Arc::clone(&expected.provider), recipe.clone());
         let request = LoginRequest {
@@ -291,7 +314,7 @@ impl Logins {
             extra_env: env,
             config_dir,
             destination: expected.renews.then_some(expected.dir),
-            scope: bundle.to_string(),
+            scope,
             expires_at,
             terminal: None,
         };
@@ -301,18 +324,11 @@ impl Logins {
         Ok(())
     }
 
-    async fn make_directory(
-        &self,
-        id: &SessionId,
-        bundle: &BundleId,
-        expected: &ExpectedLogin,
-    ) -> Result<(), ApiError> {
+    async fn make_directory(&self, id: &SessionId, expected: &ExpectedLogin) -> Result<(), ApiError> {
         let LoginResources { identities, renewals, .. } = &self.resources;
+        identities.make_dir(&expected.dir).await?;
         if expected.renews {
-            identities.make_dir(&expected.dir).await?;
             renewals.make(id).await?;
-        } else {
-            identities.make(bundle, &expected.provider).await?;
         }
         Ok(())
     }
@@ -366,10 +382,10 @@ fn refusal(error: &StartError, cli: &Cli) -> ApiError {
     }
 }
 
-/// Returns the error for a login when another one for the same provider and bundle is running.
+/// Returns the error for a login when another one for the same provider and target is running.
 fn running(session: &str) -> ApiError {
-    ApiError::new(Kind::Conflict, "a login with this provider is already running for this bundle")
-        .with("sessionId", session)
+    let text = "a login with this provider is already running for the same bundle or user";
+    ApiError::new(Kind::Conflict, text).with("sessionId", session)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::outcome::Outcome;
 use crate::base::clock::now;
 use crate::forge::oauth::identity::{Next, after_api_answer};
 use crate::hint::Step;
-use crate::wire::account::{AfterRefusal, NextStep, Refused};
+use crate::wire::account::{AfterRefusal, AfterRefusalStep, Refused};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
 
@@ -32,8 +32,8 @@ impl Refresher {
         let id = account_id(&params.account_id)?;
         let stored = tokens(store, &id).await?;
         let next = match after_api_answer(params.status, params.retried.unwrap_or(false)) {
-            Next::Nothing => NextStep::Nothing,
-            Next::MissingScope => NextStep::MissingScope,
+            Next::Nothing => AfterRefusalStep::Nothing,
+            Next::MissingScope => AfterRefusalStep::MissingScope,
             Next::NeedsReauth => give_up(store, &id, params.generation).await?,
             Next::RefreshAndRetry => self.replace(store, stored, params.generation).await?,
         };
@@ -47,12 +47,12 @@ impl Refresher {
         store: &Store,
         stored: StoredTokens,
         generation: u64,
-    ) -> Result<NextStep, ApiError> {
+    ) -> Result<AfterRefusalStep, ApiError> {
         let grant = Grant { account: stored.account, authority: stored.authority };
         let why = RefreshWhy::Forced { generation };
         let later = |reason: String| ApiError::new(Kind::RefreshFailed, reason).hint(Step::ReportTokenLater);
         match self.refresh(&grant, why, REFRESHING).await {
-            Outcome::Unneeded | Outcome::Renewed => Ok(NextStep::Retry),
+            Outcome::Unneeded | Outcome::Renewed => Ok(AfterRefusalStep::Retry),
             Outcome::Stuck(_) | Outcome::Unsupported => give_up(store, &grant.account, generation).await,
             Outcome::Gone => Err(ApiError::not_found("account", grant.account.as_str())),
             Outcome::Later { reason, at } => {
@@ -81,8 +81,8 @@ async fn tokens(store: &Store, account: &AccountId) -> Result<StoredTokens, ApiE
 }
 
 /// Records that a new login is required, unless a newer set of tokens exists.
-async fn give_up(store: &Store, account: &AccountId, generation: u64) -> Result<NextStep, ApiError> {
+async fn give_up(store: &Store, account: &AccountId, generation: u64) -> Result<AfterRefusalStep, ApiError> {
     store.refuse_tokens(account, generation, now()).await?;
     let stored = store.tokens(account, now()).await?;
-    Ok(if stored.generation > generation { NextStep::Retry } else { NextStep::SignIn })
+    Ok(if stored.generation > generation { AfterRefusalStep::Retry } else { AfterRefusalStep::SignIn })
 }

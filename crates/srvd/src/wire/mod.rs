@@ -6,27 +6,39 @@
 //!
 //! The room uses `hint` and the library types that it converts. It must not make decisions, read the store or
 //! hold state.
-//! state.
 
 pub(crate) mod account;
+pub(crate) mod audit;
 pub(crate) mod auth;
+pub(crate) mod auth_list;
 pub(crate) mod bundle;
+pub(crate) mod console;
 pub(crate) mod convert;
 pub(crate) mod daemon;
 pub(crate) mod declared;
+pub(crate) mod doctor;
 pub(crate) mod ephemeral;
 pub(crate) mod error;
 pub(crate) mod events;
+pub(crate) mod forge;
+pub(crate) mod forge_credential;
 pub(crate) mod ids;
 pub(crate) mod instance;
 pub(crate) mod launch;
+pub(crate) mod login_scope;
 mod names;
+pub(crate) mod next_step;
 pub(crate) mod operator;
+pub(crate) mod page;
+pub(crate) mod pair;
+pub(crate) mod paste;
 pub(crate) mod profile;
 pub(crate) mod provider;
+pub(crate) mod scope;
 mod secret;
 pub(crate) mod share;
 mod store_error;
+pub(crate) mod stray;
 pub(crate) mod unfit;
 mod words;
 
@@ -34,12 +46,18 @@ pub(crate) use names::Names;
 pub(crate) use secret::{SecretInput, SecretOutput};
 pub(crate) use words::words;
 
-/// Binds a parameter struct to its method name, result and summary.
+/// Binds a parameter struct to its method name, result and summary. `alias` is a further name, and `errors` are the
+/// kinds that the parameters do not imply (`rpc/errors.rs`).
 macro_rules! method {
-    ($params:ty, $name:literal, $result:ty, $summary:literal $(, seconds = $seconds:literal)?) => {
+    (
+        $params:ty, $name:literal, $result:ty, $summary:literal
+        $(, alias = $alias:literal)? $(, errors = [$($kind:ident),+])? $(, seconds = $seconds:literal)? $(,)?
+    ) => {
         impl rpc_engine::Params for $params {
             const METHOD: &'static str = $name;
             const SUMMARY: &'static str = $summary;
+            $(const ALIASES: &'static [&'static str] = &[$alias];)?
+            $(const ERRORS: &'static [i32] = &[$($crate::wire::error::Kind::$kind.code()),+];)?
             $(const LONGEST: std::time::Duration = std::time::Duration::from_secs($seconds);)?
             type Result = $result;
         }

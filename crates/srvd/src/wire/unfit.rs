@@ -8,6 +8,8 @@ pub(crate) const ANOTHER_PERSON: &str = "its directory holds another person's lo
 
 /// The end of the reason for a setting that takes the place of the login.
 const IN_PLACE: &str = ", which its CLI uses in place of this login";
+/// The end of the reason for a setting that takes the place of a key.
+const IN_PLACE_OF_KEY: &str = ", which its CLI uses in place of the key";
 /// The words between the file and the key of a [`Shadow`].
 const SETS: &str = " sets ";
 /// The words between the file and the reason of a [`Shadow`].
@@ -23,9 +25,19 @@ pub(crate) fn reason(shadow: &Shadow) -> String {
     }
 }
 
-/// Returns the next step for a reason that [`reason`] made or that names a command; `None` for another reason.
+/// Returns the reason for which a CLI does not use the key of a launch. It names the file and the key.
+pub(crate) fn reason_for_key(shadow: &Shadow) -> String {
+    match shadow.cause {
+        ShadowCause::Set(_) => format!("{shadow}{IN_PLACE_OF_KEY}"),
+        ShadowCause::Unreadable(_) => reason(shadow),
+    }
+}
+
+/// Returns the next step for a reason that [`reason`] or [`reason_for_key`] made or that names a command; `None` for
+/// another reason.
 pub(crate) fn next_step(reason: &str) -> Option<Step> {
-    if let Some((file, key)) = reason.strip_suffix(IN_PLACE).and_then(|text| text.rsplit_once(SETS)) {
+    let set = reason.strip_suffix(IN_PLACE).or_else(|| reason.strip_suffix(IN_PLACE_OF_KEY));
+    if let Some((file, key)) = set.and_then(|text| text.rsplit_once(SETS)) {
         return Some(Step::RemoveSetting { key: key.to_owned(), file: file.to_owned() });
     }
     // The reason for a directory that other users can change ends with the command.
@@ -51,6 +63,10 @@ mod tests {
             );
         };
         let key = ShadowCause::Set("env.ANTHROPIC_API_KEY".to_owned());
+        let of_key = reason_for_key(&Shadow { file: "/h/s.json".into(), cause: key.clone() });
+        assert_eq!(of_key, "/h/s.json sets env.ANTHROPIC_API_KEY, which its CLI uses in place of the key");
+        let step = next_step(&of_key).map(|step| step.to_string());
+        assert_eq!(step.as_deref(), Some("remove env.ANTHROPIC_API_KEY from /h/s.json"));
         check(key, "remove env.ANTHROPIC_API_KEY from /h/a sets b/settings.json");
         let torn = ShadowCause::Unreadable("not JSON at line 1".to_owned());
         check(torn, "correct or remove /h/a sets b/settings.json");

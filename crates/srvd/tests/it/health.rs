@@ -118,7 +118,7 @@ async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
         (&found["evidence"], &found["statusReason"]),
         (&json!("file"), &json!("credentials.json holds no login: the file has no access token"))
     );
-    assert_eq!(found["nextStep"], format!("srvd login fake --bundle {}", watched.bundle));
+    assert_eq!(found["nextStep"]["command"], format!("srvd login fake --bundle {}", watched.bundle));
     watched.write(GOOD);
     let found = watched.becomes("valid").await;
     assert!(found.get("statusReason").is_none() && found.get("nextStep").is_none(), "{found}");
@@ -126,7 +126,7 @@ async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
     watched.write(&GOOD.replace("ann@", "bob@"));
     let found = watched.becomes("invalid").await;
     assert_eq!(found["statusReason"], "its directory holds another person's login");
-    assert_eq!(found["nextStep"], format!("srvd login fake --bundle {} --force", watched.bundle));
+    assert_eq!(found["nextStep"]["command"], format!("srvd login fake --bundle {} --force", watched.bundle));
     assert_eq!(found["email"], "ann@fake.test");
     // The file is written in place.
     std::fs::write(&watched.file, GOOD).unwrap();

@@ -95,7 +95,10 @@ async fn refresh_asks_the_provider_and_keeps_the_status_when_it_is_unreachable()
     let found = refresh().await;
     assert_eq!((&found["status"], &found["evidence"]), (&json!("invalid"), &json!("live")), "{found}");
     assert_eq!(found["statusReason"], "its provider refused it (HTTP status 401)");
-    assert!(found["nextStep"].as_str().unwrap().starts_with("srvd add-key openai --bundle "), "{found}");
+    assert!(
+        found["nextStep"]["command"].as_str().unwrap().starts_with("srvd add-key openai --bundle "),
+        "{found}"
+    );
     event(&mut events, &topic).await;
     standin.accept_key(key);
     let found = refresh().await;

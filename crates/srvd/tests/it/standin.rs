@@ -43,7 +43,7 @@ use grants::Grant;
 pub(crate) const ADDRESS: &str = "44.0.0.1";
 
 /// The vendors' names. A name without answers is listed so that a CLI's request to it is refused at once.
-pub(crate) const VENDORS: [&str; 44] = [
+pub(crate) const VENDORS: [&str; 45] = [
     "accounts.google.com",
     "accounts.x.ai",
     "ampcode.com",
@@ -55,6 +55,7 @@ pub(crate) const VENDORS: [&str; 44] = [
     "api.individual.githubcopilot.com",
     "api.kilo.ai",
     "api.kimi.com",
+    "api.moonshot.ai",
     "api.openai.com",
     "api.workos.com",
     "api.x.ai",
@@ -225,6 +226,15 @@ impl Standin {
     /// Returns the credential of every request so far that had one, after the vendor's name.
     pub(crate) fn all_credentials(&self) -> Vec<String> {
         self.state.borrow().credentials.clone()
+    }
+
+    /// Waits until a credential with this text has come, after the first `count` ones.
+    pub(crate) async fn sent_since(&self, count: usize, text: &str) {
+        let mut state = self.state.subscribe();
+        let has_come =
+            |state: &State| state.credentials[count..].iter().any(|credential| credential.contains(text));
+        // The sender lives as long as this stand-in.
+        let _ = state.wait_for(has_come).await;
     }
 
     /// Returns every credential that a client has sent to one of these hosts or to a host below it, without its scheme.

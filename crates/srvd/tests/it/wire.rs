@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 57] = [
+const METHODS: [&str; 63] = [
     "account.delete",
     "account.discardstray",
     "account.get",
@@ -18,6 +18,7 @@ const METHODS: [&str; 57] = [
     "account.strays",
     "account.update",
     "agent.delete",
+    "audit.list",
     "auth.cancel",
     "auth.list",
     "auth.poll",
@@ -52,6 +53,9 @@ const METHODS: [&str; 57] = [
     "operator.setactive",
     "operator.start",
     "operator.upsert",
+    "pair.answer",
+    "pair.poll",
+    "pair.start",
     "profile.best",
     "profile.delete",
     "profile.list",
@@ -62,6 +66,8 @@ const METHODS: [&str; 57] = [
     "share.set",
     "srvd.info",
     "srvd.ping",
+    "tokens.list",
+    "tokens.revoke",
     "user.delete",
     "rpc.discover",
 ];
@@ -156,22 +162,31 @@ async fn provider_list_contains_the_fields_that_a_frontend_needs() {
         listed["providers"].as_array().unwrap().iter().find(|known| known["id"] == id).unwrap().clone()
     };
     let path = daemon.home.dir("bin/fakecli");
+    let login = |id: &str, kind: &str, label: &str, paste: bool| {
+        json!({
+            "id": id, "kind": kind, "label": label, "takesPaste": paste, "needsPaste": paste, "holdsPorts": [],
+            "opensBrowser": kind == "browser", "showsCode": kind == "device_code",
+        })
+    };
     assert_eq!(
         find("fake"),
         json!({
             "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
             "cli": {"found": true, "path": path, "tested": "1.2.3", "untested": false, "version": "1.2.3", "install": "build the examples of auth-spawner"},
             "loginKinds": ["pipe", "pty", "device", "token"],
+            "icon": "fake",
             "logins": [
-                {"id": "pipe", "kind": "browser", "takesPaste": true},
-                {"id": "pty", "kind": "browser", "takesPaste": true},
-                {"id": "device", "kind": "device_code", "takesPaste": false},
-                {"id": "token", "kind": "browser", "takesPaste": true},
+                login("pipe", "browser", "Browser", true),
+                login("pty", "browser", "Browser", true),
+                login("device", "device_code", "Code on any device", false),
+                login("token", "browser", "Long-lived token", true),
             ],
         })
     );
     let anthropic = find("anthropic");
     assert_eq!((&anthropic["class"], &anthropic["loginKinds"]), (&json!("api_key"), &json!(["api_key"])));
+    assert_eq!((&anthropic["keyPrefix"], &anthropic["icon"]), (&json!("sk-ant-"), &json!("anthropic")));
+    assert_eq!(anthropic["keyUrl"], "https://console.anthropic.com/settings/keys");
     assert_eq!(anthropic["cli"], json!({"found": false, "untested": false}));
     assert_eq!(find("claude")["cli"]["found"], false);
 

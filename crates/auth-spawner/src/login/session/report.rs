@@ -13,6 +13,7 @@ use crate::findings::{Finding, names_network, public_words};
 use crate::login::machine::Machine;
 use crate::login::snapshot::{Advice, Failure, FailureKind, Snapshot};
 use crate::login::spawner::SpawnerState;
+use crate::login::table::STOPPED;
 use crate::registry::Paste;
 
 /// The maximum length of an email address from the CLI's output, in bytes. The same limit applies to its file.
@@ -182,6 +183,9 @@ impl Report {
                 Some(Failure { kind: FailureKind::Expired, message, advice, exit_code: None });
             return;
         }
+        // To the client, the end by a shutdown is the same as one by a crash.
+        let is_stopped = kind == FailureKind::Cancelled && self.message.as_deref() == Some(STOPPED);
+        let kind = if is_stopped { FailureKind::DaemonRestarted } else { kind };
         let (message, usual) = wording(kind);
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
         let explained = self.message.take();
@@ -236,10 +240,10 @@ fn wording(kind: FailureKind) -> (&'static str, Option<Advice>) {
         FailureKind::PortInUse => ("a port that the CLI needs is in use", Some(Advice::FreePort)),
         FailureKind::IdentityMismatch => ("the CLI logged in to another account", None),
         FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
+        FailureKind::DaemonRestarted => ("the login ended", Some(Advice::StartAgain)),
         FailureKind::NotFound
         | FailureKind::Conflict
         | FailureKind::AmbientDirectory
-        | FailureKind::DaemonRestarted
         | FailureKind::Internal => ("the login could not be saved", None),
     }
 }

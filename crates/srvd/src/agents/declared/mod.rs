@@ -166,17 +166,6 @@ impl Agents {
         self.iter().flat_map(gone).collect()
     }
 
-    /// Rejects changes to an agent that is declared in a file.
-    ///
-    /// # Errors
-    /// `declared_immutable`, naming the file and the agent.
-    pub(crate) fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
-        match self.agent(id) {
-            Some(agent) => Err(immutable(id, Some(agent))),
-            None => Ok(()),
-        }
-    }
-
     /// Rejects changes to a credential that is declared in a file, identified by its listed id. Other ids are allowed.
     ///
     /// # Errors

@@ -15,6 +15,8 @@ use super::client::Connection;
 use super::failure::{self, Failure, code};
 use super::interrupt::Interrupt;
 use super::list::who;
+use super::owner;
+use super::owner::OwnerArgs;
 use super::prompt::{Answer, Prompt};
 use super::resolve::{self, BundleDestination};
 use super::ui::{Seat, Ui, plain_line};
@@ -40,6 +42,8 @@ pub(super) struct LoginArgs {
     /// Make the bundle if it does not exist
     #[arg(long, requires = "bundle")]
     new: bool,
+    #[command(flatten)]
+    owner: OwnerArgs,
     /// Cancel the running login of the provider, also one that another client started
     #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "force"])]
     cancel: bool,
@@ -78,7 +82,7 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let Person { ui, opener, interrupt, unused_proxy } = person;
     if args.cancel {
-        return cancel::run(&args.provider, args.bundle.as_deref(), daemon, ui).await;
+        return cancel::run(&args.provider, args.bundle.as_deref(), &args.owner, daemon, ui).await;
     }
     let target = resolve::target(daemon, args.bundle.as_deref(), args.new, ui).await?;
     let recipe = recipe(&args, daemon, ui).await?;
@@ -147,6 +151,8 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
         provider_id: args.provider.clone(),
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
+        user_id: args.owner.user.clone(),
+        agent_id: args.owner.agent.clone(),
         recipe,
         host: args.host.clone(),
         force: args.force.then_some(true),
@@ -158,12 +164,22 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
 fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     failure::of_call(error, |error| {
         let provider = Word::from(&args.provider);
+        let known = |field: &str| failure::field(error, field).is_some();
+        if let Some([user, agent]) = args.owner.words() {
+            let step = if known("accountId") {
+                Step::LogInUserAnew { provider, user, agent }
+            } else if known("sessionId") {
+                Step::CancelUser { provider, user, agent }
+            } else if failure::field(error, "field") == Some("providerId") {
+                Step::AddKeyUser { provider, user, agent }
+            } else {
+                return None;
+            };
+            return Some(step.into());
+        }
         let bundle = args.bundle.as_ref().map(Word::from);
         let step = if failure::field(error, "accountId").is_some() {
-            match bundle {
-                Some(bundle) => Step::LogInAgain { provider, bundle },
-                None => Step::LogInAgainToDefault { provider },
-            }
+            Step::LogInAgain { provider, bundle: bundle? }
         } else if let Some(session) = failure::field(error, "sessionId").map(plain_line) {
             match bundle {
                 Some(bundle) => Step::CancelRunning { session, provider, bundle },
@@ -286,7 +302,7 @@ impl Follower<'_> {
         let cancelled = daemon.call(&Cancel { session_id: Some(session_id), ..Cancel::default() }).await;
         match cancelled {
             Ok(outcome) if outcome.success => Failure::new(code, "the login was cancelled"),
-            Ok(_) => Failure::new(code, "the login had already ended").hint(Step::SeeStatus),
+            Ok(_) => Failure::new(code, "the login had already ended").hint(Step::ShowStatus),
             Err(failure) => {
                 Failure::new(code, format!("the login could not be cancelled: {}", failure.render()))
                     .hint(Step::LoginEndsAlone)
@@ -299,16 +315,23 @@ async fn report(session: &Session, daemon: &Connection, ui: &Ui) -> Result<(), F
     if session.status != SessionStatus::Success {
         return Err(failed(session));
     }
-    let id = session.bundle_id.clone().unwrap_or_default();
     // The login is stored, even if these two calls fail.
-    let name = daemon.call(&bundle::Get { bundle_id: id.clone() }).await.map_or(id, |bundle| bundle.name);
+    let place = match (&session.bundle_id, &session.user_id) {
+        (None, Some(user)) => owner::place(user, session.agent_id.as_deref()),
+        (id, _) => {
+            let id = id.clone().unwrap_or_default();
+            let get = bundle::Get { bundle_id: id.clone() };
+            let name = daemon.call(&get).await.map_or(id, |bundle| bundle.name);
+            format!("in bundle \"{name}\"")
+        }
+    };
     let account_id = session.account_id.clone().unwrap_or_default();
     let account = daemon.call(&account::Get { account_id }).await.ok();
-    ui.result(&success(session, account.as_ref(), &name))
+    ui.result(&success(session, account.as_ref(), &place))
 }
 
 /// Returns the line for a login that was stored. The account's name is left out if it is not known.
-fn success(session: &Session, account: Option<&account::Account>, bundle: &str) -> String {
+fn success(session: &Session, account: Option<&account::Account>, place: &str) -> String {
     let provider = provider_name(&session.provider_id);
     let named = |account: &&account::Account| {
         [&account.display_name, &account.email, &account.subject].iter().any(|name| name.is_some())
@@ -316,7 +339,7 @@ fn success(session: &Session, account: Option<&account::Account>, bundle: &str) 
     let person = account.filter(named).map(who).or_else(|| session.email.clone().flatten());
     let person = person.map(|person| format!(" as {person}")).unwrap_or_default();
     let id = session.account_id.as_ref().map(|id| format!(" (account {id})")).unwrap_or_default();
-    plain_line(&format!("Logged in to {provider}{person} in bundle \"{bundle}\"{id}"))
+    plain_line(&format!("Logged in to {provider}{person} {place}{id}"))
 }
 
 /// Returns the display name of a provider that this program knows, else the provider's id.
@@ -354,14 +377,14 @@ mod tests {
             account.subject = subject.map(str::to_owned);
             let ended = session(json!({"email": email, "accountId": "a1"}));
             let expect = format!("Logged in to Codex{who} in bundle \"work\" (account a1)");
-            assert_eq!(success(&ended, Some(&account), "work"), expect);
+            assert_eq!(success(&ended, Some(&account), "in bundle \"work\""), expect);
         };
         check(Some("a@b.c"), Some("octocat"), " as a@b.c");
         check(None, Some("octocat"), " as octocat");
         check(None, None, "");
         let deleted = session(json!({"email": "a@b.c", "accountId": "a1"}));
         assert_eq!(
-            success(&deleted, None, "work"),
+            success(&deleted, None, "in bundle \"work\""),
             "Logged in to Codex as a@b.c in bundle \"work\" (account a1)"
         );
     }
@@ -399,6 +422,7 @@ mod tests {
             cancel: false,
             provider: "codex".to_owned(),
             bundle: Some("work".to_owned()),
+            owner: OwnerArgs::default(),
             no_browser: false,
             recipe: None,
             host: None,

@@ -221,8 +221,9 @@ impl<'a> Checker<'a> {
         report.compare_version();
         if self.names {
             let (provider, program) = (Arc::clone(provider), program.clone());
-            let search =
-                tokio::task::spawn_blocking(move || auth_spawner::names_in(&provider, &program)).await;
+            let rules = self.registry.variable_rules().clone();
+            let search = move || auth_spawner::names_in(&provider, &rules, &program);
+            let search = tokio::task::spawn_blocking(search).await;
             report.add_names(search.unwrap_or(Names::NotReadable));
         }
         for known in &cli.help {

@@ -42,7 +42,10 @@ impl From<DirError> for ApiError {
 impl From<BrokenOff> for ApiError {
     fn from(error: BrokenOff) -> Self {
         tracing::error!(%error, "work on the files of a login ended unexpectedly");
-        Self::new(Kind::StoreUnavailable, "the files of the login could not be read or changed")
-            .hint(Step::RetryLater)
+        let message = match &error {
+            BrokenOff::Failed(_) => "the files of the login could not be read or changed".to_owned(),
+            late => format!("the files of the login could not be read or changed: {late}"),
+        };
+        Self::new(Kind::StoreUnavailable, message).hint(Step::RetryLater)
     }
 }

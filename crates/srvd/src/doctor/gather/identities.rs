@@ -7,6 +7,7 @@ use identity_store::Contents;
 
 use super::knows;
 use super::places::node;
+use crate::disk::identity_dir::homes::KEYS as KEY_HOMES;
 use crate::disk::share;
 use crate::doctor::facts::{Identities, NodeKind, Shared, Unowned};
 
@@ -36,6 +37,7 @@ pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>
                     found.unowned.push(Unowned { path: path.clone(), logins: logins(path, registry) });
                 }
             }
+            2 if path.ends_with(KEY_HOMES) => found.shadows.extend(key_shadows(path, registry)),
             2 => {
                 found.credentials.extend(credentials(path, registry));
                 found.shadows.extend(shadows(path, registry));
@@ -104,6 +106,19 @@ fn shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
         let cli = provider.cli.as_ref().filter(|cli| name == cli.config_dir.name.as_str())?;
         matches!(auth_spawner::prove(cli, dir), Proof::LoggedIn(_)).then_some(())?;
         Some((provider.display_name.clone(), cli.shadow(dir, Reach::Bundle)?))
+    };
+    registry.iter().filter_map(shadow).collect()
+}
+
+/// Returns the settings that take the place of a key in the homes below this directory, with the names of the CLIs.
+fn key_shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
+    let shadow = |provider: &std::sync::Arc<auth_spawner::Provider>| {
+        let cli = provider.cli.as_ref()?;
+        let home = dir.join(&cli.config_dir.name);
+        std::fs::symlink_metadata(&home).ok()?;
+        // A key of every provider is used in the same home.
+        let found = cli.keys.values().find_map(|key| cli.shadow_of_key(key, &home))?;
+        Some((provider.display_name.clone(), found))
     };
     registry.iter().filter_map(shadow).collect()
 }

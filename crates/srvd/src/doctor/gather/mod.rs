@@ -129,6 +129,7 @@ pub(super) async fn gather(
         service,
         shadows,
         asked: Vec::new(),
+        strays: Vec::new(),
         unused_network: config.network.left_aside.clone(),
         unseen: unseen.0,
     }

@@ -24,6 +24,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(identities::judge(facts));
     findings.extend(fitness::shadows(&facts.shadows));
     findings.extend(fitness::asked(&facts.asked));
+    findings.extend(fitness::strays(&facts.strays));
     findings.extend(shares::judge(&facts.identities.shares));
     findings.extend(daemon::daemon(&facts.daemon));
     findings.extend(daemon::service(&facts.service, facts.system));

@@ -38,6 +38,7 @@ fn healthy() -> Facts {
         own_logins: Vec::new(),
         shadows: Vec::new(),
         asked: Vec::new(),
+        strays: Vec::new(),
         service: Service { managed: true, unit: Some("/u".into()), system_wide: false, lingers: Some(true) },
         unused_network: Vec::new(),
         unseen: Vec::new(),

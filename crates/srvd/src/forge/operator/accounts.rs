@@ -36,21 +36,39 @@ impl Operators {
     pub(crate) async fn list(&self, store: &Store) -> Result<OperatorList, ApiError> {
         let tokens = store.operator_tokens().await?;
         let pending = store.pending_logins(None).await?;
+        let accounts: Vec<_> = tokens.into_iter().map(shown).collect();
         Ok(OperatorList {
-            tokens: tokens.into_iter().map(shown).collect(),
+            tokens: accounts.clone(),
+            accounts,
             pending: pending.into_iter().map(|login| self.parked(login)).collect(),
-            forges: self.forges.iter().map(|forge| configured(forge)).collect(),
+            forges: self.forges.iter().map(|forge| self.configured(forge)).collect(),
         })
     }
 
     fn parked(&self, pending: ParkedLogin) -> PendingAccount {
+        let orphan = self.forge_of(&pending).is_none();
         PendingAccount {
-            reason: self.reasons().get(pending.account.as_str()).cloned(),
+            reason: orphan.then(|| {
+                "its forge is no longer configured; add it to srvd.toml again, or forget the sign-in"
+                    .to_owned()
+            }),
             account_id: pending.account.to_string(),
             forge_type: ForgeType::from(pending.authority.provider.as_str()),
             base_url: pending.authority.base_url.map(|url| url.to_string()),
             client_id: pending.authority.client_id,
             created_at: pending.created_at,
+        }
+    }
+
+    fn configured(&self, forge: &Forge) -> ConfiguredForge {
+        let device = forge.has_device_flow().then_some(Flow::Device);
+        ConfiguredForge {
+            name: forge.settings.name.clone(),
+            forge_type: forge_type(forge.settings.kind),
+            base_url: forge.settings.base.as_str().to_owned(),
+            client_id: forge.settings.client_id.clone(),
+            flows: std::iter::once(Flow::Code).chain(device).collect(),
+            last_failure: self.failures().get(&forge.settings.name).cloned(),
         }
     }
 
@@ -178,7 +196,7 @@ pub(super) fn kind(forge_type: &ForgeType) -> Result<ForgeKind, ApiError> {
 }
 
 /// Returns the wire type of a configured forge.
-fn forge_type(kind: ForgeKind) -> ForgeType {
+pub(crate) fn forge_type(kind: ForgeKind) -> ForgeType {
     match kind {
         ForgeKind::GitHub => ForgeType::GitHub,
         ForgeKind::GitLab => ForgeType::GitLab,
@@ -222,17 +240,6 @@ fn shown(token: OperatorToken) -> OperatorAccount {
         expires_at: token.expires_at,
         created_at: token.created_at,
         updated_at: token.updated_at,
-    }
-}
-
-fn configured(forge: &Forge) -> ConfiguredForge {
-    let device = forge.has_device_flow().then_some(Flow::Device);
-    ConfiguredForge {
-        name: forge.settings.name.clone(),
-        forge_type: forge_type(forge.settings.kind),
-        base_url: forge.settings.base.as_str().to_owned(),
-        client_id: forge.settings.client_id.clone(),
-        flows: std::iter::once(Flow::Code).chain(device).collect(),
     }
 }
 

@@ -53,7 +53,7 @@ pub(in crate::launch) struct FoundCredential {
 }
 
 impl FoundCredential {
-    fn unavailable(why: Why, text: &str) -> Self {
+    pub(super) fn unavailable(why: Why, text: &str) -> Self {
         let state = State::Unavailable(Unavailable::new(why, text));
         Self { state, credential: Credential::Absent, home: None, unproven: false }
     }
@@ -167,7 +167,7 @@ fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &Bun
 }
 
 /// Reads a CLI's directory. A directory that an account may not use is not read.
-async fn directory(
+pub(super) async fn directory(
     launcher: &Launcher,
     account: &Account,
     provider: &Arc<Provider>,
@@ -220,7 +220,7 @@ pub(in crate::launch) fn fit(account: &Account, proof: Proof, shadow: Option<&Sh
 }
 
 /// Returns the state of a login whose place a setting takes, or may take.
-fn shadowed(shadow: &Shadow) -> State {
+pub(super) fn shadowed(shadow: &Shadow) -> State {
     let reason = unfit::reason(shadow);
     match shadow.cause {
         ShadowCause::Set(_) => State::Unfit(Unfit::Shadowed(reason)),

@@ -31,6 +31,6 @@ pub(crate) async fn submit_callback(app: App, _: Call, params: SubmitCallback) -
 }
 
 /// `auth.list`.
-pub(crate) async fn list(app: App, _: Call, _: List) -> Result<Sessions, ApiError> {
-    app.logins.sessions(&app.store).await
+pub(crate) async fn list(app: App, _: Call, params: List) -> Result<Sessions, ApiError> {
+    app.logins.sessions(&app.store, &app.registry, params).await
 }

@@ -1,0 +1,88 @@
+//! The remedies of the checkup about programs, settings and the user's own logins.
+
+use serde_json::json;
+
+use super::{findings, finishes, out, remedy, severity, shell, succeeds, typed};
+use crate::logins::log_in;
+use crate::support::fake::{self, HAPPY, write_script};
+use crate::support::{Home, is_late, patiently, private_directory, private_file};
+
+const WHO: &str = "[providers.fake.cli.who-am-i]\nargs = ['whoami']\nemail = '/email'\nexpects = { '/method' = ['login'] }\n";
+
+/// Makes a login of the user's own CLI.
+fn own(home: &Home, name: &str) {
+    private_directory(&home.dir(name));
+    let login = r#"{"access":"planted","refresh":"r","email":"ada@fake.test","id":"person-2"}"#;
+    private_file(&home.dir(name).join("credentials.json"), login.as_bytes());
+}
+
+typed! {
+    programs_are_listed_and_checked types [ListProviders, CheckProvider, CheckVersion]: |typed| {
+        let home = fake::home(HAPPY);
+        typed.types("ListProviders", &remedy(&findings(&home, "srvd doctor --json"), "cli"), &home);
+        write_script(&home, "when --version\nout fakecli 9.9.9\nexit 0\nwhen *\nexit 1\n");
+        let line = typed.step("CheckProvider", &remedy(&findings(&home, "srvd doctor --json"), "cli.fake"));
+        assert!(out(&shell(&home, &line).output().unwrap()).contains("9.9.9"));
+        write_script(&home, "when *\nexit 1\n");
+        let found = patiently(|| findings(&home, "srvd doctor --json"), |_| false);
+        let line = typed.step("CheckVersion", &remedy(&found, "cli.fake"));
+        assert!(out(&shell(&home, &line).output().unwrap()).contains("fake"));
+    }
+
+    answers_of_clis_are_compared types [LookForSetting, CompareStatus]: |typed| {
+        let daemon = fake::home(HAPPY).config("providers.d/who.toml", WHO).start();
+        log_in(&daemon, json!({"bundleName": "work"})).await;
+        let home = &daemon.home;
+        let asked = |text: &str, id: &str| {
+            write_script(home, &format!("when --version\nout fakecli 1.2.3\nwhen whoami\nout {text}\n"));
+            let late = |found: &Vec<serde_json::Value>| severity(found, id).is_none() || found.iter().any(|one| is_late(&one["detail"].to_string()));
+            patiently(|| findings(home, "srvd doctor --json"), late)
+        };
+        let found = asked(r#"{"method": "login", "email": "bob@fake.test"}"#, "login.identity");
+        typed.types("LookForSetting", &remedy(&found, "login.identity"), home);
+        let found = asked("nonsense", "login.identity-unclear");
+        assert!(out(&typed.types("CompareStatus", &remedy(&found, "login.identity-unclear"), home)).contains("ann@fake.test"));
+    }
+
+    checkup_is_repeated_after_a_file_system_hung types [ExamineAgain]: |typed| {
+        let home = fake::home(HAPPY);
+        private_directory(&home.dir("home/.fake"));
+        let Some(hanging) = crate::hung_home::shell_with_a_hanging_directory("$HOME/.fake") else { return };
+        let found = findings(&home, &format!("{hanging} 'srvd doctor --json'"));
+        let line = typed.step("ExamineAgain", &remedy(&found, "doctor"));
+        assert_eq!(severity(&findings(&home, &format!("{line} --json")), "doctor"), None);
+    }
+
+    variable_is_unset types [Unset]: |typed| {
+        let home = Home::new();
+        let said = remedy(&findings(&home, "ANTHROPIC_API_KEY=x srvd doctor --json"), "environment.ANTHROPIC_API_KEY");
+        let line = typed.step("Unset", &said);
+        let found = findings(&home, &format!("export ANTHROPIC_API_KEY=x; {line}; srvd doctor --json"));
+        assert_eq!(severity(&found, "environment.ANTHROPIC_API_KEY"), None);
+    }
+
+    own_login_is_taken_over_or_replaced types [PreviewMigration, MigrateHere, UnsetOrLogIn, LogInWithSrvd]: |typed| {
+        let home = fake::home(HAPPY);
+        succeeds(&home, "srvd serve --migrate-only");
+        own(&home, "home/.fake");
+        let said = remedy(&findings(&home, "srvd doctor --json"), "own-login.fake");
+        assert!(out(&typed.types("PreviewMigration", &said, &home)).contains("ada@fake.test"));
+        own(&home, "home/work");
+        let variable = format!("FAKE_HOME='{}'", home.dir("home/work").display());
+        let doctor = format!("{variable} srvd doctor --json");
+        typed.types("MigrateHere", &remedy(&findings(&home, &doctor), "own-login.fake"), &home);
+        let daemon = home.start();
+        let said = remedy(&findings(&daemon.home, &doctor), "own-login.fake");
+        let line = typed.step("UnsetOrLogIn", &said).replace("NAME", "mine");
+        finishes(&daemon.home, &line).await;
+        // A daemon that was started with the variable has taken over that directory.
+        let home = fake::home(HAPPY);
+        own(&home, "home/.fake");
+        own(&home, "home/work");
+        let work = home.dir("home/work");
+        let daemon = home.start_with(|command| command.env("FAKE_HOME", &work));
+        let said = remedy(&findings(&daemon.home, "srvd doctor --json"), "own-login.fake");
+        let line = typed.step("LogInWithSrvd", &said).replace("NAME", "mine");
+        finishes(&daemon.home, &line).await;
+    }
+}

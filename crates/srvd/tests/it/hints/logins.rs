@@ -1,0 +1,155 @@
+//! The steps of logins that were refused or failed, and of accounts that need one.
+
+use identity_store::{DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status};
+use serde_json::{Value, json};
+
+use super::{answers, fails, finishes, out, shell, succeeds, typed};
+use crate::logins::log_in;
+use crate::support::fake::{self, HAPPY};
+use crate::support::program::Program;
+use crate::support::{Daemon, Home, private_directory, until};
+
+const KEY: &str = "sk-planted-0123456789abcdef0123456789";
+const ENTRY: &str = "[providers.far]\ndisplay-name = 'Far'\nclass = 'oauth'\n[providers.far.cli]\nbinaries = ['farcli']\n\
+    install = 'ln -s fakecli \"$BIN/farcli\"'\nurl-hosts = ['login.fake.test']\nenv = { FAKE_SCRIPT = '@SCRIPT@' }\n\
+    config-dir = { var = 'FAKE_HOME', name = 'far', ambient = '~/.far' }\n\
+    credential = { path = 'credentials.json', requires = ['/access'] }\n[[providers.far.cli.recipes]]\nid = 'login'\n\
+    args = ['login']\npaste = { shapes = ['url', 'code_state'], delivery = 'stdin_line', form = 'code_state' }\n\
+    [providers.far.cli.recipes.patterns]\nprompt = 'Paste code here >\\s*$'\nlogged-in = ['^Logged in']\nretired = ['^farcli is retired']\n";
+
+/// A home with a CLI whose command of installation works.
+fn far() -> Home {
+    let home = fake::home(HAPPY);
+    let entry = ENTRY
+        .replace("$BIN", &home.dir("bin").display().to_string())
+        .replace("@SCRIPT@", &home.dir("script").display().to_string());
+    home.config("providers.d/far.toml", &entry)
+}
+
+/// Returns the page of the status.
+fn shown(daemon: &Daemon) -> String {
+    out(&succeeds(&daemon.home, "srvd status"))
+}
+
+/// Stores a key that its provider has rejected.
+async fn rejected_key(home: &Home, bundle: &str) {
+    let store = crate::support::store(home).await;
+    let save = SaveApiKey {
+        target: DestinationBundle::Existing(bundle.parse().unwrap()),
+        provider: "openai".parse().unwrap(),
+        provider_name: "OpenAI".into(),
+        account_name: "Key".into(),
+        key: KeyPlace::Sealed(KEY.to_owned().into()),
+        base_url: None,
+        email: None,
+        status: Status::Invalid,
+        status_reason: None,
+        evidence: Evidence::Live,
+        checked_at: None,
+        now: 1,
+    };
+    store.save_api_key(save).await.unwrap();
+    store.close().await;
+}
+
+async fn status_of(daemon: &Daemon, provider: &str) -> Value {
+    let accounts = daemon.call("account.list", json!({"providerId": provider})).await;
+    let account = &accounts["accounts"][0]["id"];
+    daemon.call("account.refreshstatus", json!({"accountId": account})).await["status"].clone()
+}
+
+typed! {
+    login_that_exists_or_runs_is_repeated_or_cancelled types [
+        LogInAgain, CancelRunning, CancelRunningAnywhere, CancelOne,
+    ]: |typed| {
+        let daemon = fake::home(HAPPY).start();
+        let home = &daemon.home;
+        log_in(&daemon, json!({"bundleName": "my box"})).await;
+        let line = typed.step("LogInAgain", &fails(home, "srvd login fake --bundle 'my box'"));
+        finishes(home, &line).await;
+        let first = daemon.call("auth.start", json!({"providerId": "fake"})).await;
+        let line = typed.step("CancelRunningAnywhere", &fails(home, "srvd login fake"));
+        succeeds(home, &line);
+        daemon.ended(first["sessionId"].as_str().unwrap()).await;
+        for name in ["one", "two"] {
+            let bundle = daemon.call("bundle.create", json!({"name": name})).await["id"].clone();
+            daemon.call("auth.start", json!({"providerId": "fake", "intoBundleId": bundle})).await;
+        }
+        let said = fails(home, "srvd login fake --bundle one");
+        let cancel_one = fails(home, "srvd login fake --cancel");
+        succeeds(home, &typed.step("CancelRunning", &said));
+        succeeds(home, &typed.step("CancelOne", &cancel_one).replace("BUNDLE", "two"));
+    }
+
+    provider_of_the_other_kind_is_used_the_other_way types [AddKeyInstead, LogInInstead]: |typed| {
+        let daemon = fake::home(HAPPY).start();
+        let home = &daemon.home;
+        let line = typed.step("AddKeyInstead", &fails(home, "srvd login openai"));
+        answers(home, &format!("{line} --no-validate"), KEY).await;
+        let mut refused = Program::start(shell(home, "srvd add-key fake"));
+        refused.types(KEY).await;
+        let line = typed.step("LogInInstead", &refused.end().await.stderr);
+        finishes(home, &line).await;
+    }
+
+    account_that_needs_a_login_or_a_key_gets_one types [LogIn, LogInAnew, AddKey]: |typed| {
+        let daemon = fake::home(HAPPY).start();
+        let done = log_in(&daemon, json!({"bundleName": "my box"})).await;
+        let file = daemon.home.dir("data/identities").join(done["bundleId"].as_str().unwrap());
+        let file = file.join("fake/credentials.json");
+        let login = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, "{}").unwrap();
+        assert_eq!(status_of(&daemon, "fake").await, "needs_reauth");
+        let line = typed.step("LogIn", &shown(&daemon));
+        assert!(line.contains("'my box'"), "{line}");
+        finishes(&daemon.home, &line).await;
+        assert_eq!(status_of(&daemon, "fake").await, "valid");
+        std::fs::write(&file, login.replace("person-1", "person-2").replace("ann@", "bob@")).unwrap();
+        assert_eq!(status_of(&daemon, "fake").await, "invalid");
+        finishes(&daemon.home, &typed.step("LogInAnew", &shown(&daemon))).await;
+        assert_eq!(status_of(&daemon, "fake").await, "valid");
+        let (_, home) = daemon.stop();
+        rejected_key(&home, done["bundleId"].as_str().unwrap()).await;
+        let daemon = home.start();
+        let line = typed.step("AddKey", &shown(&daemon));
+        answers(&daemon.home, &format!("{line} --no-validate"), KEY).await;
+        assert!(!shown(&daemon).contains("srvd add-key"));
+    }
+
+    login_of_the_users_own_cli_is_made_there types [LogInThere]: |typed| {
+        let home = fake::home(HAPPY);
+        let own = home.dir("home/own fake");
+        private_directory(&own);
+        let login = r#"{"access":"planted","refresh":"r","email":"ann@fake.test","id":"person-1"}"#;
+        crate::support::private_file(&own.join("credentials.json"), login.as_bytes());
+        let daemon = home.start_with(|command| command.env("FAKE_HOME", &own));
+        let error = daemon.error("auth.start", json!({"providerId": "fake", "intoBundleId": "default"})).await;
+        let line = typed.step("LogInThere", error.data.unwrap()["hint"].as_str().unwrap());
+        std::fs::remove_file(own.join("credentials.json")).unwrap();
+        let script = daemon.home.dir("script").display().to_string();
+        let mut command = shell(&daemon.home, &line);
+        command.env("FAKE_SCRIPT", script);
+        let mut program = Program::start(command);
+        program.types("code#st4te").await;
+        program.end().await;
+        until("the login is back", || own.join("credentials.json").exists());
+    }
+
+    missing_cli_is_installed_by_its_command types [InstallCli, InstallWith, Reinstall, LaunchSingly]: |typed| {
+        let daemon = far().start();
+        let home = &daemon.home;
+        let line = typed.step("InstallWith", &fails(home, "srvd providers check far"));
+        assert_eq!(line, typed.step("InstallCli", &fails(home, "srvd login far")));
+        succeeds(home, &line);
+        finishes(home, "srvd login far --bundle work --new").await;
+        // Both CLIs use one variable for their directories.
+        finishes(home, "srvd login fake --bundle work").await;
+        let flag = typed.step("LaunchSingly", &fails(home, "srvd env --bundle work")).replace("PROVIDER", "fake");
+        succeeds(home, &format!("srvd env --bundle work {flag}"));
+        fake::write_script(home, "out farcli is retired\nexit 1\n");
+        let ended = Program::start(shell(home, "srvd login far --bundle other --new")).end().await;
+        std::fs::remove_file(home.dir("bin/farcli")).unwrap();
+        succeeds(home, &typed.step("Reinstall", &ended.stderr));
+        assert!(home.dir("bin/farcli").exists());
+    }
+}
