@@ -21,5 +21,10 @@ export SRVD_TEST_KILLS=${SRVD_TEST_KILLS:-100}
 cargo test -p identity-store --locked --test it -- killed::
 cargo test -p srvd --locked --test it -- database::upgrade_is_finished
 scripts/clis.sh
+export SRVD_TEST_CLIS=$PWD/target/clis
 SRVD_TEST_MATRIX=full cargo test -p srvd --locked --test it -- real_clis::matrix
+SRVD_TEST_KEEPER_KILLS=50 cargo test -p srvd --locked --test it -- keeper::codex::codex_login_survives
+cargo build --locked -p srvd
+scripts/openrpc.sh
+scripts/client.sh
 echo "nightly.sh: all passed in $((SECONDS - started)) s"

@@ -91,7 +91,6 @@ export SRVD_TEST_PYTHON=$PWD/target/python
 echo "test.sh: PostgreSQL on port $port, CLIs in $SRVD_TEST_CLIS, ready after $((SECONDS - started)) s"
 
 cargo test --workspace --locked "$@"
-if (($# == 0)); then scripts/openrpc.sh; fi
 if (($# == 0)) && [[ $(uname) == Linux ]]; then
   if ! has_keychain && [[ $owner ]] && command -v apt-get >/dev/null; then
     apt_install --no-install-recommends dbus gnome-keyring || true

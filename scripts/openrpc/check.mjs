@@ -24,6 +24,8 @@ const parsed = await parseOpenRPCDocument(JSON.parse(text));
 
 // Every schema of the document, with the definitions that it refers to.
 const ajv = new Ajv({ strict: true, allErrors: true, strictTypes: true, strictRequired: true });
+// The container of the schemas is not a keyword of JSON Schema.
+ajv.addKeyword("components");
 ajv.addSchema({ $id: "openrpc", components: document.components }, "openrpc");
 const compile = (schema, what) => {
   try {

@@ -78,7 +78,8 @@ pub use id::{
 };
 pub use model::changes::{Announce, Change};
 pub use model::{
-    account, audit, bundle, client, instance, operator, profile, session, share, token, transfer, watch,
+    account, audit, bundle, client, instance, keeping, operator, profile, session, share, token, transfer,
+    watch,
 };
 pub use names::{name as check_name, name_key, new_name as check_new_name};
 pub use spelling::{is_invisible, shown, skeleton};
@@ -124,6 +125,7 @@ mod compat {
         LoginCredential, OwnLogin, SaveApiKey, SaveLogin, SaveUserLogin, SavedCredential, SavedProfile,
     };
     pub use crate::instance::{Instance, InstanceFilter, NewInstance};
+    pub use crate::keeping::{DeadlineNotice, Keeping, RefusedLogin};
     pub use crate::maintenance::{
         Contents, Counts, Inspection, KeyFit, Rotation, StoredKey, fold_log, inspect,
     };

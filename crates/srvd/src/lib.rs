@@ -21,6 +21,7 @@ mod forge;
 mod health;
 mod hint;
 mod http;
+mod keeper;
 mod keys;
 mod launch;
 mod login;

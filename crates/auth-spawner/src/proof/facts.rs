@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::document::{read_member, read_other};
 use super::files::Root;
+use super::mark::TokenMark;
 use super::time::claims;
 use super::{Credential, time};
 use crate::registry::{CredentialFile, Expiry, Mode, SlotFallback, Template, TextLocation};
@@ -45,6 +46,8 @@ impl Source<'_> {
             expires_at: end(&file.expires),
             login_deadline_at: end(&file.refresh_expires),
             refreshable: file.refresh.as_ref().is_some_and(|pointer| seen.text(pointer).is_some()),
+            issued_at: end(&file.issued),
+            refresh_mark: file.refresh.as_ref().and_then(|pointer| seen.text(pointer)).map(TokenMark::of),
         };
         Ok(Facts { mark: seen.mark(file), credential, member: seen.member })
     }

@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::document::Found;
 use super::facts::Source;
 use super::files::{Root, Trouble};
+use super::mark::TokenMark;
 use super::{document, files, keyring};
 use crate::registry::{Cli, Format, Reach};
 
@@ -68,6 +69,10 @@ pub struct Credential {
     pub login_deadline_at: Option<i64>,
     /// True if the CLI can renew the access token without the user.
     pub refreshable: bool,
+    /// The time at which the access token was issued, in Unix milliseconds.
+    pub issued_at: Option<i64>,
+    /// The mark of the refresh token.
+    pub refresh_mark: Option<TokenMark>,
 }
 
 /// Reads the state of a login from the directory's files. `dir` is the directory that the CLI's variable points to.
@@ -110,6 +115,21 @@ impl Cli {
         let (position, _) = prove_at(self, &root).1?;
         let found = document::read_any(self.credential.get(position)?, &root).ok()??;
         Some(SecretString::from(String::from_utf8(found.bytes).ok()?))
+    }
+
+    /// Returns whether a credential file is there whose tokens are empty texts: the trace of a login that its provider
+    /// refused. Blocks.
+    #[must_use]
+    pub fn is_emptied(&self, dir: &Path, reach: Reach) -> bool {
+        let root = Root::reached(&self.config_dir, dir, reach);
+        self.credential.iter().any(|file| {
+            let found = document::read(file, &root).ok().flatten();
+            let empty = |pointer: &String| {
+                found.as_ref().and_then(|found| found.value.pointer(pointer))
+                    == Some(&serde_json::Value::from(""))
+            };
+            file.requires.iter().any(empty)
+        })
     }
 
     /// Returns the files that decide whether there is a login and that name its account. The last segment may contain

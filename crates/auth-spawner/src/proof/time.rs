@@ -18,6 +18,7 @@ pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
         ExpiryUnit::S | ExpiryUnit::FloatS => number(value, 1000).or_else(|| date(value)),
         ExpiryUnit::Rfc3339 => date(value).or_else(|| guessed(value)),
         ExpiryUnit::JwtExp => number(claims(value.as_str()?)?.get("exp")?, 1000),
+        ExpiryUnit::JwtIat => number(claims(value.as_str()?)?.get("iat")?, 1000),
     };
     time.filter(|time| *time != 0)
 }

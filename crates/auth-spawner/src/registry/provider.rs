@@ -9,9 +9,11 @@ use serde::Deserialize;
 use super::config_dir::ConfigDir;
 use super::credential_file::CredentialFile;
 use super::host::HostChoice;
+use super::keep_alive::KeepAlive;
 use super::key_home::KeyHome;
 use super::key_service::KeyService;
 use super::keyring_mark::KeyringMark;
+use super::quota::QuotaQuestion;
 use super::recipe::{Pattern, Recipe};
 use super::settings_file::SettingsFile;
 use super::share::ShareRule;
@@ -112,6 +114,12 @@ pub struct Cli {
     /// Command that names the credential that the CLI would use.
     #[serde(default)]
     pub who_am_i: Option<WhoAmI>,
+    /// The way in which the CLI renews its own login.
+    #[serde(default)]
+    pub keep_alive: Option<KeepAlive>,
+    /// The question about the limits of a login.
+    #[serde(default)]
+    pub quota: Option<QuotaQuestion>,
     /// Settings that make the CLI use another credential than its login.
     #[serde(default)]
     pub shadows: Vec<SettingsFile>,

@@ -7,11 +7,13 @@ use super::forms::{
     has_star, is_id, is_place, is_plain, is_pointer, is_relative, is_sql_name, is_var, is_version, is_word,
     loads_code,
 };
+use super::keep_alive::KeepAlive;
 use super::key_home::{KEY_BASE, KEY_TAIL, KeyFile, KeyHome, MergeFormat};
 use super::key_service::{BASE, HOST, KeyService};
 use super::keyring_mark::KeyringMark;
 use super::load::fold;
 use super::provider::{Class, Cli, Provider};
+use super::quota::QuotaQuestion;
 use super::recipe::{Delivery, Paste, PasteShape};
 use super::selection::{Mode, Slot, Template};
 use super::settings_file::{SettingsFile, SettingsScope};
@@ -159,6 +161,10 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
         settings_hold(file, &format!("cli.shadows.{position}"))?;
     }
     cli.who_am_i.iter().try_for_each(question_holds)?;
+    let problem = cli.keep_alive.as_ref().and_then(KeepAlive::problem);
+    ensure(problem.is_none(), "cli.keep-alive", problem.unwrap_or_default())?;
+    let problem = cli.quota.as_ref().and_then(QuotaQuestion::problem);
+    ensure(problem.is_none(), "cli.quota", problem.unwrap_or_default())?;
     ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
@@ -244,7 +250,8 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), Violation> {
         "must not be empty, or an empty file would prove a login",
     )?;
     ensure(credential.requires.iter().all(|pointer| is_pointer(pointer)), ".requires", POINTER)?;
-    let expiries = [&credential.expires, &credential.refresh_expires].into_iter().flatten();
+    let expiries =
+        [&credential.expires, &credential.issued, &credential.refresh_expires].into_iter().flatten();
     let others = credential.refresh.iter().chain(expiries.map(|expiry| &expiry.pointer));
     let places = || [&credential.email, &credential.subject].into_iter().flatten();
     ensure(

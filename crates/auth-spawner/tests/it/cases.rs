@@ -20,6 +20,8 @@ fn credential() -> Credential {
         expires_at: Some(1_795_000_900_000),
         login_deadline_at: None,
         refreshable: true,
+        issued_at: None,
+        refresh_mark: "8621b2bc3241681ae0ea3ad6dee251fa".parse().ok(),
     }
 }
 

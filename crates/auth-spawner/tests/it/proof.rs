@@ -36,7 +36,11 @@ pub(crate) fn look(provider: &str, files: &[(&str, String)]) -> Proof {
     for (path, text) in files {
         write(dir.path(), path, text.as_bytes());
     }
-    prove(&cli(provider), dir.path())
+    match prove(&cli(provider), dir.path()) {
+        // The mark of the token is tested apart.
+        Proof::LoggedIn(credential) => Proof::LoggedIn(Credential { refresh_mark: None, ..credential }),
+        other => other,
+    }
 }
 
 /// Claude Code stores its list of projects in the file that names the account.
@@ -99,6 +103,8 @@ fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
         expires_at: Some(1_796_062_299_000),
         login_deadline_at: None,
         refreshable: true,
+        issued_at: None,
+        refresh_mark: None,
     };
     assert_eq!(look("codex", &[("auth.json", codex.to_string())]), Proof::LoggedIn(expected));
 
@@ -111,6 +117,8 @@ fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
         expires_at: Some(1_795_000_000_001),
         login_deadline_at: Some(1_797_000_000_000),
         refreshable: true,
+        issued_at: None,
+        refresh_mark: None,
     };
     let files = [(".credentials.json", claude.to_string()), (".claude.json", person.to_string())];
     assert_eq!(look("claude", &files), Proof::LoggedIn(expected));
@@ -123,6 +131,8 @@ fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
         expires_at: Some(1_795_200_596_000),
         login_deadline_at: None,
         refreshable: true,
+        issued_at: None,
+        refresh_mark: None,
     };
     let path = "credentials/kimi-code-env-b0325b1d9f4557a4.json";
     assert_eq!(look("kimi-code", &[(path, kimi.to_string())]), Proof::LoggedIn(expected));

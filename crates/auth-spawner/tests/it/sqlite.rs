@@ -80,6 +80,8 @@ fn login() -> Proof {
         expires_at: Some(1_795_000_000_002),
         login_deadline_at: None,
         refreshable: true,
+        issued_at: None,
+        refresh_mark: "8621b2bc3241681ae0ea3ad6dee251fa".parse().ok(),
     })
 }
 

@@ -6,6 +6,7 @@
 
 pub(crate) mod credentials;
 pub(crate) mod delete;
+pub(crate) mod keeping;
 pub(crate) mod leftovers;
 pub(crate) mod links;
 pub(crate) mod login_texts;

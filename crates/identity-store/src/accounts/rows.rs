@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::keeping::KeepingRow;
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in};
 use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
@@ -17,7 +18,9 @@ macro_rules! columns {
     () => {
         concat!("accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id, \
          scopes, secret_ref, masked_tail, status, status_reason, evidence, checked_at, expires_at, \
-         login_deadline_at, accounts.created_at, accounts.updated_at, ",
+         login_deadline_at, keep_alive, kept_at, keep_tried_at, keep_outcome, keep_detail, keep_next_at, \
+         keep_failures, keep_version, refused_mark, refused_at, deadline_notice, accounts.created_at, \
+         accounts.updated_at, ",
             signed!(accounts))
     };
 }
@@ -54,6 +57,7 @@ row! {
         created_at: i64,
         updated_at: i64,
     } with {
+        keeping: KeepingRow,
         seal: Seal<ACCOUNTS>,
     }
 }
@@ -352,6 +356,7 @@ impl AccountRow {
             checked_at: self.checked_at,
             expires_at: self.expires_at,
             login_deadline_at: self.login_deadline_at,
+            keeping: self.keeping.into(),
             bound_to: bound_to.into_iter().map(bundle).collect::<Result<_, _>>()?,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -106,8 +106,11 @@ tables! { $
     // `status` and the times say how a credential was found, not where it goes; a writer of them can only keep one from use.
     ACCOUNTS = 0, "account": accounts (id) {
         id provider kind owner name display_name email subject base_url client_id secret_ref generation masked_tail
+        keep_alive
     } open {
         sealed_secret scopes status status_reason evidence checked_at expires_at login_deadline_at created_at updated_at
+        kept_at keep_tried_at keep_outcome keep_detail keep_next_at keep_failures keep_version refused_mark refused_at
+        deadline_notice quota
     }
     // The boxes are bound to the id and the generation, which decide. The rest plans the next refresh.
     TOKENS = 1, "tokens": account_tokens (account_id) {

@@ -22,6 +22,8 @@ macro_rules! migrator {
             "0008_share",
             "0013_forge_watches",
             "0014_user_logins",
+            "0015_keep_alive",
+            "0016_quota",
             "0017_client_tokens",
         )
     };

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::keeping::Keeping;
 use crate::id::{AccountId, BundleId, ProviderId};
 
 /// One credential of one provider. It never holds the secret itself; [`crate::Store::open_secret`] opens the secret.
@@ -48,6 +49,8 @@ pub struct Account {
     pub expires_at: Option<i64>,
     /// Time from which only a new login by a person helps, in unix milliseconds.
     pub login_deadline_at: Option<i64>,
+    /// The renewals of a login by its own CLI.
+    pub keeping: Keeping,
     /// The bundles that bind this account, in order of their ids.
     pub bound_to: Vec<BundleId>,
     /// Time when the account was created, in unix milliseconds.

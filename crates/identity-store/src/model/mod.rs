@@ -10,6 +10,7 @@ pub(crate) mod changes;
 pub mod client;
 pub(crate) mod credential;
 pub mod instance;
+pub mod keeping;
 pub mod operator;
 pub mod profile;
 pub(crate) mod roots;

@@ -89,16 +89,13 @@ impl Store {
             sessions::expect_live(&mut work, session).await?;
         }
         let renewed = own_login(&mut work, &login.owner, &login.provider, &texts.secret_ref).await?;
-        let account = match &renewed {
-            Some(Renewed { account, .. }) => {
-                let sealed = self.seal_token(&facts, &account.id()?, account.generation + 1)?;
-                renew_login(&mut work, account, &facts, &texts, sealed).await?
-            }
-            None => {
-                let id = AccountId::generate();
-                let sealed = self.seal_token(&facts, &id, 1)?;
-                insert_login(&mut work, id, &facts, &texts, sealed).await?
-            }
+        let account = if let Some(Renewed { account, .. }) = &renewed {
+            let sealed = self.seal_token(&facts, &account.id()?, account.generation + 1)?;
+            renew_login(&mut work, account, &facts, &texts, sealed).await?
+        } else {
+            let id = AccountId::generate();
+            let sealed = self.seal_token(&facts, &id, 1)?;
+            insert_login(&mut work, id, &facts, &texts, sealed).await?
         };
         let saved = link(&mut work, &login, account, renewed.map(|renewed| renewed.profile)).await?;
         work.audit("login.save", &format!("profile {} {} {}", saved.profile, login.provider, saved.account));

@@ -1,3 +1,4 @@
+use identity_store::keeping::Keeping;
 use identity_store::{
     Account, AccountEdit, AccountFilter, AccountKind, AccountList, AccountOrder, AccountPage, AccountQuery,
     AuditQuery, BundleId, Change, CorruptRow, DatabaseKind, DeletedAccount, DestinationBundle, Evidence,
@@ -43,6 +44,7 @@ async fn account_list_filters_by_provider_and_bundle(f: Fixture) {
         checked_at: Some(NOW),
         expires_at: Some(NOW + 1000),
         login_deadline_at: None,
+        keeping: Keeping::default(),
         bound_to: vec![bundle_id("one")],
         created_at: NOW,
         updated_at: NOW,

@@ -45,7 +45,7 @@ async fn client_token_is_kept_until_it_is_revoked(f: Fixture) {
 async fn client_token_with_an_altered_row_is_not_used(f: Fixture) {
     for change in ["scopes = 'launch'", "origin = 'http://evil.test'", "token_hash = 'mine'", "name = 'x'"] {
         let made = f.store.create_client_token(token(change), NOW).await.unwrap();
-        assert_eq!(f.store.client_tokens().await.unwrap(), [made.clone()]);
+        assert_eq!(f.store.client_tokens().await.unwrap(), std::slice::from_ref(&made));
         f.place.execute(&format!("UPDATE client_tokens SET {change}")).await;
         assert_eq!(f.store.client_tokens().await.unwrap(), [], "{change}");
         f.store.revoke_client_token(&made.id, NOW).await.unwrap();

@@ -1,3 +1,4 @@
+use identity_store::keeping::Keeping;
 use identity_store::{
     Account, AccountKind, Change, DestinationBundle, Evidence, LoginCredential, LoginSession, SaveLogin,
     SavedCredential, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState, Status, StatusReport,
@@ -117,6 +118,7 @@ async fn login_renews_the_account_when_the_person_is_the_same(f: Fixture) {
         checked_at: Some(NOW + 5),
         expires_at: Some(NOW + 9000),
         login_deadline_at: Some(NOW + 99_000),
+        keeping: Keeping::default(),
         bound_to: vec![bundle_id("one"), bundle_id("two")],
         updated_at: NOW + 5,
         ..first.clone()

@@ -16,6 +16,7 @@ mod credentials;
 mod files;
 mod inspecting;
 mod instances;
+mod keeping;
 mod killed;
 mod logins;
 mod migrations;

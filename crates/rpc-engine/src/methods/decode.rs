@@ -302,6 +302,6 @@ mod tests {
         check(r#"{"name":"n","Inner":{"port":1}}"#, "Inner", "inner");
         check(r#"{"name":"n","lists":[]}"#, "lists", "list");
         // The only parameter that is near is present.
-        assert_eq!(decode::<Outer>(Some(r#"{"name":"n","nam":1}"#), false).unwrap().unknown, ["nam"]);
+        assert_eq!(decode::<Outer>(Some(r#"{"name":"n","names":1}"#), false).unwrap().unknown, ["names"]);
     }
 }

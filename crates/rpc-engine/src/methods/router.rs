@@ -258,7 +258,7 @@ fn encode(result: &impl serde::Serialize, unknown: &[String]) -> Outcome {
     })?;
     if !unknown.is_empty() && reply.pop_if(|last| *last == b'}').is_some() {
         let warning = |name: &String| format!("the parameter `{name}` is unknown and was ignored");
-        let warnings = Value::from_iter(unknown.iter().map(warning));
+        let warnings = unknown.iter().map(warning).collect::<Value>();
         let comma = if reply.ends_with(b"{") { "" } else { "," };
         reply.extend_from_slice(format!("{comma}\"warnings\":{warnings}}}").as_bytes());
     }

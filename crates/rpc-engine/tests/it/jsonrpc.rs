@@ -390,8 +390,8 @@ async fn connection_is_closed_when_its_permission_ends() {
     let (near, far) = tokio::io::duplex(4096);
     let dismissal = CancellationToken::new();
     let (engine, ends) = (server.engine.clone(), dismissal.clone());
-    let served = tokio::spawn(async move { engine.serve_until(far, Bytes::new(), ends).await });
-    let mut peer = Peer { stream: near, served };
+    let serving = tokio::spawn(async move { engine.serve_until(far, Bytes::new(), ends).await });
+    let mut peer = Peer { stream: near, served: serving };
     assert_eq!(peer.call("sum", &json!([1])).await, 1);
     dismissal.cancel();
     assert_eq!(peer.closing().await.0, 4003);

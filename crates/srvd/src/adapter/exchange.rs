@@ -135,8 +135,8 @@ impl Exchange {
     async fn after_refusal(&self, stored: &StoredTokens, retried: bool) -> Result<(), ForgeError> {
         let report = Refused {
             account_id: self.account.to_string(),
-            generation: stored.generation,
-            status: 401,
+            generation: Some(stored.generation),
+            status: Some(401),
             retried: Some(retried),
         };
         let after = self.refresher.after_refusal(&self.store, report).await?;

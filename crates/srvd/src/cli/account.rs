@@ -4,9 +4,11 @@ use super::client::Connection;
 use super::failure::{self, Failure, code};
 use super::list::who;
 use super::ui::{Ui, plain_line};
-use super::{prompt, removal, resolve};
+use super::{prompt, refresh, removal, resolve};
+use crate::base::clock::now;
 use crate::hint::Step;
 use crate::wire::account::{Account, Delete, Outcome, Revoke, Revoked};
+use crate::wire::keeping::{KeepAlive, KeepSwitch};
 use crate::wire::stray::{DiscardStray, KeepStray};
 
 /// Subcommands of `srvd account`.
@@ -29,6 +31,28 @@ pub(super) enum AccountCommand {
     Keep(StrayArgs),
     /// Remove a login that appeared in a bundle without an account; it stays valid at the provider
     Discard(StrayArgs),
+    /// Switch on or off that the CLI of an account renews its login before it ends
+    ///
+    /// `default` restores the rule: on, unless srvd.toml says otherwise, and off for a login that was taken over from your
+    /// own CLI.
+    Keepalive(KeepaliveArgs),
+}
+
+/// Arguments of `srvd account keepalive`.
+#[derive(Debug, clap::Args)]
+pub(super) struct KeepaliveArgs {
+    /// The account, by id, or by a unique address or name
+    account: String,
+    /// The new state
+    switch: Switch,
+}
+
+/// The states of the switch.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+    Default,
 }
 
 /// Arguments of `srvd account keep` and `srvd account discard`.
@@ -61,7 +85,22 @@ pub(super) async fn run(command: AccountCommand, daemon: &Connection, ui: &Ui) -
         AccountCommand::Revoke(args) => revoke(&args, daemon, ui).await,
         AccountCommand::Keep(args) => keep(args, daemon, ui).await,
         AccountCommand::Discard(args) => discard(args, daemon, ui).await,
+        AccountCommand::Keepalive(args) => keepalive(&args, daemon, ui).await,
     }
+}
+
+async fn keepalive(args: &KeepaliveArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let account = resolve::account(daemon, &args.account).await?;
+    let switch = match args.switch {
+        Switch::On => KeepSwitch::On,
+        Switch::Off => KeepSwitch::Off,
+        Switch::Default => KeepSwitch::Default,
+    };
+    let params = KeepAlive { account_id: Some(account.id.clone()), switch: Some(switch), renew: None };
+    let kept = daemon.call(&params).await?;
+    let Some(login) = kept.logins.first() else { return Ok(()) };
+    let [_, next] = refresh::times(login, now());
+    ui.result(&format!("{}: next renewal: {next}", title(&account)))
 }
 
 async fn keep(args: StrayArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {

@@ -43,10 +43,10 @@ pub(super) async fn console(
         Failure::new(code::USAGE, "the daemon does not listen on TCP, which a browser needs")
             .hint(Step::TurnTcpOn)
     })?;
-    let opened = daemon.call(&Open {}).await?;
-    let url = format!("{root}#code={}", opened.code);
+    let offer = daemon.call(&Open {}).await?;
+    let url = format!("{root}#code={}", offer.code);
     if args.format.json {
-        return ui.json(&serde_json::json!({"url": url, "expiresAt": opened.expires_at}));
+        return ui.json(&serde_json::json!({"url": url, "expiresAt": offer.expires_at}));
     }
     if !args.no_open && opener.start(&url).succeeded().await {
         return ui.result(&format!("The console is open in the browser: {root}"));
@@ -79,7 +79,7 @@ async fn list(format: Format, daemon: &Connection, ui: &Ui) -> Result<(), Failur
 
 fn cells(session: &Session) -> Vec<String> {
     vec![
-        plain_line(&session.browser).to_string(),
+        plain_line(&session.browser),
         table::when(Some(session.created_at), now()),
         table::when(Some(session.used_at), now()),
         session.id.clone(),

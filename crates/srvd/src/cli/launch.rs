@@ -15,6 +15,7 @@ use rustix::fs::Mode;
 
 use super::client::Connection;
 use super::failure::Failure;
+use super::quota;
 use super::subject::{Subject, SubjectArgs};
 use super::ui::{Ui, plain_line};
 use crate::base::environment::Environment;
@@ -54,6 +55,9 @@ pub(super) struct ExecArgs {
     /// Show accounts, homes and variables, and start nothing
     #[arg(long)]
     explain: bool,
+    /// Use the bundle whose login of this provider has the most left (see: srvd best)
+    #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["bundle", "instance", "agent", "user"])]
+    best: Option<String>,
     /// Ask the CLI first whose login it would use, and start nothing unless it confirms the account
     ///
     /// The question is asked in the environment and in the directory of the launch. It finds settings that srvd does not
@@ -127,7 +131,16 @@ async fn launched(
     }
     let Identity { subject, provider, quiet } = args.identity;
     let daemon = Connection::open(config).await?;
-    let subject = subject.find(&daemon, environment, config, ui).await?;
+    let subject = match &args.best {
+        None => subject.find(&daemon, environment, config, ui).await?,
+        Some(provider) => {
+            let (bundle, best) = quota::best_bundle(&daemon, provider).await?;
+            if !quiet {
+                ui.note(&format!("srvd: bundle {}: {}", plain_line(&bundle), plain_line(&best.reason)));
+            }
+            SubjectArgs::of_bundle(bundle).find(&daemon, environment, config, ui).await?
+        }
+    };
     let name = args.command.first().map(OsString::as_os_str);
     let wanted = Wanted {
         program: name,

@@ -13,6 +13,8 @@ mod binding;
 mod bundle;
 mod client;
 mod console;
+mod converse;
+mod cswap;
 mod doctor;
 mod export;
 mod failure;
@@ -37,6 +39,8 @@ mod portable;
 mod profiles;
 mod prompt;
 mod providers;
+mod quota;
+mod refresh;
 mod removal;
 mod resolve;
 mod restore;
@@ -61,10 +65,7 @@ use crate::base::environment::Environment;
 use crate::config::Config;
 use crate::daemon::BootError;
 
-use client::Connection;
 use failure::{Failure, code};
-use interrupt::Interrupt;
-use login::{Person, browser::Opener};
 use providers::{Action, ProvidersArgs};
 use serve::ServeArgs;
 use ui::Ui;
@@ -151,6 +152,24 @@ enum Command {
     /// Forget an account, or end its login everywhere
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Show what is left of each subscription's limits, as the official CLIs tell it
+    ///
+    /// A CLI is asked at most once in three minutes, by a command that costs nothing. What cannot be read is unknown. The
+    /// exit code is 2 if a login is spent, and 3 if nothing is known.
+    Quota(quota::QuotaArgs),
+    /// Show which login of a provider has the most left, and why
+    ///
+    /// The result is advice: srvd switches nothing while an agent runs. To start an agent with it: srvd exec --best PROVIDER
+    Best(quota::BestArgs),
+    /// Print the logins in the form of another program
+    #[command(hide = true)]
+    Cswap(cswap::CswapArgs),
+    /// Let the CLIs renew their logins now, and show when they do so next
+    ///
+    /// srvd does this before a login ends, with the official CLI of its provider, so that agents that run at the same time
+    /// do not lose it. Without an account, all logins that are kept alive are renewed, as far as their CLIs can. The exit
+    /// code is 1 if a login is dead or could not be renewed. To switch it off for an account: srvd account keepalive.
+    Refresh(refresh::RefreshArgs),
     /// Sign in to GitHub, GitLab, Forgejo or Gitea, and choose the account to use there
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
@@ -316,31 +335,8 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
             let text = crate::rpc::reference::providers_markdown().map_err(BootError::from)?;
             ui.print(text.as_bytes())
         }
-        Some(command) => converse(command, &config()?, environment, ui),
+        Some(command) => converse::converse(command, &config()?, environment, ui),
     }
-}
-
-/// Runs a command that talks to a daemon.
-fn converse(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    block_on(async || {
-        let mut interrupt = Interrupt::listen()?;
-        // These two commands cancel their session when they are interrupted, so they handle signals themselves.
-        let opener = || Opener::of(environment, ui.seat);
-        let unused_proxy = config.network.left_aside.first().copied();
-        if let Command::Login(args) = command {
-            let person = Person { ui, opener: opener(), interrupt: &mut interrupt, unused_proxy };
-            let surroundings = login::own::Surroundings { environment, data: &config.data_dir };
-            return login::run(args, &Connection::open(config).await?, surroundings, person).await;
-        }
-        if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
-            let person = Person { ui, opener: opener(), interrupt: &mut interrupt, unused_proxy };
-            return operator::login(args, &Connection::open(config).await?, person).await;
-        }
-        tokio::select! {
-            result = talk(command, config, environment, ui) => result,
-            code = interrupt.next() => Err(Failure::silent(code)),
-        }
-    })
 }
 
 fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
@@ -349,43 +345,6 @@ fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Fail
     // A lookup or a write that still blocks a thread must not keep the program from ending.
     runtime.shutdown_timeout(Duration::from_millis(100));
     result
-}
-
-async fn talk(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    let command = match command {
-        Command::Wait(args) => return wait::run(&args, config).await,
-        Command::Status(args) => return status::run(&args, config, ui).await,
-        Command::GitCredential(args) => return git_credential::run(args, config, environment, ui).await,
-        other => other,
-    };
-    let daemon = Connection::open(config).await?;
-    match command {
-        Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
-        Command::Env(args) => launch::env(args, &daemon, config, environment, ui).await,
-        Command::Use(args) => match args.bundle {
-            Some(bundle) => here::bind(&bundle, &daemon, config, ui).await,
-            None => here::which(&here::WhichArgs::default(), &daemon, environment, config, ui).await,
-        },
-        Command::Which(args) => here::which(&args, &daemon, environment, config, ui).await,
-        Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
-        Command::Share(args) => share::run(&args, &daemon, environment, config, ui).await,
-        Command::Account(command) => account::run(command, &daemon, ui).await,
-        Command::Operator(command) => operator::run(command, &daemon, ui).await,
-        Command::Pair(args) => {
-            let opener = Opener::of(environment, ui.seat);
-            pair::pair(args, &daemon, opener, ui).await
-        }
-        Command::Console(args) => {
-            let opener = Opener::of(environment, ui.seat);
-            console::console(args, &daemon, opener, ui).await
-        }
-        Command::Tokens(args) => pair::tokens(args, &daemon, ui).await,
-        Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
-        Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
-        Command::Profiles(args) => profiles::run(args, &daemon, ui).await,
-        Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
-        other => Err(Failure::new(code::BUG, format!("{other:?} is not a client command"))),
-    }
 }
 
 fn completions(shell: clap_complete::Shell, ui: &Ui) -> Result<(), Failure> {

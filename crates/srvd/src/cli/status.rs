@@ -11,7 +11,7 @@ use super::failure::{Failure, code, shell_word};
 use super::list::{Format, report_corrupt, who};
 use super::login::show;
 use super::ui::{Ui, plain_line};
-use super::{table, vocabulary};
+use super::{refresh, table, vocabulary};
 use crate::base::clock::now;
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
@@ -20,8 +20,10 @@ use crate::wire::account::{Account, Accounts};
 use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
 use crate::wire::daemon::{Daemon, Info};
+use crate::wire::keeping::{KeepAlive, KeepState, KeptLogin};
+use crate::wire::quota::Quota;
 use crate::wire::stray::{Stray, Strays};
-use crate::wire::{account, auth, bundle, provider, stray};
+use crate::wire::{account, auth, bundle, provider, quota, stray};
 
 /// Longest wait for the versions of CLIs that were not asked yet.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -47,6 +49,10 @@ struct Page {
     sessions: Vec<Session>,
     #[serde(flatten)]
     strays: Strays,
+    /// The renewals of CLI logins.
+    kept: Vec<KeptLogin>,
+    /// The remaining limits of CLI logins.
+    quotas: Vec<Quota>,
     /// The installed CLIs of bound providers whose version srvd was not tested with.
     untested: Vec<Untested>,
 }
@@ -100,6 +106,8 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
         bundles,
         accounts: daemon.call(&account::List::default()).await?,
         strays: daemon.call(&stray::ListStrays {}).await?,
+        kept: daemon.call(&KeepAlive::default()).await?.logins,
+        quotas: daemon.call(&quota::List::default()).await?.quotas,
         sessions,
         endpoint: daemon.endpoint,
     })
@@ -142,8 +150,13 @@ impl Page {
         } else {
             parts.push(matrix::draw(&self.bundles, &self.accounts.accounts, ui, now));
         }
-        let steps: Vec<String> =
+        parts.extend(self.kept_alive(ui, now));
+        let mut steps: Vec<String> =
             self.accounts.accounts.iter().filter_map(|account| self.next_step(account, ui)).collect();
+        // A dead login has its step as an account that needs a login.
+        let copied: Vec<KeptLogin> =
+            self.kept.iter().filter(|login| login.state == KeepState::Copied).cloned().collect();
+        steps.extend(refresh::steps(&copied, &self.accounts.accounts, ui));
         if !steps.is_empty() {
             parts.push(steps.join("\n"));
         }
@@ -159,6 +172,25 @@ impl Page {
             parts.push(table::draw(ui, &["RUNNING LOGIN", "PROVIDER", "STATE", "STARTED", "ENDS"], rows));
         }
         parts.join("\n\n")
+    }
+
+    /// Returns the table of the logins that srvd keeps alive, or could.
+    fn kept_alive(&self, ui: &Ui, now: i64) -> Option<String> {
+        let rows: Vec<Vec<String>> = self
+            .kept
+            .iter()
+            .filter(|login| login.state != KeepState::None)
+            .map(|login| {
+                let account = self.accounts.accounts.iter().find(|account| account.id == login.account_id);
+                let [last, next] = refresh::times(login, now);
+                let who = account.map_or_else(|| login.account_id.clone(), who);
+                let quota = self.quotas.iter().find(|quota| quota.account_id == login.account_id);
+                let used = quota.map(super::quota::short).unwrap_or_default();
+                vec![login.provider_id.clone(), who, table::when(login.expires_at, now), last, next, used]
+            })
+            .collect();
+        let header = ["LOGIN", "ACCOUNT", "ENDS", "KEPT ALIVE", "NEXT", "USED"];
+        (!rows.is_empty()).then(|| table::draw(ui, &header, rows))
     }
 
     /// Returns the lines about a login that belongs to no account.
@@ -270,6 +302,8 @@ mod tests {
             accounts: Accounts { accounts, corrupt: Vec::new(), next_cursor: None },
             sessions: Vec::new(),
             strays: Strays { strays: Vec::new() },
+            kept: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 

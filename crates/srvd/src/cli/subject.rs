@@ -48,6 +48,11 @@ pub(super) enum Subject {
 }
 
 impl SubjectArgs {
+    /// Returns the arguments that name a bundle.
+    pub(super) fn of_bundle(bundle: String) -> Self {
+        Self { bundle: Some(bundle), ..Self::default() }
+    }
+
     /// Finds the identity: the one on the command line, else the one that this program was launched under, else the
     /// bundle of the directory.
     pub(super) async fn find(

@@ -29,6 +29,19 @@ pub(crate) fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
     env
 }
 
+/// Returns the mark of CLIs that renew their logins. They outlive a daemon that crashes, so that none is ended while it
+/// saves a new token. The next daemon waits for them.
+pub(crate) fn keepers(config: &Config) -> String {
+    probes(config).replace("probe-", "keeper-")
+}
+
+/// Returns the environment of a CLI that renews its login.
+pub(crate) fn keeper_env(config: &Config, epoch: &str) -> ChildEnv {
+    let mut env = child_env(config);
+    env.mark(&format!("{}.{epoch}", keepers(config)));
+    env
+}
+
 /// Returns the variables of every child. They start from an empty environment, without the daemon's own variables.
 pub(crate) fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();

@@ -30,6 +30,7 @@ pub(crate) struct FileConfig {
     pub(super) log: Log,
     pub(super) spawn: Spawn,
     pub(super) launch: Launch,
+    pub(super) keepalive: KeepAliveTable,
     pub(super) network: NetworkTable,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) forges: BTreeMap<String, ForgeTable>,
@@ -95,6 +96,12 @@ pub(super) struct Spawn {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) live_logins: Option<usize>,
     pub(super) login_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeepAliveTable {
+    pub(super) enabled: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

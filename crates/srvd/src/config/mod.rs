@@ -19,10 +19,9 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use identity_store::DatabaseUrl;
-
 use file::within;
 pub(crate) use file::{FileConfig, LONGEST_FILE};
+use identity_store::DatabaseUrl;
 pub(crate) use secrets::{ExternalSecret, Source};
 
 use crate::base::endpoint;
@@ -33,6 +32,7 @@ use forges::ForgeSettings;
 use network::Network;
 
 /// The effective configuration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// Directory of `srvd.toml`, `providers.d/` and `encryption.key`.
@@ -91,6 +91,8 @@ pub(crate) struct Config {
     pub shutdown_seconds: u64,
     /// Variables that launches let through.
     pub launch_keep: Vec<String>,
+    /// True if CLI logins are kept alive, unless their account says otherwise.
+    pub keepalive: bool,
     /// The forges at which the daemon is registered as an OAuth client.
     pub forges: Vec<ForgeSettings>,
     /// The time between two looks at the watched repositories of the active forge; `None` for no looks.
@@ -239,7 +241,6 @@ impl Config {
         let trusted_paths = search::absolute(trust::KEY, file.trusted_paths)?;
         let trust = trust.accepting(trusted_paths.clone());
         let home = environment.home().ok_or(ConfigError::NoHome)?;
-
         let pick = |flag: &Option<String>, variable: &str, file: Option<String>| {
             flag.clone().or_else(|| environment.text(variable).map(str::to_owned)).or(file)
         };
@@ -281,6 +282,7 @@ impl Config {
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
             launch_keep: file.launch.keep()?,
             forge_watch: file.forge_watch.interval()?,
+            keepalive: file.keepalive.enabled.unwrap_or(false),
             forges: forges::check(file.forges)
                 .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
             config_dir,
@@ -336,7 +338,7 @@ impl Config {
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
              console = {}\nshutdown_seconds = {}\ntrusted_paths = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
              [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
-             [launch]\nkeep = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
+             [launch]\nkeep = {}\n\n[keepalive]\nenabled = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
             self.runtime_dir.display(),
@@ -353,6 +355,7 @@ impl Config {
             quoted(&self.log),
             quoted(format),
             list(&self.launch_keep),
+            self.keepalive,
             quoted(policy),
             shown(self.search.dirs()),
             self.live_logins,

@@ -109,7 +109,7 @@ impl Consoles {
             .state()
             .exchange(
                 &hash(code),
-                sessions::New { cookie: hash(&cookie), secret: hash(&secret), browser, at, now: now() },
+                &sessions::New { cookie: hash(&cookie), secret: hash(&secret), browser, at, now: now() },
             )
             .ok_or(WrongCode)?;
         Ok((id, Started { cookie, secret }))

@@ -100,7 +100,7 @@ async fn inspect(config: &Config) -> Result<Option<Inspection>, BootError> {
 /// themselves.
 fn at_its_place(config: &Config, error: OpenError) -> BootError {
     match (config.database.kind(), &error) {
-        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. }) => {
+        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. } | OpenError::Full(_)) => {
             BootError::Database { place: config.database.to_string(), source: error }
         }
         (DatabaseKind::Sqlite, _) => BootError::Open(error),

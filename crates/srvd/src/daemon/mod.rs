@@ -117,11 +117,11 @@ pub(crate) async fn start(
     };
     name_skipped(config.search.skipped());
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
-    let services = Services::build(&core, &guard).await?;
+    let (auditor, recorder) = Auditor::start(core.store.clone());
+    let services = Services::build(&core, &guard, &auditor).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     core.redactor.pin(&token);
     let open_connections = Arc::new(AtomicUsize::new(0));
-    let (auditor, recorder) = Auditor::start(core.store.clone());
     let clients = Clients::open(&core.store, &core.redactor).await.map_err(BootError::from)?;
     let consoles = Consoles::new(core.redactor.clone(), auditor.clone(), core.config.console);
     let app = services.app(
@@ -160,7 +160,7 @@ pub(crate) async fn start(
         engine: engine.clone(),
         store: core.store.clone(),
         ready: AtomicBool::new(true),
-        readiness: Readiness::default(),
+        readiness: Readiness::new(config.database.path()),
         connections: config.connections,
         open: open_connections,
         refusals: Refusals::default(),
@@ -177,6 +177,7 @@ pub(crate) async fn start(
         declared: services.declared_watcher,
         refresher: services.refresher,
         adapters: services.adapters,
+        keeper: services.keeper,
         grace,
     };
     let mut background = background.start(&core.stop);

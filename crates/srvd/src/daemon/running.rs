@@ -21,9 +21,10 @@ use crate::base::clock::now;
 use crate::forge::oauth::Flows;
 use crate::health::{Examiner, HealthReports};
 use crate::http::HttpServer;
+use crate::keeper::Keeper;
 use crate::refresh::Refresher;
 use crate::wire::error::with_causes;
-use crate::{adapter, health, refresh};
+use crate::{adapter, health, keeper, refresh};
 
 /// Longest wait for the guard process to end the remaining processes of logins.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
@@ -115,6 +116,7 @@ pub(super) struct Background {
     pub(super) declared: DeclaredWatcher,
     pub(super) refresher: Refresher,
     pub(super) adapters: Adapters,
+    pub(super) keeper: Keeper,
     /// Longest time that refreshes in progress may take after the stop.
     pub(super) grace: Duration,
 }
@@ -129,6 +131,7 @@ impl Background {
         tasks.spawn(self.declared.run(stop.clone()));
         tasks.spawn(adapter::watch_over(self.adapters, self.store, stop.clone()));
         tasks.spawn(refresh::watch_over(self.refresher, stop.clone(), self.grace));
+        tasks.spawn(keeper::watch_over(self.keeper, stop.clone(), self.grace));
         tasks
     }
 }

@@ -19,8 +19,9 @@ use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
 use crate::base::clock::now;
 use crate::base::on_demand::OnDemand;
+use crate::base::private;
 use crate::config::ConfigError;
-use crate::config::child::child_env;
+use crate::config::child::{child_env, keeper_env, keepers};
 use crate::console::Consoles;
 use crate::disk::ballast::Ballast;
 use crate::disk::identity_dir::IdentityDirs;
@@ -31,6 +32,7 @@ use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
 use crate::forge::operator::{Operators, OperatorsConfig};
 use crate::health::Examiner;
+use crate::keeper::{Keeper, KeeperConfig, KeeperSettings};
 use crate::launch::{Launcher, LauncherConfig, RemovalRules};
 use crate::login::renewal::Renewals;
 use crate::login::{LoginResources, LoginSink, Logins};
@@ -59,6 +61,7 @@ pub(super) struct Services {
     pub(super) login_tasks: TaskTracker,
     pub(super) flows: Flows,
     pub(super) refresher: Refresher,
+    pub(super) keeper: Keeper,
     leftovers: LeftoverCleaner,
     declared: Declared,
     ephemeral: Ephemeral,
@@ -75,7 +78,7 @@ impl Services {
     ///
     /// # Errors
     /// [`BootError`].
-    pub(super) async fn build(core: &Core, guard: &Guard) -> Result<Self, BootError> {
+    pub(super) async fn build(core: &Core, guard: &Guard, auditor: &Auditor) -> Result<Self, BootError> {
         let Directories { identities, leftovers, renewals } = directories(core).await?;
         let examiner = Examiner::new(
             core.store.clone(),
@@ -99,6 +102,7 @@ impl Services {
             stop: core.stop.clone(),
         };
         let (spawner, logins) = logins(core, guard, login_resources)?;
+        let logins = Arc::new(logins);
         let (flows, operators) = flows(core)?;
         let refresher = refresher(core, &flows);
         let adapters = Adapters::new(AdaptersConfig {
@@ -106,6 +110,7 @@ impl Services {
             refresher: refresher.clone(),
             interval: core.config.forge_watch,
         });
+        let keeper = keeper(core, &identities, &logins, auditor)?;
         let sharing = sharing(core, &identities);
         let launcher = Launcher::new(LauncherConfig {
             registry: core.registry.clone(),
@@ -115,6 +120,7 @@ impl Services {
             declared: declared.clone(),
             ephemeral: ephemeral.clone(),
             refresher: refresher.clone(),
+            keeper: keeper.clone(),
             removal_rules: RemovalRules::new(&core.registry, core.config.launch_keep.clone()),
             sharing: sharing.clone(),
             network: core.config.network.variables(&core.config.data_dir),
@@ -126,10 +132,11 @@ impl Services {
             login_tasks,
             flows,
             refresher,
+            keeper,
             leftovers,
             declared,
             ephemeral,
-            logins: Arc::new(logins),
+            logins,
             operators,
             adapters,
             launcher,
@@ -181,6 +188,7 @@ impl Services {
             ),
             external_keys: external_keys.clone(),
             refresher: self.refresher.clone(),
+            keeper: self.keeper.clone(),
             redactor: redactor.clone(),
             connections,
             started,
@@ -289,6 +297,38 @@ fn flows(core: &Core) -> Result<(Flows, Operators), BootError> {
         }
     });
     Ok((flows, operators))
+}
+
+/// Creates the keeper of CLI logins. It does nothing until it is run.
+///
+/// # Errors
+/// [`BootError`], when the directory in which the CLIs run cannot be made.
+fn keeper(
+    core: &Core,
+    identities: &IdentityDirs,
+    logins: &Arc<Logins>,
+    auditor: &Auditor,
+) -> Result<Keeper, BootError> {
+    let config = &core.config;
+    // This blocks, because nothing is served yet.
+    let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
+    let work_dir = config.runtime_dir.join("empty");
+    private::directory(&work_dir).map_err(|error| BootError::cannot_create(std::io::Error::other(error)))?;
+    Ok(Keeper::new(KeeperConfig {
+        store: core.store.clone(),
+        registry: core.registry.clone(),
+        identities: identities.clone(),
+        logins: logins.clone(),
+        auditor: auditor.clone(),
+        broker: core.broker.clone(),
+        blocking: core.blocking.clone(),
+        settings: KeeperSettings { on: config.keepalive },
+        environment: shims.apply(keeper_env(config, core.broker.epoch())),
+        mark: keepers(config),
+        work_dir,
+        signal: core.keeper_signal.clone(),
+        stop: core.stop.clone(),
+    }))
 }
 
 /// Creates the refresher of tokens. It does nothing until it is run.

@@ -9,3 +9,4 @@ pub(crate) mod identity_dir;
 pub(crate) mod leftovers;
 pub(crate) mod own_dir;
 pub(crate) mod share;
+pub(crate) mod space;

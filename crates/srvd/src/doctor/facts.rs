@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use auth_spawner::{HeldPort, Shadow, Version};
+use auth_spawner::{HeldPort, Shadow, TokenMark, Version};
 use identity_store::Inspection;
 
 use crate::base::programs::Skipped;
@@ -163,6 +163,9 @@ pub(super) struct Identities {
     pub(super) hidden: Vec<(PathBuf, String)>,
     /// The settings in these directories or of the system that take the place of a login, each with the name of its CLI.
     pub(super) shadows: Vec<(String, Shadow)>,
+    /// The directories whose logins are lost when a copy of them is renewed: the provider, the directory and the mark of
+    /// the refresh token.
+    pub(super) tokens: Vec<(String, PathBuf, TokenMark)>,
     /// The directories of bundles that the database does not know.
     pub(super) unowned: Vec<Unowned>,
     /// The setup that was shared with the homes of CLIs.

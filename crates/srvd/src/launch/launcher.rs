@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auth_spawner::{Provider, Registry};
 use futures_util::future::join_all;
-use identity_store::Store;
+use identity_store::{AccountFilter, SecretRef, Store};
 use tokio::time::Instant;
 
 use super::candidate::{Candidate, Credential, KeyCommand, State};
@@ -22,13 +22,14 @@ use crate::agents::ephemeral::Ephemeral;
 use crate::agents::model::Model;
 use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
+use crate::keeper::Keeper;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::Refresher;
 use crate::share::Sharing;
 use crate::wire::error::ApiError;
-use crate::wire::ids;
 use crate::wire::launch::{Launch, Readiness, Ready, Resolve};
 use crate::wire::profile::{Best, Resolution};
+use crate::wire::{convert, ids};
 
 /// Longest time that the refreshes for one answer may take together.
 const REFRESHING: Duration = Duration::from_secs(10);
@@ -53,6 +54,8 @@ pub(crate) struct LauncherConfig {
     pub ephemeral: Ephemeral,
     /// Refreshes tokens.
     pub refresher: Refresher,
+    /// Renews CLI logins that are about to end.
+    pub keeper: Keeper,
     /// The rules for the variables that a launch removes.
     pub removal_rules: RemovalRules,
     /// The person's own setup in the homes of bundles.
@@ -117,8 +120,28 @@ impl Launcher {
             refresh: !params.dry_run.unwrap_or(false),
             launches_nothing: false,
         };
+        let notes = if query.refresh { self.renew_first(store, &query).await? } else { Vec::new() };
         let plan = self.plan(store, query).await?;
-        self.start(store, plan, params).await
+        let mut launch = self.start(store, plan, params).await?;
+        launch.warnings.extend(notes);
+        Ok(launch)
+    }
+
+    /// Renews the CLI logins of a bundle that are about to end, so that agents that start together do not do it at the
+    /// same time. Returns notes for the person about those that could not be renewed.
+    async fn renew_first(&self, store: &Store, query: &Query<'_>) -> Result<Vec<String>, ApiError> {
+        let Subject::Bundle(bundle) = &query.subject else { return Ok(Vec::new()) };
+        let provider = query.provider.filter(|id| !id.is_empty()).map(|id| self.provider(id)).transpose()?;
+        let provider = provider.map(|provider| convert::stored_id(provider)).transpose()?;
+        let filter = AccountFilter { bundle: Some(bundle.clone()), provider };
+        let accounts = store.accounts(filter).await?.accounts;
+        let logins = accounts.iter().filter(|one| matches!(one.secret_ref, SecretRef::ConfigDir { .. }));
+        let logins = logins.inspect(|account| self.keeper.launched(&account.id));
+        let renewals = logins.map(|account| async move {
+            let note = self.keeper.before_launch(&account.id).await?;
+            Some(format!("the login of {}: {note}", account.provider))
+        });
+        Ok(join_all(renewals).await.into_iter().flatten().collect())
     }
 
     /// Returns the subject of a launch for the audit log.

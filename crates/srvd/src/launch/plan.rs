@@ -119,7 +119,7 @@ impl Plan {
             let cli = registry.provider(id).and_then(|provider| provider.cli.as_ref());
             !has_login(id) && cli.is_some_and(|cli| cli.keys.contains_key(&key.provider.id))
         };
-        if started.iter().any(|id| runs(id)) {
+        if started.iter().any(runs) {
             return None;
         }
         let beaten = |login: &&Part| {

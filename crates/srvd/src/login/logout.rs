@@ -86,7 +86,7 @@ impl Logins {
     fn refuse_running_login(&self, account: &Account, dir: &AccountDir) -> Result<(), ApiError> {
         let bound = |scope: &str| account.bound_to.iter().any(|bundle| bundle.as_str() == scope);
         let running = self.running(account.provider.as_str(), bound).map(|login| login.id);
-        match running.or_else(|| self.sink.into_directory(&dir.path).into_iter().next()) {
+        match running.or_else(|| self.sink.sessions_into(&dir.path).into_iter().next()) {
             None => Ok(()),
             Some(session) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
                 .with("what", "login")

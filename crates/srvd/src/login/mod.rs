@@ -20,5 +20,6 @@ mod sink;
 mod start;
 mod target;
 
+pub(crate) use program::Located;
 pub(crate) use service::{LoginResources, Logins};
 pub(crate) use sink::{LoginSink, discard_unmade, discard_unowned};

@@ -65,6 +65,15 @@ impl VersionAnswer {
     }
 }
 
+/// A CLI on this machine that a login would use.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    /// The path of the program.
+    pub(crate) path: PathBuf,
+    /// The version reported by the program, if any.
+    pub(crate) version: Option<String>,
+}
+
 /// A CLI that was found.
 struct FoundProgram {
     path: PathBuf,
@@ -183,6 +192,21 @@ impl Programs {
         let located = usable.into_iter().next();
         let located = located.ok_or_else(|| policy::not_installed(provider, cli, &refused, search.dirs()))?;
         self.genuine(provider, cli, located).await
+    }
+
+    /// Returns the provider's CLI with its version, located in the same way as for a login.
+    ///
+    /// # Errors
+    /// `not_found` if it is not installed, or if only other programs with its name are.
+    pub(crate) async fn located(&self, provider: &Provider, cli: &Cli) -> Result<Located, ApiError> {
+        let path = self.installed_cli(provider, cli).await?;
+        let version = self.reported_version(provider, &path).await?;
+        Ok(Located { path, version })
+    }
+
+    /// The directory of CLI data shared by all bundles.
+    pub(crate) fn shared(&self) -> &Path {
+        &self.shared
     }
 
     /// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to

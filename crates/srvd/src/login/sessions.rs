@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use auth_spawner::{Registry, Snapshot, SubmitError};
-use identity_store::{SessionId, Store};
+use identity_store::{Account, SessionId, Store};
 use secrecy::ExposeSecret as _;
 use tokio::sync::watch;
 
@@ -148,7 +148,7 @@ impl Logins {
 
     /// Ends the logins that would renew the login in this directory.
     pub(crate) async fn end_in_directory(&self, dir: &Path, reason: &'static str) {
-        let sessions = self.sink.into_directory(dir);
+        let sessions = self.sink.sessions_into(dir);
         let meant = |login: &Snapshot| sessions.contains(&login.id);
         for login in self.spawner.snapshots().into_iter().filter(meant) {
             self.end(&login, reason).await;
@@ -174,6 +174,12 @@ impl Logins {
     /// Returns the logins in memory.
     fn snapshots(&self) -> Vec<Snapshot> {
         self.spawner.snapshots().into_iter().chain(self.oauth.snapshots()).collect()
+    }
+
+    /// Returns whether a login of the account's provider runs in one of the account's bundles.
+    pub(crate) fn is_running(&self, account: &Account) -> bool {
+        let bound = |scope: &str| account.bound_to.iter().any(|bundle| bundle.as_str() == scope);
+        self.running(account.provider.as_str(), bound).is_some()
     }
 
     /// Returns the provider's running login whose scope matches.

@@ -90,7 +90,7 @@ impl LoginSink {
     }
 
     /// Returns the sessions that log in to this directory.
-    pub(super) fn into_directory(&self, dir: &Path) -> Vec<String> {
+    pub(super) fn sessions_into(&self, dir: &Path) -> Vec<String> {
         let expected = self.expected();
         let into = expected.iter().filter(|(_, login)| login.dir == *dir);
         into.map(|(session, _)| session.clone()).collect()

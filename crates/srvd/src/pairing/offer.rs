@@ -10,9 +10,9 @@ use crate::wire::pair::PairStatus;
 use crate::wire::scope::Scopes;
 
 /// The time for which a code can be exchanged.
-pub(super) const LIFETIME: Duration = Duration::from_secs(60);
+pub(super) const LIFETIME: Duration = Duration::from_mins(1);
 /// The time for which the person at the terminal is asked.
-pub(super) const ASKED: Duration = Duration::from_secs(60);
+pub(super) const ASKED: Duration = Duration::from_mins(1);
 /// The number of wrong codes that end a pairing.
 const WRONG: u8 = 5;
 

@@ -16,6 +16,8 @@ use crate::wire::ids::account_id;
 
 /// The maximum duration of the refresh.
 const REFRESHING: Duration = Duration::from_secs(10);
+/// The HTTP status of a token that is not accepted.
+const UNAUTHORIZED: u16 = 401;
 
 impl Refresher {
     /// Returns the next step after a service has rejected an account's token. The rejected tokens are refreshed first,
@@ -31,13 +33,17 @@ impl Refresher {
     ) -> Result<AfterRefusal, ApiError> {
         let id = account_id(&params.account_id)?;
         let stored = tokens(store, &id).await?;
-        let next = match after_api_answer(params.status, params.retried.unwrap_or(false)) {
+        let Some(generation) = params.generation else {
+            return Err(ApiError::invalid_input("generation", "is missing"));
+        };
+        let status = params.status.unwrap_or(UNAUTHORIZED);
+        let next = match after_api_answer(status, params.retried.unwrap_or(false)) {
             Next::Nothing => AfterRefusalStep::Nothing,
             Next::MissingScope => AfterRefusalStep::MissingScope,
-            Next::NeedsReauth => give_up(store, &id, params.generation).await?,
-            Next::RefreshAndRetry => self.replace(store, stored, params.generation).await?,
+            Next::NeedsReauth => give_up(store, &id, generation).await?,
+            Next::RefreshAndRetry => self.replace(store, stored, generation).await?,
         };
-        tracing::info!(account = %id, status = params.status, ?next, "a service rejected a token");
+        tracing::info!(account = %id, status, ?next, "a service rejected a token");
         Ok(AfterRefusal { next })
     }
 

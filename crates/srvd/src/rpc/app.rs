@@ -24,6 +24,7 @@ use crate::base::redact::Redactor;
 use crate::console::Consoles;
 use crate::forge::oauth::Flows;
 use crate::forge::operator::Operators;
+use crate::keeper::Keeper;
 use crate::keys::external::ExternalKeys;
 use crate::launch::Launcher;
 use crate::login::Logins;
@@ -86,6 +87,8 @@ pub(crate) struct AppState {
     pub external_keys: ExternalKeys,
     /// Refreshes tokens.
     pub refresher: Refresher,
+    /// Keeps CLI logins alive.
+    pub keeper: Keeper,
     /// The secrets to remove from the log.
     pub redactor: Redactor,
     /// The number of open WebSocket connections.

@@ -52,6 +52,17 @@ pub(super) fn derived(method: &MethodInfo, params: &[&str]) -> Vec<i32> {
     if has(PROVIDERS) {
         kinds.push(Kind::UnknownProvider);
     }
+    if method.name.starts_with("forge.") {
+        kinds.extend([
+            Kind::NoActiveForge,
+            Kind::ForgeRefused,
+            Kind::ForgeUnavailable,
+            Kind::RefreshFailed,
+            Kind::NeedsReauth,
+            Kind::NotFound,
+            Kind::SecretUnavailable,
+        ]);
+    }
     if has(AGENTS) {
         kinds.push(Kind::DeclaredImmutable);
     }

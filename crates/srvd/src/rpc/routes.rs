@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::rpc::app::App;
 use crate::rpc::methods::{
     account, audit, auth, bundle, console, daemon, declared, doctor, ephemeral, events, forge, instance, key,
-    launch, operator, pair, profile, provider, resolve, revoke, share,
+    launch, operator, pair, profile, provider, quota, resolve, revoke, share,
 };
 use crate::rpc::{errors, examples};
 use crate::wire::error::Kind;
@@ -14,6 +14,7 @@ use crate::wire::scope::{ADMIN, LAUNCH, LOGIN, OWNER, READ};
 use crate::wire::{daemon as daemon_wire, events as topics};
 
 /// Every method of the wire, bound to its handler and to the scope that a client's token needs.
+#[expect(clippy::too_many_lines, reason = "a table with two lines for each method")]
 pub(crate) fn router() -> Router<App> {
     Router::new()
         .scoped(App::for_call)
@@ -62,6 +63,16 @@ pub(crate) fn router() -> Router<App> {
         .needs(ADMIN)
         .on(account::refused)
         .needs(LAUNCH)
+        .on(account::keep_alive)
+        .needs(LOGIN)
+        .on(quota::list)
+        .needs(READ)
+        .on(quota::get)
+        .needs(READ)
+        .on(quota::refresh)
+        .needs(LOGIN)
+        .on(quota::suggest)
+        .needs(READ)
         .on(account::strays)
         .needs(READ)
         .on(account::keep_stray)

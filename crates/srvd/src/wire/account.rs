@@ -306,10 +306,12 @@ words! {
 pub(crate) struct Refused {
     /// The account's id, from the result of a launch or of `profile.best`.
     pub account_id: String,
-    /// The generation of the rejected tokens, from the same result as the account.
-    pub generation: u64,
-    /// The HTTP status of the service's response.
-    pub status: u16,
+    /// The generation of the rejected tokens, from the same result as the account. Absent for the login of a CLI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// The HTTP status of the service's response; 401 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// True if the token was obtained after an earlier report about the same call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<bool>,
@@ -318,7 +320,8 @@ method!(
     Refused,
     "account.refused",
     AfterRefusal,
-    "Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does."
+    "Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does. The login of a CLI is renewed by that CLI, if it can do so before the end of the token.",
+    seconds = 30
 );
 
 /// The answer to a report about a rejected token.

@@ -28,6 +28,16 @@ pub(crate) fn session_changed(session: &str) -> String {
     format!("authsession:changed:{session}")
 }
 
+/// Returns the topic `identitylogins:notice:<accountId>`.
+pub(crate) fn login_notice(account: &str) -> String {
+    format!("identitylogins:notice:{account}")
+}
+
+/// Returns the topic `accountquota:changed:<accountId>`.
+pub(crate) fn quota_changed(account: &str) -> String {
+    format!("accountquota:changed:{account}")
+}
+
 /// The topic of events about reloads that changed the declared agents.
 pub(crate) const DECLARED_CHANGED: &str = "declaredagents:changed";
 
@@ -68,6 +78,16 @@ pub(crate) const TOPICS: &[Topic] = &[
         topic: "identityaccounts:changed:<accountId>",
         when: "an account was created, changed or deleted, or its status changed",
         schema: "AccountChanged",
+    },
+    Topic {
+        topic: "identitylogins:notice:<accountId>",
+        when: "a provider refused to renew the login of a CLI, or its deadline is 3 days or 1 day away; `notice` is `dead` or `deadline`",
+        schema: "LoginNotice",
+    },
+    Topic {
+        topic: "accountquota:changed:<accountId>",
+        when: "a share in whole percent, the start of a window or the state of the limits of a login changed",
+        schema: "QuotaChanged",
     },
     Topic {
         topic: "authsession:changed:<sessionId>",

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use super::forge_watch::{ListWatched, Unwatch, Unwatched, Watch, Watched, WatchedList};
 use super::operator::ForgeType;
 use super::{method, words};
 
@@ -17,7 +18,9 @@ method!(
     WhoAmI,
     "forge.whoami",
     Person,
-    "Asks the active forge who the operator is there; error 1010 if no account is active.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Asks the active forge who the operator is there; error 1010 if no account is active.",
+    seconds = 60
+);
 
 /// The operator at the active forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +58,9 @@ method!(
     Repos,
     "forge.repos",
     RepoPage,
-    "Lists the repositories that the operator can reach at the active forge, a page at a time.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Lists the repositories that the operator can reach at the active forge, a page at a time.",
+    seconds = 60
+);
 
 /// A page of repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,7 +103,7 @@ pub(crate) struct GetRepo {
     /// The name with its owner or its groups.
     pub repo: String,
 }
-method!(GetRepo, "forge.repo", Repo, "Reads one repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+method!(GetRepo, "forge.repo", Repo, "Reads one repository of the active forge.", seconds = 60);
 
 /// Lists the branches of a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -112,7 +117,9 @@ method!(
     Branches,
     "forge.branches",
     BranchList,
-    "Lists the branches of a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Lists the branches of a repository of the active forge.",
+    seconds = 60
+);
 
 /// The branches of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -147,7 +154,9 @@ method!(
     Pulls,
     "forge.pulls",
     PullList,
-    "Lists the open pull or merge requests of a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Lists the open pull or merge requests of a repository of the active forge.",
+    seconds = 60
+);
 
 /// The open pull or merge requests of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -208,7 +217,9 @@ method!(
     CreatePull,
     "forge.createpull",
     Pull,
-    "Opens a pull or merge request in a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Opens a pull or merge request in a repository of the active forge.",
+    seconds = 60
+);
 
 /// Lists the open issues of a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -218,7 +229,7 @@ pub(crate) struct Issues {
     /// The name of the repository with its owner or its groups.
     pub repo: String,
 }
-method!(Issues, "forge.issues", IssueList, "Lists the open issues of a repository.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+method!(Issues, "forge.issues", IssueList, "Lists the open issues of a repository.", seconds = 60);
 
 /// The open issues of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -282,7 +293,9 @@ method!(
     Request,
     "forge.request",
     Answer,
-    "Sends a request to the API of the active forge. Redirects are not followed, and the answer has at most 1 MiB. The audit log records the method and the path.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Sends a request to the API of the active forge. Redirects are not followed, and the answer has at most 1 MiB. The audit log records the method and the path.",
+    seconds = 60
+);
 
 /// The forge's answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -299,83 +312,4 @@ pub(crate) struct Answer {
     /// The body, if it is another text than JSON; otherwise absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-}
-
-/// Watches a repository.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "WatchForgeRepo")]
-pub(crate) struct Watch {
-    /// The name of the repository with its owner or its groups.
-    pub repo: String,
-}
-method!(
-    Watch,
-    "forge.watch",
-    Watched,
-    "Watches a repository of the active forge; at most 200 at each forge. The event forgerepos:changed follows when its default branch or its open requests move, if `[forge_watch]` in srvd.toml sets an interval.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
-
-/// A watched repository.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "WatchedForgeRepo")]
-pub(crate) struct Watched {
-    /// The name with its owner or its groups, as the forge spells it.
-    pub repo: String,
-    /// The default branch; absent for an empty repository.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default_branch: Option<String>,
-    /// The commit at the head of the default branch.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub head: Option<String>,
-    /// A text that changes with the open requests.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<String>,
-    /// The time of the last look, in Unix milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checked_at: Option<i64>,
-    /// The time of the last look that found a change, in Unix milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub changed_at: Option<i64>,
-    /// The reason why the last look failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
-
-/// Stops watching a repository.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "UnwatchForgeRepo")]
-pub(crate) struct Unwatch {
-    /// The name of the repository with its owner or its groups.
-    pub repo: String,
-}
-method!(Unwatch, "forge.unwatch", Unwatched, "Stops watching a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable]);
-
-/// The result of the end of a watch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "UnwatchedForgeRepo")]
-pub(crate) struct Unwatched {
-    /// True if the repository was watched.
-    pub removed: bool,
-}
-
-/// Lists the watched repositories of the active forge.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ListWatchedForgeRepos")]
-pub(crate) struct ListWatched {}
-method!(ListWatched, "forge.watched", WatchedList, "Lists the watched repositories of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable]);
-
-/// The watched repositories of the active forge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "WatchedForgeRepos")]
-pub(crate) struct WatchedList {
-    /// The time between two looks, in seconds; absent if the daemon does not look.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interval_seconds: Option<u64>,
-    /// The repositories, by name.
-    pub repos: Vec<Watched>,
 }

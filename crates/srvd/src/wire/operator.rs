@@ -333,7 +333,8 @@ method!(
     GetActive,
     "operator.active",
     Active,
-    "Returns the operator's active account; error 1010 if there is none."
+    "Returns the operator's active account; error 1010 if there is none.",
+    errors = [NoActiveForge]
 );
 
 /// The active account.

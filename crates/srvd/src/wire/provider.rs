@@ -63,6 +63,7 @@ pub(crate) struct Provider {
 }
 
 /// A way to log in with the installed version of the CLI.
+#[expect(clippy::struct_excessive_bools, reason = "they are members of the protocol")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {

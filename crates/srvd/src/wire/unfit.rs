@@ -3,6 +3,9 @@
 use crate::hint::Step;
 use auth_spawner::{Shadow, ShadowCause};
 
+/// The reason why a login can no longer be renewed.
+pub(crate) const REFUSED: &str = "its provider refused its refresh token";
+
 /// The reason for a directory with a login of another person than the account's.
 pub(crate) const ANOTHER_PERSON: &str = "its directory holds another person's login";
 

@@ -76,10 +76,10 @@ async fn key_status_is_unknown_when_the_provider_cannot_be_asked() {
     let (provider, key) = KEYS[0];
     let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
     assert_eq!((&done["success"], &done["status"]), (&json!(true), &json!("unknown")), "{done}");
-    assert!(done["error"].as_str().unwrap().contains("127.0.0.1"), "{done}");
+    assert!(done["statusReason"].as_str().unwrap().contains("127.0.0.1"), "{done}");
     let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
     assert_eq!((&account["status"], &account["evidence"]), (&json!("unknown"), &json!("none")));
-    assert_eq!(account["statusReason"], done["error"]);
+    assert_eq!(account["statusReason"], done["statusReason"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

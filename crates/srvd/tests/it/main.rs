@@ -29,6 +29,7 @@ mod http;
 mod hung_home;
 mod install;
 mod instances;
+mod keeper;
 mod key_homes;
 #[cfg(all(feature = "keychain", target_os = "linux"))]
 mod keychain;

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 63] = [
+const METHODS: [&str; 68] = [
     "account.delete",
     "account.discardstray",
     "account.get",
+    "account.keepalive",
     "account.keepstray",
     "account.list",
     "account.refreshstatus",
@@ -44,6 +45,7 @@ const METHODS: [&str; 63] = [
     "instance.update",
     "launch.ready",
     "launch.resolve",
+    "launch.suggest",
     "operator.active",
     "operator.cancel",
     "operator.clearactive",
@@ -62,6 +64,9 @@ const METHODS: [&str; 63] = [
     "profile.reorder",
     "profile.upsert",
     "provider.list",
+    "quota.get",
+    "quota.list",
+    "quota.refresh",
     "share.get",
     "share.set",
     "srvd.info",

@@ -18,11 +18,13 @@ use super::list::who;
 use super::owner;
 use super::owner::OwnerArgs;
 use super::prompt::{Answer, Prompt};
+use super::refresh;
 use super::resolve::{self, BundleDestination};
 use super::ui::{Seat, Ui, plain_line};
 use crate::hint::{Step, Word};
 use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
 use crate::wire::error::ErrorKind;
+use crate::wire::keeping::KeepAlive;
 use crate::wire::{SecretInput, account, bundle, provider};
 use browser::{Opener, Opening};
 use progress::Progress;
@@ -326,8 +328,19 @@ async fn report(session: &Session, daemon: &Connection, ui: &Ui) -> Result<(), F
         }
     };
     let account_id = session.account_id.clone().unwrap_or_default();
-    let account = daemon.call(&account::Get { account_id }).await.ok();
-    ui.result(&success(session, account.as_ref(), &place))
+    let account = daemon.call(&account::Get { account_id: account_id.clone() }).await.ok();
+    ui.result(&success(session, account.as_ref(), &place))?;
+    // A directory that was copied holds the same login as its original.
+    let asked = KeepAlive { account_id: Some(account_id), ..KeepAlive::default() };
+    if let Ok(kept) = daemon.call(&asked).await
+        && kept.logins.iter().any(|login| !login.copies.is_empty())
+        && let Ok(all) = daemon.call(&account::List::default()).await
+    {
+        for step in refresh::steps(&kept.logins, &all.accounts, ui) {
+            ui.note(&step);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the line for a login that was stored. The account's name is left out if it is not known.

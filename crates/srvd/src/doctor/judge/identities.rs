@@ -1,7 +1,9 @@
 //! Judges the directories in which the CLIs keep the logins of each bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use auth_spawner::TokenMark;
 
 use crate::doctor::facts::{Database, Facts, Identities, Node, NodeKind, Unowned};
 use crate::doctor::finding::{Finding, Severity};
@@ -79,6 +81,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
                 .fix(Step::RestoreAccess)
         }),
         unowned_logins(unowned),
+        copies(&facts.identities.tokens),
         twins(facts),
         truncated.then(|| {
             let title = "There are more files than srvd doctor checks";
@@ -92,6 +95,27 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
         findings.push(Finding::well("identities", "Only you can access the login directories", detail));
     }
     findings
+}
+
+/// Returns the finding for directories that hold the same refresh token.
+fn copies(tokens: &[(String, PathBuf, TokenMark)]) -> Option<Finding> {
+    let mut same: BTreeMap<(&str, TokenMark), BTreeSet<&PathBuf>> = BTreeMap::new();
+    for (provider, dir, mark) in tokens {
+        same.entry((provider, *mark)).or_default().insert(dir);
+    }
+    let groups = same.into_iter().filter(|(_, dirs)| dirs.len() > 1);
+    let shown = groups.map(|((provider, _), dirs)| {
+        let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        format!("{provider}: {}", dirs.join(" and "))
+    });
+    let shown: Vec<String> = shown.collect();
+    (!shown.is_empty()).then(|| {
+        let title = "Two directories hold the same login";
+        let meaning = "Each renewal replaces the refresh token, so a renewal in one directory ends the login in the other. \
+                       srvd renews neither.";
+        Finding::new("identities.copied", Severity::Error, title, shown.join("; "), meaning)
+            .fix(Step::ShowStatus)
+    })
 }
 
 fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {

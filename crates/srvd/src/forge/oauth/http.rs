@@ -213,7 +213,7 @@ mod tests {
             let named = headers.iter().map(|(name, value)| {
                 (hyper::header::HeaderName::from_static(name), HeaderValue::from_static(value))
             });
-            let headers = HeaderMap::from_iter(named);
+            let headers = named.collect::<HeaderMap>();
             let received = Received {
                 status: StatusCode::from_u16(status).unwrap(),
                 media: String::new(),

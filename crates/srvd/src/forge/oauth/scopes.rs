@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn granted_scope_covers_the_scopes_below_it() {
         let check = |granted: &str, scope: &str, expect| {
-            assert_eq!(covers(granted, scope), expect, "{granted} {scope}")
+            assert_eq!(covers(granted, scope), expect, "{granted} {scope}");
         };
         check("repo", "repo", true);
         check("repo", "repo:status", true);

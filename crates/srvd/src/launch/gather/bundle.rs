@@ -176,8 +176,9 @@ pub(super) async fn directory(
 ) -> FoundCredential {
     let (reach, state, unproven) = match launcher.identities.read(provider, &dir).await {
         Ok(DirReading::Read { reach, proof, shadow }) => {
+            let ended = refused_and_ended(account, &proof, now);
             let (state, unproven) = fit(account, proof.at(now), shadow.as_ref());
-            (reach, state, unproven)
+            (reach, ended.filter(|_| state == State::Found).unwrap_or(state), unproven)
         }
         Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient, false),
         Ok(DirReading::NoCli) => {
@@ -197,6 +198,15 @@ pub(super) async fn directory(
     };
     let home = Some(Home { dir: dir.path, reach });
     FoundCredential { state, credential, home, unproven }
+}
+
+/// Returns the state of a login whose access token has ended and whose refresh token its provider refused.
+fn refused_and_ended(account: &Account, proof: &Proof, now: i64) -> Option<State> {
+    let Proof::LoggedIn(found) = proof else { return None };
+    let ended = found.expires_at.is_some_and(|end| end <= now);
+    let refused = account.keeping.refused.as_ref().filter(|_| ended)?;
+    found.refresh_mark.filter(|mark| mark.to_string() == refused.mark)?;
+    Some(State::NeedsReauth(account.keeping.detail.clone().unwrap_or_else(|| unfit::REFUSED.to_owned())))
 }
 
 /// Reads the text of the login's file, for a CLI that takes it in a variable.

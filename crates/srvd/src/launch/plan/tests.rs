@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use auth_spawner::{Proof, Reach, Registry, Shadow, ShadowCause};
 use identity_store::{
-    Account, AccountKind, BundleId, Evidence, Owner, SecretRef, Status, UnboundPolicy, UnboundRule,
+    Account, AccountKind, BundleId, Evidence, Keeping, Owner, SecretRef, Status, UnboundPolicy, UnboundRule,
 };
 use secrecy::ExposeSecret as _;
 
@@ -44,6 +44,7 @@ fn account(provider: &str, kind: AccountKind) -> Account {
         checked_at: None,
         expires_at: None,
         login_deadline_at: None,
+        keeping: Keeping::default(),
         bound_to: Vec::new(),
         created_at: 0,
         updated_at: 0,

@@ -39,6 +39,7 @@ impl Way {
     ///
     /// # Errors
     /// `invalid_input` for a way that the provider or this daemon does not have.
+    #[expect(clippy::match_same_arms, reason = "the order of the arms is that of the preferences")]
     pub(in crate::login) fn of(
         provider: &Provider,
         recipe: Option<&str>,
@@ -53,12 +54,12 @@ impl Way {
         };
         match recipe.filter(|recipe| !recipe.is_empty()) {
             Some(BROWSER) if browser && !listens => Err(off()),
+            None if browser && !device && !listens && !has_cli => Err(off()),
             Some(BROWSER) if browser => Ok(Some(Self::Browser)),
             Some(DEVICE) if device => Ok(Some(Self::Device)),
             None if has_cli => Ok(None),
             None if browser && listens => Ok(Some(Self::Browser)),
             None if device => Ok(Some(Self::Device)),
-            None if browser => Err(off()),
             _ => Ok(None),
         }
     }

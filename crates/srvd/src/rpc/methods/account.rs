@@ -11,6 +11,7 @@ use crate::wire::account::{
     Account, Accounts, AfterRefusal, Delete, Deleted, Get, List, RefreshStatus, Refused, Update,
 };
 use crate::wire::error::ApiError;
+use crate::wire::keeping::{KeepAlive, KeptLogins};
 use crate::wire::stray::{DiscardStray, DiscardedStray, KeepStray, ListStrays, Strays};
 
 /// `account.list`.
@@ -64,5 +65,13 @@ pub(crate) async fn discard_stray(
 
 /// `account.refused`.
 pub(crate) async fn refused(app: App, _: Call, params: Refused) -> Result<AfterRefusal, ApiError> {
-    app.refresher.after_refusal(&app.store, params).await
+    match app.keeper.after_refusal(&params).await? {
+        Some(next) => Ok(next),
+        None => app.refresher.after_refusal(&app.store, params).await,
+    }
+}
+
+/// `account.keepalive`.
+pub(crate) async fn keep_alive(app: App, _: Call, params: KeepAlive) -> Result<KeptLogins, ApiError> {
+    app.keeper.answer(&app.store, params).await
 }

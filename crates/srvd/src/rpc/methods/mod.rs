@@ -18,6 +18,7 @@ pub(crate) mod operator;
 pub(crate) mod pair;
 pub(crate) mod profile;
 pub(crate) mod provider;
+pub(crate) mod quota;
 pub(crate) mod resolve;
 pub(crate) mod revoke;
 pub(crate) mod share;

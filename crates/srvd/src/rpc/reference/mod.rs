@@ -73,7 +73,9 @@ fn methods(text: &mut String, document: &Value) {
         let scope = method["x-scope"].as_str().unwrap_or("none");
         let _ = write!(text, "\n### `{name}`\n\n{summary} Result: {result}. Scope: `{scope}`.");
         let aliases = method["x-alias"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        aliases.for_each(|alias| text.push_str(&format!(" Also `{alias}`.")));
+        for alias in aliases {
+            let _ = write!(text, " Also `{alias}`.");
+        }
         text.push('\n');
         let params: Vec<&Value> = method["params"].as_array().into_iter().flatten().collect();
         if !params.is_empty() {

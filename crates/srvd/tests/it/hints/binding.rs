@@ -8,23 +8,6 @@ use super::{typed, within};
 use crate::support::{Home, private_directory};
 
 typed! {
-    unbound_directory_is_bound_or_left types [BindDirectory, NameBundle, ShowBinding]: |typed| {
-        let daemon = Home::new().start();
-        daemon.call("bundle.create", json!({"name": "work"})).await;
-        let (home, above) = (&daemon.home, daemon.home.dir("home/project"));
-        let below = above.join("below");
-        private_directory(&below);
-        let (_, said) = within(home, &above, "srvd env");
-        let flag = typed.step("NameBundle", &said).replace("BUNDLE", "work");
-        assert!(within(home, &above, &format!("srvd env {flag}")).0);
-        let line = typed.step("BindDirectory", &said).replace("BUNDLE", "work");
-        assert_eq!(within(home, &above, &line).0, true, "{line}");
-        let (done, said) = within(home, &below, "srvd use --remove");
-        assert!(!done, "{said}");
-        let (done, said) = within(home, &below, &typed.step("ShowBinding", &said));
-        assert!(done && said.contains("work"), "{said}");
-    }
-
     open_directory_is_closed types [CloseOwn, NameBundle]: |typed| {
         let daemon = Home::new().start();
         daemon.call("bundle.create", json!({"name": "work"})).await;

@@ -132,7 +132,7 @@ typed! {
     files_of_a_killed_daemon_are_removed types [RemoveEndpoint]: |typed| {
         let home = Home::new().start().kill();
         typed.types("RemoveEndpoint", &remedy(&findings(&home, "srvd doctor --json"), "daemon"), &home);
-        assert_eq!(severity(&findings(&home, "srvd doctor --json"), "daemon").as_deref(), Some("note"));
+        assert_eq!(severity(&findings(&home, "srvd doctor --json"), "daemon").as_deref(), Some("warning"));
         until("the token is gone", || !home.dir("run/token").exists());
     }
 }

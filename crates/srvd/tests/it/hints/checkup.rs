@@ -1,13 +1,8 @@
 //! The remedies of the checkup about programs, settings and the user's own logins.
 
-use serde_json::json;
-
-use super::{findings, finishes, out, remedy, severity, shell, succeeds, typed};
-use crate::logins::log_in;
-use crate::support::fake::{self, HAPPY, write_script};
-use crate::support::{Home, is_late, patiently, private_directory, private_file};
-
-const WHO: &str = "[providers.fake.cli.who-am-i]\nargs = ['whoami']\nemail = '/email'\nexpects = { '/method' = ['login'] }\n";
+use super::{findings, finishes, out, remedy, severity, succeeds, typed};
+use crate::support::fake::{self, HAPPY};
+use crate::support::{Home, private_directory, private_file};
 
 /// Makes a login of the user's own CLI.
 fn own(home: &Home, name: &str) {
@@ -17,33 +12,6 @@ fn own(home: &Home, name: &str) {
 }
 
 typed! {
-    programs_are_listed_and_checked types [ListProviders, CheckProvider, CheckVersion]: |typed| {
-        let home = fake::home(HAPPY);
-        typed.types("ListProviders", &remedy(&findings(&home, "srvd doctor --json"), "cli"), &home);
-        write_script(&home, "when --version\nout fakecli 9.9.9\nexit 0\nwhen *\nexit 1\n");
-        let line = typed.step("CheckProvider", &remedy(&findings(&home, "srvd doctor --json"), "cli.fake"));
-        assert!(out(&shell(&home, &line).output().unwrap()).contains("9.9.9"));
-        write_script(&home, "when *\nexit 1\n");
-        let found = patiently(|| findings(&home, "srvd doctor --json"), |_| false);
-        let line = typed.step("CheckVersion", &remedy(&found, "cli.fake"));
-        assert!(out(&shell(&home, &line).output().unwrap()).contains("fake"));
-    }
-
-    answers_of_clis_are_compared types [LookForSetting, CompareStatus]: |typed| {
-        let daemon = fake::home(HAPPY).config("providers.d/who.toml", WHO).start();
-        log_in(&daemon, json!({"bundleName": "work"})).await;
-        let home = &daemon.home;
-        let asked = |text: &str, id: &str| {
-            write_script(home, &format!("when --version\nout fakecli 1.2.3\nwhen whoami\nout {text}\n"));
-            let late = |found: &Vec<serde_json::Value>| severity(found, id).is_none() || found.iter().any(|one| is_late(&one["detail"].to_string()));
-            patiently(|| findings(home, "srvd doctor --json"), late)
-        };
-        let found = asked(r#"{"method": "login", "email": "bob@fake.test"}"#, "login.identity");
-        typed.types("LookForSetting", &remedy(&found, "login.identity"), home);
-        let found = asked("nonsense", "login.identity-unclear");
-        assert!(out(&typed.types("CompareStatus", &remedy(&found, "login.identity-unclear"), home)).contains("ann@fake.test"));
-    }
-
     checkup_is_repeated_after_a_file_system_hung types [ExamineAgain]: |typed| {
         let home = fake::home(HAPPY);
         private_directory(&home.dir("home/.fake"));

@@ -60,25 +60,6 @@ typed! {
         assert_eq!(severity(&findings(&home, "srvd doctor --json"), "identities.owner"), None);
     }
 
-    directory_of_root_above_is_closed_by_root types [CloseAsRoot]: |typed| {
-        let line = of_root().and_then(|home| {
-            for name in ["home", "config", "data", "config/encryption.key"] {
-                std::os::unix::fs::chown(home.dir(name), Some(12_345), None).unwrap();
-            }
-            mode(&home.dir(""), 0o777);
-            let as_user = "setpriv --reuid=12345 --regid=12345 --clear-groups srvd";
-            // The program may lie in a directory of root's.
-            let runs = super::shell(&home, &format!("{as_user} --version")).output().unwrap();
-            runs.status.success().then_some((home, as_user))
-        });
-        let Some((home, as_user)) = line else {
-            return;
-        };
-        let said = fails(&home, &format!("{as_user} serve --migrate-only"));
-        typed.types("CloseAsRoot", &said, &home);
-        succeeds(&home, &format!("{as_user} serve --migrate-only"));
-    }
-
     open_directories_of_logins_are_closed types [Chmod, RepairAll, MakePrivateDirectory]: |typed| {
         let home = Home::new();
         let line = typed.step("MakePrivateDirectory", &remedy(&findings(&home, "srvd doctor --json"), "runtime.dir"));
@@ -107,31 +88,6 @@ typed! {
         assert!(fails(&home, &line).contains("no-such-key"));
         std::fs::write(home.dir("config/srvd.toml"), "").unwrap();
         succeeds(&home, &line);
-    }
-
-    entry_that_others_can_change_is_closed types [CloseFile, ReplaceEntry]: |typed| {
-        let home = Home::new();
-        let entry = home.dir("home/my entry.toml");
-        std::fs::write(&entry, "[providers.twin]\ndisplay-name = 'Twin'\nclass = 'api_key'\n").unwrap();
-        mode(&entry, 0o666);
-        let add = format!("srvd providers add '{}'", entry.display());
-        typed.types("CloseFile", &fails(&home, &add), &home);
-        succeeds(&home, &add);
-        let flag = typed.step("ReplaceEntry", &fails(&home, &add));
-        succeeds(&home, &format!("{add} {flag}"));
-    }
-
-    directory_of_an_adopted_login_is_closed types [CloseDirectory]: |typed| {
-        let home = fake::home(HAPPY);
-        let own = home.dir("home/.fake");
-        crate::support::private_directory(&own);
-        let login = r#"{"access":"planted","refresh":"r","email":"ann@fake.test","id":"person-1"}"#;
-        crate::support::private_file(&own.join("credentials.json"), login.as_bytes());
-        let daemon = home.start();
-        mode(&own, 0o777);
-        let line = typed.step("CloseDirectory", &fails(&daemon.home, "srvd env --bundle default"));
-        succeeds(&daemon.home, &line);
-        succeeds(&daemon.home, "srvd env --bundle default");
     }
 
     program_in_the_place_of_a_shim_is_left types [MoveShimTarget]: |typed| {

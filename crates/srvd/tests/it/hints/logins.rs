@@ -7,7 +7,7 @@ use super::{answers, fails, finishes, out, shell, succeeds, typed};
 use crate::logins::log_in;
 use crate::support::fake::{self, HAPPY};
 use crate::support::program::Program;
-use crate::support::{Daemon, Home, private_directory, until};
+use crate::support::{Daemon, Home};
 
 const KEY: &str = "sk-planted-0123456789abcdef0123456789";
 const ENTRY: &str = "[providers.far]\ndisplay-name = 'Far'\nclass = 'oauth'\n[providers.far.cli]\nbinaries = ['farcli']\n\
@@ -114,25 +114,6 @@ typed! {
         let line = typed.step("AddKey", &shown(&daemon));
         answers(&daemon.home, &format!("{line} --no-validate"), KEY).await;
         assert!(!shown(&daemon).contains("srvd add-key"));
-    }
-
-    login_of_the_users_own_cli_is_made_there types [LogInThere]: |typed| {
-        let home = fake::home(HAPPY);
-        let own = home.dir("home/own fake");
-        private_directory(&own);
-        let login = r#"{"access":"planted","refresh":"r","email":"ann@fake.test","id":"person-1"}"#;
-        crate::support::private_file(&own.join("credentials.json"), login.as_bytes());
-        let daemon = home.start_with(|command| command.env("FAKE_HOME", &own));
-        let error = daemon.error("auth.start", json!({"providerId": "fake", "intoBundleId": "default"})).await;
-        let line = typed.step("LogInThere", error.data.unwrap()["hint"].as_str().unwrap());
-        std::fs::remove_file(own.join("credentials.json")).unwrap();
-        let script = daemon.home.dir("script").display().to_string();
-        let mut command = shell(&daemon.home, &line);
-        command.env("FAKE_SCRIPT", script);
-        let mut program = Program::start(command);
-        program.types("code#st4te").await;
-        program.end().await;
-        until("the login is back", || own.join("credentials.json").exists());
     }
 
     missing_cli_is_installed_by_its_command types [InstallCli, InstallWith, Reinstall, LaunchSingly]: |typed| {
