@@ -92,12 +92,14 @@ pub mod credential {
 
 /// Inspection and maintenance of a database as a whole.
 pub mod maintenance {
+    pub use crate::authentic::census::{RowSetFault, SetFault};
     pub use crate::db::newest_schema;
     pub use crate::store::upgrade::SINCE as AUTHENTICATED_SINCE;
     pub use crate::upkeep::backup::{SMALL_FILE, copy_file, fold_log};
+    pub use crate::upkeep::dump::dump;
     pub use crate::upkeep::inspect::{Contents, Inspection, KeyFit, inspect};
     pub use crate::upkeep::rotate::{Rotation, StoredKey, UnopenedSecret};
-    pub use crate::upkeep::rows::{UnfitRow, deciding_columns};
+    pub use crate::upkeep::rows::{RowCheck, UnfitRow, deciding_columns};
     pub use crate::upkeep::service::Counts;
 }
 

@@ -5,7 +5,9 @@
 
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
-use crate::authentic::{ACCOUNTS, Fields, Link, OPERATOR_TOKENS, SERVICE_SETTINGS, Seal, setting};
+use crate::authentic::{
+    ACCOUNTS, Fields, Link, OPERATOR_TOKENS, Page, SERVICE_SETTINGS, Seal, census, setting,
+};
 use crate::db::{Tx, Undecoded, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -163,6 +165,7 @@ impl Store {
             .with("subject", subject.as_str())
             .with("login", login.as_str())
             .code(&work.tx);
+        census::put(&mut work.tx, OPERATOR_TOKENS, [kept.account.as_str(), ""]).await?;
         sql!(
             run,
             &mut work.tx,
@@ -254,6 +257,7 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn clear_active_forge(&self, now: i64) -> Result<bool, StoreError> {
         let mut work = self.write(now).await?;
+        census::removed(&mut work.tx, SERVICE_SETTINGS, [ACTIVE, ""]).await?;
         let cleared = sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)? > 0;
         if cleared {
             work.audit("operator.clearactive", "");
@@ -274,13 +278,18 @@ impl Store {
         let token = row_in(&mut work.tx, account).await?.parse(self.keyring())?;
         links::announce(&mut work, account, true).await?;
         delete_row(&mut work, account).await?;
-        sql!(
-            run,
+        let active = sql!(
+            all,
+            Page,
             &mut work.tx,
-            "DELETE FROM service_settings WHERE key = $1 AND value = $2",
+            listed!(service_settings, "key = $1 AND value = $2"),
             ACTIVE,
             account.as_str(),
         )?;
+        if !active.is_empty() {
+            census::gone(&mut work.tx, SERVICE_SETTINGS, active);
+            sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)?;
+        }
         work.commit().await?;
         Ok(token)
     }
@@ -288,6 +297,7 @@ impl Store {
 
 /// Records the active account. An account that is already active keeps its time of activation.
 async fn activate(work: &mut Work, account: &AccountId) -> Result<(), StoreError> {
+    census::put(&mut work.tx, SERVICE_SETTINGS, [ACTIVE, ""]).await?;
     let code = setting(ACTIVE, account.as_str()).code(&work.tx);
     // The code depends on key and value only. A row with the same value and another code was written without the key.
     let written = sql!(

@@ -1,6 +1,6 @@
 //! Login sessions. Their rows are written before the CLI starts and are ended once.
 
-use crate::authentic::{Fields, LOGIN_SESSIONS, Seal, fields_in, known};
+use crate::authentic::{Fields, LOGIN_SESSIONS, Page, Seal, census, fields_in, known};
 use crate::db::{Tx, Undecoded, readable, sql};
 use crate::error::StoreError;
 use crate::id::{BundleId, SessionId};
@@ -51,6 +51,14 @@ struct SessionRow {
     seal: Seal<LOGIN_SESSIONS>,
 }
 
+/// The condition for sessions that ended before `$1`, and for all but the `$2` that ended last.
+macro_rules! old_sessions {
+    () => {
+        "ended_at IS NOT NULL AND (ended_at < $1 OR id NOT IN (
+             SELECT id FROM login_sessions WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, id LIMIT $2))"
+    };
+}
+
 impl Store {
     /// Writes the row of a session that is about to begin.
     ///
@@ -67,6 +75,7 @@ impl Store {
             .with("target_bundle", new.target_bundle.as_ref().map(BundleId::as_str))
             .with("new_bundle", i64::from(new.new_bundle))
             .code(&work.tx);
+        census::added(&mut work.tx, LOGIN_SESSIONS, [new.id.as_str(), ""]);
         let inserted = sql!(
             run,
             &mut work.tx,
@@ -241,14 +250,14 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn prune_sessions(&self, before: i64, keep: u32) -> Result<u64, StoreError> {
         let mut work = self.write(before).await?;
-        let pruned = sql!(
-            run,
-            &mut work.tx,
-            "DELETE FROM login_sessions WHERE ended_at IS NOT NULL AND (ended_at < $1 OR id NOT IN (
-                 SELECT id FROM login_sessions WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, id LIMIT $2))",
-            before,
-            i64::from(keep),
-        )?;
+        let keep = i64::from(keep);
+        let old = sql!(all, Page, &mut work.tx, listed!(login_sessions, old_sessions!()), before, keep)?;
+        if old.is_empty() {
+            return Ok(0);
+        }
+        census::gone(&mut work.tx, LOGIN_SESSIONS, old);
+        let delete = concat!("DELETE FROM login_sessions WHERE ", old_sessions!());
+        let pruned = sql!(run, &mut work.tx, delete, before, keep)?;
         work.commit().await?;
         Ok(pruned)
     }

@@ -2,7 +2,9 @@
 
 use super::leftovers;
 use super::rows::{account_in, binding_bundles};
-use crate::authentic::{ACCOUNTS, known};
+use crate::authentic::{
+    ACCOUNTS, IDENTITY_BINDINGS, OPERATOR_TOKENS, PENDING_LOGINS, Page, TOKENS, USER_PROFILES, census, known,
+};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -88,8 +90,25 @@ async fn remains(tx: &mut Tx, id: &AccountId) -> Result<Remains, StoreError> {
 
 /// Deletes an account's row. Its bindings are deleted with it.
 pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), StoreError> {
-    sql!(run, &mut work.tx, "DELETE FROM accounts WHERE id = $1", id.as_str())?;
+    delete_links(&mut work.tx, id.as_str()).await?;
     work.audit("account.delete", id.as_str());
     work.changed(Change::Account(id.clone()));
+    Ok(())
+}
+
+/// Deletes an account's row, and with it the rows of other tables that belong to the account.
+pub(crate) async fn delete_links(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    for (table, text) in [
+        (IDENTITY_BINDINGS, listed!(identity_bindings, "account_id = $1")),
+        (TOKENS, listed!(account_tokens, "account_id = $1")),
+        (USER_PROFILES, listed!(user_profiles, "account_id = $1")),
+        (OPERATOR_TOKENS, listed!(operator_tokens, "account_id = $1")),
+        (PENDING_LOGINS, listed!(pending_logins, "account_id = $1")),
+        (ACCOUNTS, listed!(accounts, "id = $1")),
+    ] {
+        let rows = sql!(all, Page, tx, text, id)?;
+        census::gone(tx, table, rows);
+    }
+    sql!(run, tx, "DELETE FROM accounts WHERE id = $1", id)?;
     Ok(())
 }

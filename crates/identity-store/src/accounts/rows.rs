@@ -123,9 +123,12 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn account(&self, id: &AccountId) -> Result<Account, StoreError> {
         let mut tx = self.snapshot().await?;
-        let account = account_in(&mut tx, id).await?;
+        let found = account_in(&mut tx, id).await;
         tx.commit().await?;
-        Ok(self.located(account))
+        match found {
+            Ok(account) => Ok(self.located(account)),
+            Err(error) => Err(self.absent(ACCOUNTS, id.as_str(), error).await),
+        }
     }
 
     /// Returns the account that a bundle binds for a provider; `None` if the bundle does not exist or binds none.

@@ -25,6 +25,10 @@ pub(crate) struct Table {
     pub(crate) mac: &'static str,
     /// The statement for the text and the code of the row with the key `$1`, `$2`.
     pub(super) read: &'static str,
+    /// The statement for key, text and code of the row with the key `$1`, `$2`.
+    pub(super) row: &'static str,
+    /// The statement that counts all rows.
+    pub(super) rows: &'static str,
     /// The statement for key, text and code of at most `$3` rows after the key `$1`, `$2`, by key.
     pub(super) page: &'static str,
     /// The statement that counts the rows that the key `$1` authenticates.
@@ -74,6 +78,12 @@ macro_rules! tables {
                 "SELECT ", row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table),
                 " WHERE ", stringify!($key), " = $1 AND ", second!($($second)?), " = $2"
             ),
+            row: concat!(
+                "SELECT ", stringify!($key), ", ", second!($($second)?), ", ",
+                row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table),
+                " WHERE ", stringify!($key), " = $1 AND ", second!($($second)?), " = $2"
+            ),
+            rows: concat!("SELECT count(*) FROM ", stringify!($table)),
             page: concat!(
                 "SELECT ", stringify!($key), ", ", second!($($second)?), ", ",
                 row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table),
@@ -95,6 +105,19 @@ macro_rules! tables {
                     concat!(
                         row_text!(stringify!($d row); $($column)*),
                         " AS ", stringify!($table), "_text, ", stringify!($d row), ".mac AS ", stringify!($table), "_mac"
+                    )
+                };
+            )*
+        }
+
+        /// Selects key, text and code of the rows of a table with a condition, as [`Page`](super::Page) reads them.
+        macro_rules! listed {
+            $(
+                ($table, $d condition:expr) => {
+                    concat!(
+                        "SELECT ", stringify!($key), ", ", second!($($second)?), ", ",
+                        row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table), " WHERE ",
+                        $d condition
                     )
                 };
             )*

@@ -3,6 +3,7 @@
 use super::rows::bundle_in;
 use super::writes::{bind_in, touch, unprotected};
 use crate::accounts::rows::account_in;
+use crate::authentic::{IDENTITY_BINDINGS, census};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -51,6 +52,7 @@ impl Store {
         unprotected(bundle)?;
         let mut work = self.write(now).await?;
         touch(&mut work, bundle).await?;
+        census::removed(&mut work.tx, IDENTITY_BINDINGS, [bundle.as_str(), provider.as_str()]).await?;
         let removed = sql!(
             optional,
             (String,),

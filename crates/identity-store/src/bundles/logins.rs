@@ -5,7 +5,7 @@ use super::share;
 use super::writes::{bind_in, free_name, insert, seal_unbound, touch, unprotected};
 use crate::accounts::rows::reference;
 use crate::accounts::secrets::{cell, new_account};
-use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in, known};
+use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, census, fields_in, known};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -274,6 +274,7 @@ pub(crate) async fn insert_login(
         .with("base_url", texts.base_url.as_deref())
         .with("generation", sealed.generation.unwrap_or(0))
         .code(&work.tx);
+    census::added(&mut work.tx, ACCOUNTS, [id.as_str(), ""]);
     sql!(
         run,
         &mut work.tx,

@@ -13,6 +13,12 @@ pub(crate) fn migration_texts(kind: DatabaseKind) -> impl Iterator<Item = &'stat
     migrations(kind).iter().map(|migration| migration.sql.as_str())
 }
 
+/// Returns the texts of the migrations up to a schema.
+pub(crate) fn migrations_until(kind: DatabaseKind, schema: i64) -> impl Iterator<Item = &'static str> {
+    let until = migrations(kind).iter().filter(move |migration| migration.version <= schema);
+    until.map(|migration| migration.sql.as_str())
+}
+
 pub(super) fn migrations(kind: DatabaseKind) -> &'static Migrator {
     match kind {
         DatabaseKind::Sqlite => &SQLITE_MIGRATIONS,

@@ -1,8 +1,9 @@
 //! Deletion of profiles, agents and users: the rows and the secrets that only they used, in one transaction.
 
 use super::rows;
-use crate::accounts::delete::delete_row;
+use crate::accounts::delete::{delete_links, delete_row};
 use crate::accounts::links;
+use crate::authentic::{Page, USER_PROFILES, census};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, AgentId, ProfileId, UserId};
@@ -35,6 +36,7 @@ struct Deletion {
     users: &'static str,
     secrets: &'static str,
     accounts: &'static str,
+    listed: &'static str,
     profiles: &'static str,
 }
 
@@ -54,7 +56,8 @@ macro_rules! deletion {
                 owned!($column),
                 "))"
             ),
-            accounts: concat!("DELETE ", owned!($column), " RETURNING id"),
+            accounts: concat!("SELECT id ", owned!($column)),
+            listed: listed!(user_profiles, concat!($column, " = $1")),
             profiles: concat!("DELETE FROM user_profiles WHERE ", $column, " = $1"),
         }
     };
@@ -122,7 +125,12 @@ async fn delete(work: &mut Work, deletion: &Deletion, value: &str) -> Result<Del
     let users = sql!(all, (String, i64), &mut work.tx, deletion.users, value)?;
     let (secrets,) = sql!(one, (i64,), &mut work.tx, deletion.secrets, value)?;
     let gone = sql!(all, (String,), &mut work.tx, deletion.accounts, value)?;
+    for (account,) in &gone {
+        delete_links(&mut work.tx, account).await?;
+    }
     // Profiles whose account was deleted are already deleted. These are the profiles whose account has other users.
+    let profiles = sql!(all, Page, &mut work.tx, deletion.listed, value)?;
+    census::gone(&mut work.tx, USER_PROFILES, profiles);
     sql!(run, &mut work.tx, deletion.profiles, value)?;
     let mut deleted = DeletedProfiles { secrets: secrets.unsigned_abs(), ..DeletedProfiles::default() };
     for (user, count) in users {
@@ -144,14 +152,14 @@ pub(crate) async fn orphan(work: &mut Work, account: &str) -> Result<(), StoreEr
         all,
         (String,),
         &mut work.tx,
-        "DELETE FROM accounts WHERE id = $1 AND owner = 'user'
+        "SELECT id FROM accounts WHERE id = $1 AND owner = 'user'
            AND NOT EXISTS (SELECT 1 FROM user_profiles WHERE user_profiles.account_id = accounts.id)
            AND NOT EXISTS (SELECT 1 FROM identity_bindings WHERE identity_bindings.account_id = accounts.id)
-           AND NOT EXISTS (SELECT 1 FROM operator_tokens WHERE operator_tokens.account_id = accounts.id)
-         RETURNING id",
+           AND NOT EXISTS (SELECT 1 FROM operator_tokens WHERE operator_tokens.account_id = accounts.id)",
         account,
     )?;
     for (account,) in gone {
+        delete_links(&mut work.tx, &account).await?;
         let account: AccountId = links::parse("account", &account)?;
         work.audit("account.delete", account.as_str());
         work.changed(Change::Account(account));

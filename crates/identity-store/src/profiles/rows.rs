@@ -130,7 +130,11 @@ impl Store {
     /// [`StoreError::NotFound`] if the profile does not exist; [`StoreError::Corrupt`] if the row cannot be read;
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn profile(&self, id: &ProfileId) -> Result<Profile, StoreError> {
-        profile_in(&mut self.read().await?, id).await
+        let found = profile_in(&mut self.read().await?, id).await;
+        match found {
+            Ok(profile) => Ok(profile),
+            Err(error) => Err(self.absent(USER_PROFILES, id.as_str(), error).await),
+        }
     }
 
     /// Returns the profiles that match the filter. Rows that cannot be read are reported separately.

@@ -5,7 +5,7 @@ use super::set::{Plan, next_refresh, write_set, write_status};
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::accounts::secrets::new_account;
-use crate::authentic::{ACCOUNTS, Link, PENDING_LOGINS, fields_in};
+use crate::authentic::{self, ACCOUNTS, Link, PENDING_LOGINS, census, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, FlowId};
@@ -118,6 +118,7 @@ impl Store {
         };
         let replaced = before.and_then(|row| row.open(self.keyring()).ok());
         let set = (arrival.tokens, arrival.endpoint);
+        census::put(&mut work.tx, authentic::TOKENS, [account.as_str(), ""]).await?;
         write_set(work, self.keyring(), (&account, generation), set, &plan).await?;
         let status = if dead { Status::NeedsReauth } else { Status::Valid };
         write_status(work, &account, (status, plan.reason, Evidence::Login), arrival.tokens).await?;
@@ -186,6 +187,7 @@ async fn promote(
     parked: &AccountId,
     holder: &TokenOwner<'_>,
 ) -> Result<SavedTokens, StoreError> {
+    census::removed(&mut work.tx, PENDING_LOGINS, [parked.as_str(), ""]).await?;
     sql!(run, &mut work.tx, "DELETE FROM pending_logins WHERE account_id = $1", parked.as_str())?;
     let name = name(holder.identity).unwrap_or(parked.as_str());
     let code = fields_in(&mut work.tx, ACCOUNTS, [parked.as_str(), ""])
@@ -227,6 +229,7 @@ async fn insert(
         .with("secret_ref", TOKENS)
         .with("generation", 0)
         .code(&work.tx);
+    census::added(&mut work.tx, ACCOUNTS, [id.as_str(), ""]);
     sql!(
         run,
         &mut work.tx,

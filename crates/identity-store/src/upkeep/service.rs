@@ -1,6 +1,6 @@
 //! The service's own rows: settings, and information about the database.
 
-use crate::authentic::{SERVICE_SETTINGS, known, setting};
+use crate::authentic::{SERVICE_SETTINGS, census, known, setting};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::names;
@@ -84,6 +84,7 @@ impl Store {
     pub async fn put_setting(&self, key: &str, value: &str, now: i64) -> Result<(), StoreError> {
         let key = names::name("key", key)?;
         let mut work = self.write(now).await?;
+        census::put(&mut work.tx, SERVICE_SETTINGS, [&key, ""]).await?;
         let code = setting(&key, value).code(&work.tx);
         sql!(
             run,

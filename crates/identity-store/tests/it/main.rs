@@ -10,6 +10,7 @@ mod adopt;
 mod audit;
 mod authentic;
 mod bundles;
+mod census;
 mod concurrency;
 mod credentials;
 mod files;

@@ -9,10 +9,14 @@ use serde::Serialize;
 use super::client::{self, Connection};
 use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
+use super::offline::{DatabaseArgs, announce};
 use super::ui::{Ui, plain_line};
 use super::vocabulary::Symbol;
+use crate::base::clock::now;
 use crate::base::environment::Environment;
 use crate::config::{Config, ConfigError};
+use crate::daemon;
+use crate::daemon::BootError;
 use crate::doctor;
 use crate::doctor::{DaemonAnswer, Finding, Severity};
 use crate::wire::daemon::Info;
@@ -35,6 +39,13 @@ pub(super) struct DoctorArgs {
     /// ends no process.
     #[arg(long)]
     fix: bool,
+    /// Accept the database's rows as complete, after another program deleted some of them, and print what was missing
+    ///
+    /// It brings no row back, and makes no row valid that was changed by another program.
+    #[arg(long, conflicts_with_all = ["fix", "json"])]
+    accept_rows: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// All findings, the most severe first, for `--json`.
@@ -50,6 +61,9 @@ pub(super) async fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
+    if args.accept_rows {
+        return accept_rows(args, &config?, environment, ui).await;
+    }
     let mut interrupt = Interrupt::listen()?;
     let findings = tokio::select! {
         findings = look(args, config, environment, ui) => findings,
@@ -61,6 +75,30 @@ pub(super) async fn run(
         ui.result(&render(&findings, args.fix, ui))?;
     }
     if findings.iter().any(Finding::is_error) { Err(Failure::silent(code::FAILED)) } else { Ok(()) }
+}
+
+/// Accepts the present rows as complete, even while a daemon runs. The audit log records what was missing.
+async fn accept_rows(
+    args: &DoctorArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    super::serve::keep_memory_private()?;
+    let config = &args.database.settle(config, ui).await?;
+    announce(config, environment, ui)?;
+    let store = daemon::beside(config, environment).await?;
+    let accepted = store.acting_as("command line").accept_rows(now()).await;
+    store.close().await;
+    let faults = accepted.map_err(BootError::from)?;
+    if faults.is_empty() {
+        ui.note("No rows are missing.");
+        return Ok(());
+    }
+    let texts: Vec<String> = faults.iter().map(|fault| plain_line(&fault.to_string())).collect();
+    ui.result(&texts.join("\n"))?;
+    ui.note("The database's rows are accepted as they are now.");
+    Ok(())
 }
 
 async fn look(

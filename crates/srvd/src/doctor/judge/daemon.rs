@@ -1,6 +1,6 @@
 //! Judges the daemon, its database, its disk space, and the service that starts it.
 
-use identity_store::maintenance::UnfitRow;
+use identity_store::maintenance::{RowSetFault, UnfitRow};
 
 use crate::base::endpoint::Endpoint;
 use crate::doctor::facts::{
@@ -151,6 +151,7 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
         DaemonAnswer::Runs { schema, .. } => Some(*schema),
         _ => None,
     };
+    let mut missing = None;
     let finding = match &facts.database {
         Database::Absent(place) => Finding::new(
             "database",
@@ -183,15 +184,18 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
                 format!("{place} has schema {found}, but this program uses {}", inspection.known),
                 "The next start of the daemon migrates it. An older srvd cannot use it after that.",
             ),
-            _ if !inspection.unfit.is_empty() => corrupt(&inspection.unfit),
-            _ => Finding::well(
-                "database",
-                "The database is in order",
-                format!("{place}, schema {}", inspection.known),
-            ),
+            _ => {
+                missing = (!inspection.rows.sets.is_empty()).then(|| incomplete(&inspection.rows.sets));
+                if inspection.rows.unfit.is_empty() {
+                    let detail = format!("{place}, schema {}", inspection.known);
+                    Finding::well("database", "The database is in order", detail)
+                } else {
+                    corrupt(&inspection.rows.unfit)
+                }
+            }
         },
     };
-    vec![finding]
+    std::iter::once(finding).chain(missing).collect()
 }
 
 /// Returns the finding for rows that another program changed.
@@ -206,6 +210,21 @@ fn corrupt(rows: &[UnfitRow]) -> Finding {
         "srvd does not use them. A credential in one of them may have been meant for another address or another owner.",
     )
     .fix(Step::DeleteRows)
+}
+
+/// Returns the finding for rows that another program deleted or added.
+fn incomplete(faults: &[RowSetFault]) -> Finding {
+    let named: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Finding::new(
+        "database.missing",
+        Severity::Error,
+        "Rows of the database were deleted or added by another program",
+        named.join("; "),
+        "What is missing is not used. A bundle without one of its bindings is launched without that login.",
+    )
+    .fix(
+        "restore a backup, or accept the rows as they are with `srvd doctor --accept-rows`; find out who can write the database",
+    )
 }
 
 pub(super) fn space(free: Option<u64>) -> Option<Finding> {
