@@ -47,7 +47,8 @@ async fn main() -> Result<()> {
             let mut events = events.subscribe();
             let sink = pending.accept().await?;
             while let Ok(event) = events.recv().await {
-                let message = SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), &event.as_ref())?;
+                let message =
+                    SubscriptionMessage::new(sink.method_name(), sink.subscription_id(), &event.as_ref())?;
                 if sink.send(message).await.is_err() {
                     break;
                 }

@@ -81,8 +81,8 @@ pub use proof::{
 pub use answer::SubmitError;
 pub use findings::{Recorded, Recording, Recordings, Token, names_network};
 pub use login::{
-    Advice, Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink,
-    Snapshot, SpawnLimits, Spawner, SpawnerConfig, StartError, State,
+    Advice, Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, ReplacedPerson, SaveError,
+    Saved, Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, StartError, State,
 };
 // Operations other than logging in.
 pub use logout::{Logout, LogoutError};

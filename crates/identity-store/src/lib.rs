@@ -90,8 +90,8 @@ pub mod credential {
     pub use crate::accounts::logins::UncommittedLogin;
     pub use crate::model::credential::{BoundCredential, Credentials, KeyPlace};
     pub use crate::model::save::{
-        AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveApiKey, SaveLogin,
-        SaveUserLogin, SavedCredential, SavedProfile,
+        AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, PersonRule,
+        ReplacedPerson, SaveApiKey, SaveLogin, SaveUserLogin, SavedCredential, SavedProfile,
     };
 }
 
@@ -121,7 +121,8 @@ mod compat {
     };
     pub use crate::credential::{
         AdoptedLogin, AdoptedLogins, BoundCredential, Credentials, DestinationBundle, KeyPlace,
-        LoginCredential, OwnLogin, SaveApiKey, SaveLogin, SaveUserLogin, SavedCredential, SavedProfile,
+        LoginCredential, OwnLogin, PersonRule, ReplacedPerson, SaveApiKey, SaveLogin, SaveUserLogin,
+        SavedCredential, SavedProfile,
     };
     pub use crate::instance::{Instance, InstanceFilter, NewInstance};
     pub use crate::maintenance::{

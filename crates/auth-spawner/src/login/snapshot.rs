@@ -143,6 +143,8 @@ pub struct Failure {
 pub enum Advice {
     /// The CLI could not be started.
     CheckInstalled,
+    /// No terminal could be opened.
+    CheckTerminals,
     /// The CLI failed.
     StartAgain,
     /// The CLI exited without a login.
@@ -159,12 +161,15 @@ pub enum Advice {
     FreePort,
     /// The CLI says that it logged in, but stored nothing in the login's directory.
     StoredElsewhere,
+    /// The CLI's file or its check does not confirm the login.
+    Unproven,
     /// The program is no longer the provider's CLI. Holds the command that installs the current one.
     Reinstall(String),
     /// The words of the provider's entry.
     OfEntry(String),
-    /// The caller's own words about the network: [`SpawnerConfig::network_advice`](crate::SpawnerConfig).
-    OfNetwork(String),
+    /// The caller's own words, about the network ([`SpawnerConfig::network_advice`](crate::SpawnerConfig)) or a login that
+    /// it did not store ([`SaveError::advice`](crate::SaveError)).
+    OfCaller(String),
 }
 
 /// The machine-readable reason why a session did not succeed.

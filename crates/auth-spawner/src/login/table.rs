@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::StartError;
+use super::request::LoginRequest;
 use super::session::Submit;
 use super::snapshot::Snapshot;
-use super::spawner::{LoginRequest, SpawnLimits};
+use super::spawner::SpawnLimits;
 use crate::registry::Recipe;
 
 /// All live and recently ended logins.

@@ -38,6 +38,8 @@ pub struct Provider {
     /// True for a tool of the user's, such as `gh`, which a launch may leave as it is. False for an agent, and for
     /// a service that agents use.
     pub tool: bool,
+    /// The provider whose CLI has taken the place of this one's.
+    pub superseded_by: Option<String>,
     /// The endpoint that refreshes tokens that users supply. Without it they are used until they expire.
     pub oauth: Option<TokenEndpoint>,
     /// The table of a CLI that can log in to several hosts, before a host was filled in.

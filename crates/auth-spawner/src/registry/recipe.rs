@@ -25,6 +25,9 @@ pub struct Recipe {
     pub versions: Option<VersionRange>,
     /// Arguments of the CLI.
     pub args: Vec<String>,
+    /// Other arguments by which a client means this recipe. They are never run.
+    #[serde(default)]
+    pub args_aliases: Vec<Vec<String>>,
     /// The kind of terminal or pipe that the CLI runs on.
     #[serde(default = "pipe")]
     pub terminal: Terminal,

@@ -97,6 +97,7 @@ fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
         email: Some("fake.user@example.test".into()),
         subject: Some("acct-1111-2222".into()),
         expires_at: Some(1_796_062_299_000),
+        assumed_end: false,
         login_deadline_at: None,
         refreshable: true,
     };
@@ -109,6 +110,7 @@ fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
         email: Some("fake.user@example.test".into()),
         subject: Some("u-u".into()),
         expires_at: Some(1_795_000_000_001),
+        assumed_end: false,
         login_deadline_at: Some(1_797_000_000_000),
         refreshable: true,
     };
@@ -121,6 +123,7 @@ fn proof_reads_the_login_files_of_codex_claude_and_kimi() {
         email: None,
         subject: Some("u1".into()),
         expires_at: Some(1_795_200_596_000),
+        assumed_end: false,
         login_deadline_at: None,
         refreshable: true,
     };

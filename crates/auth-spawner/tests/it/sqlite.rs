@@ -78,6 +78,7 @@ fn login() -> Proof {
         email: Some("ada@example.test".into()),
         subject: Some("acct-1".into()),
         expires_at: Some(1_795_000_000_002),
+        assumed_end: false,
         login_deadline_at: None,
         refreshable: true,
     })

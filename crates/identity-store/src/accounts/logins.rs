@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::id::AccountId;
 use crate::model::account::{AccountKind, SecretRef};
 use crate::model::changes::Change;
-use crate::model::save::{LoginFacts, SavedCredential};
+use crate::model::save::{LoginFacts, PersonRule, ReplacedPerson, SavedCredential};
 use crate::secret::Keyring;
 use crate::store::Store;
 use crate::store::work::Work;
@@ -83,10 +83,12 @@ pub(crate) async fn renew_login(
 ) -> Result<AccountId, StoreError> {
     let id = bound.id()?;
     let stranger = bound.stranger(texts.email.as_deref(), texts.subject.as_deref());
-    if let Some((expected, found)) = &stranger
-        && !login.replace_identity
-    {
-        let (expected, found) = (expected.clone(), found.clone());
+    let mismatch = match login.person {
+        PersonRule::Anyone => None,
+        PersonRule::NotAnother => stranger.clone(),
+        PersonRule::Same => stranger.clone().or_else(|| bound.unproven(texts)),
+    };
+    if let Some((expected, found)) = mismatch {
         return Err(StoreError::IdentityMismatch { expected, found, account: id });
     }
     // Fields that a login of the same person does not report keep their values. With another person they are cleared.
@@ -218,7 +220,7 @@ impl BoundAccount {
     /// Returns the account's person and the login's person, if they are known to be different.
     ///
     /// Both the address and the subject are compared: a subject may be a team that several people share. A person whose
-    /// address changed can confirm that with `replace_identity`.
+    /// address changed can confirm that with [`PersonRule::Anyone`].
     fn stranger(&self, email: Option<&str>, subject: Option<&str>) -> Option<(String, String)> {
         let differ = |ours: Option<&str>, theirs: Option<&str>| match (ours, theirs) {
             (Some(ours), Some(theirs)) if ours.to_lowercase() != theirs.to_lowercase() => {
@@ -227,6 +229,22 @@ impl BoundAccount {
             _ => None,
         };
         differ(self.email.as_deref(), email).or_else(|| differ(self.subject.as_deref(), subject))
+    }
+
+    /// Returns the account's person and the login's person, if the two have no name in common.
+    fn unproven(&self, texts: &LoginTexts) -> Option<(String, String)> {
+        let both = |ours: Option<&String>, theirs: Option<&String>| ours.is_some() && theirs.is_some();
+        let known = both(self.email.as_ref(), texts.email.as_ref())
+            || both(self.subject.as_ref(), texts.subject.as_ref());
+        let name = |name: Option<&str>| name.unwrap_or("an unknown person").to_owned();
+        let ours = self.email.as_deref().or(self.subject.as_deref());
+        (!known).then(|| (name(ours), name(texts.person())))
+    }
+
+    /// Returns the persons, if the login is of another person than the account.
+    pub(crate) fn replaced_by(&self, texts: &LoginTexts) -> Option<ReplacedPerson> {
+        let stranger = self.stranger(texts.email.as_deref(), texts.subject.as_deref())?;
+        Some(ReplacedPerson { former: stranger.0, present: stranger.1 })
     }
 
     /// Returns the secret reference to store. A directory that was adopted stays adopted when a login renews it in

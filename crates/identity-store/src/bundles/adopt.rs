@@ -11,7 +11,8 @@ use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Evidence};
 use crate::model::roots::Roots;
 use crate::model::save::{
-    AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveLogin, SavedCredential,
+    AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, PersonRule, SaveLogin,
+    SavedCredential,
 };
 use crate::model::share::SharePolicy;
 use crate::store::Store;
@@ -141,7 +142,12 @@ async fn adopt(
         Some(known) => renew_login(work, &known, &facts, &texts, SealedToken::default()).await?,
         None => insert_login(work, AccountId::generate(), &facts, &texts, SealedToken::default()).await?,
     };
-    let saved = SavedCredential { bundle: BundleId::default_bundle(), account, created_bundle: created };
+    let saved = SavedCredential {
+        bundle: BundleId::default_bundle(),
+        account,
+        created_bundle: created,
+        replaced: None,
+    };
     finish(work, &saved, &login.provider, "login.adopt").await?;
     Ok(AdoptedLogin { account: saved.account, reused })
 }
@@ -160,7 +166,7 @@ impl OwnLogin {
             expires_at: self.expires_at,
             login_deadline_at: self.login_deadline_at,
             evidence: Evidence::File,
-            replace_identity: false,
+            person: PersonRule::NotAnother,
             now,
         }
     }

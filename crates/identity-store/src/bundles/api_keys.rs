@@ -90,7 +90,7 @@ impl Store {
             save.now,
             code,
         )?;
-        let saved = SavedCredential { bundle, account, created_bundle };
+        let saved = SavedCredential { bundle, account, created_bundle, replaced: None };
         finish(&mut work, &saved, &save.provider, "api_key.save").await?;
         work.commit().await?;
         Ok(saved)

@@ -23,8 +23,7 @@ impl Store {
     ///
     /// A login into a binding renews the bound account, which keeps its id, name and time of creation. A bound API key,
     /// or a bound login of the other [`LoginCredential`](crate::LoginCredential) form, stays as a separate account, and the binding moves to
-    /// the new one. A login of another person than the account's is refused with `IdentityMismatch` unless
-    /// `replace_identity` is set.
+    /// the new one. A login of a person whom [`SaveLogin::person`] does not accept is refused with `IdentityMismatch`.
     ///
     /// # Errors
     /// As for [`Store::begin_login`], and an error of the commit. Then nothing of the login is in the database.
@@ -59,6 +58,7 @@ impl Store {
         }
         let same_form = |bound: &BoundAccount| bound.holds_token() == facts.token().is_some();
         let bound = bound_in(&mut work, &bundle, &login.provider, AccountKind::OAuth, same_form).await?;
+        let replaced = bound.as_ref().and_then(|bound| bound.replaced_by(&texts));
         let account = if let Some(bound) = bound {
             let sealed = self.seal_token(&facts, &bound.id()?, bound.generation + 1)?;
             renew_login(&mut work, &bound, &facts, &texts, sealed).await?
@@ -67,7 +67,7 @@ impl Store {
             let sealed = self.seal_token(&facts, &id, 1)?;
             insert_login(&mut work, id, &facts, &texts, sealed).await?
         };
-        let saved = SavedCredential { bundle, account, created_bundle };
+        let saved = SavedCredential { bundle, account, created_bundle, replaced };
         finish(&mut work, &saved, &login.provider, "login.save").await?;
         if let Some(session) = &login.session {
             let done = LoginResult {

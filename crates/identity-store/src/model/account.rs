@@ -167,6 +167,8 @@ words! {
     Evidence, "evidence" {
         /// The credential file of the provider's CLI.
         File = "file",
+        /// The credential file of the provider's CLI, which gives no end that can be read. The end is assumed.
+        Assumed = "assumed",
         /// The provider's check command.
         Check = "check",
         /// An answer from the provider's service.
@@ -388,6 +390,7 @@ mod tests {
         ]);
         check(&[
             (Evidence::File, "file"),
+            (Evidence::Assumed, "assumed"),
             (Evidence::Check, "check"),
             (Evidence::Live, "live"),
             (Evidence::Login, "login"),

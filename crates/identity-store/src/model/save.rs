@@ -34,6 +34,26 @@ pub enum LoginCredential {
     Token(SecretString),
 }
 
+/// The persons whose login may replace the login of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonRule {
+    /// Only the account's own person. Both must be known.
+    Same,
+    /// Anyone who is not known to be another person.
+    NotAnother,
+    /// Anyone.
+    Anyone,
+}
+
+/// The persons of a login that replaced another person's, by email address or the provider's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedPerson {
+    /// The person of the account before.
+    pub former: String,
+    /// The person of the account now.
+    pub present: String,
+}
+
 /// A confirmed login to keep.
 #[derive(Debug, Clone)]
 pub struct SaveLogin {
@@ -59,8 +79,8 @@ pub struct SaveLogin {
     pub login_deadline_at: Option<i64>,
     /// The source of the login's status.
     pub evidence: Evidence,
-    /// True if the login of another person may replace the account's credential.
-    pub replace_identity: bool,
+    /// The persons whose login may replace the account's credential.
+    pub person: PersonRule,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
@@ -90,8 +110,8 @@ pub struct SaveUserLogin {
     pub login_deadline_at: Option<i64>,
     /// The source of the login's status.
     pub evidence: Evidence,
-    /// True if the login of another person may replace the account's credential.
-    pub replace_identity: bool,
+    /// The persons whose login may replace the account's credential.
+    pub person: PersonRule,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
@@ -103,6 +123,8 @@ pub struct SavedProfile {
     pub profile: ProfileId,
     /// The account that holds the credential.
     pub account: AccountId,
+    /// The persons, if the login replaced that of another person.
+    pub replaced: Option<ReplacedPerson>,
 }
 
 /// The facts of a login that becomes an account.
@@ -117,7 +139,7 @@ pub(crate) struct LoginFacts<'a> {
     pub(crate) expires_at: Option<i64>,
     pub(crate) login_deadline_at: Option<i64>,
     pub(crate) evidence: Evidence,
-    pub(crate) replace_identity: bool,
+    pub(crate) person: PersonRule,
     pub(crate) now: i64,
 }
 
@@ -134,7 +156,7 @@ macro_rules! facts {
             expires_at: $login.expires_at,
             login_deadline_at: $login.login_deadline_at,
             evidence: $login.evidence,
-            replace_identity: $login.replace_identity,
+            person: $login.person,
             now: $login.now,
         }
     };
@@ -206,6 +228,8 @@ pub struct SavedCredential {
     pub account: AccountId,
     /// True if this call created the bundle.
     pub created_bundle: bool,
+    /// The persons, if the login replaced that of another person.
+    pub replaced: Option<ReplacedPerson>,
 }
 
 /// A login of the user's own, found in the directory of the user's CLI.

@@ -62,8 +62,8 @@ impl Store {
     /// `success`.
     ///
     /// A login into a directory that a profile of the user and the agent already has renews its account, which keeps its
-    /// id. A profile of the same person with another credential is replaced, and so are its secrets. A login of another
-    /// person than the account's is refused with `IdentityMismatch` unless `replace_identity` is set.
+    /// id. A profile of the same person with another credential is replaced, and so are its secrets. A login of a
+    /// person whom [`SaveUserLogin::person`] does not accept is refused with `IdentityMismatch`.
     ///
     /// # Errors
     /// As for [`Store::begin_user_login`], and an error of the commit. Then nothing of the login is in the database.
@@ -89,6 +89,7 @@ impl Store {
             sessions::expect_live(&mut work, session).await?;
         }
         let renewed = own_login(&mut work, &login.owner, &login.provider, &texts.secret_ref).await?;
+        let replaced = renewed.as_ref().and_then(|renewed| renewed.account.replaced_by(&texts));
         let account = match &renewed {
             Some(Renewed { account, .. }) => {
                 let sealed = self.seal_token(&facts, &account.id()?, account.generation + 1)?;
@@ -100,7 +101,8 @@ impl Store {
                 insert_login(&mut work, id, &facts, &texts, sealed).await?
             }
         };
-        let saved = link(&mut work, &login, account, renewed.map(|renewed| renewed.profile)).await?;
+        let profile = link(&mut work, &login, &account, renewed.map(|renewed| renewed.profile)).await?;
+        let saved = SavedProfile { profile, account, replaced };
         work.audit("login.save", &format!("profile {} {} {}", saved.profile, login.provider, saved.account));
         links::announce(&mut work, &saved.account, true).await?;
         if let Some(session) = &login.session {
@@ -158,13 +160,13 @@ async fn own_login(
 async fn link(
     work: &mut Work,
     login: &SaveUserLogin,
-    account: AccountId,
+    account: &AccountId,
     renewed: Option<ProfileId>,
-) -> Result<SavedProfile, StoreError> {
+) -> Result<ProfileId, StoreError> {
     let LoginOwner { user, agent } = login.owner.clone();
     let scope = ProfileScope { user, agent, model: None };
     // The account has the facts of the person that a renewal did not report again.
-    let row = account_in(&mut work.tx, &account).await?;
+    let row = account_in(&mut work.tx, account).await?;
     let person = Identity { subject: row.subject, email: row.email, login: None }.key();
     let key = ProfileKey {
         scope: &scope,
@@ -186,15 +188,11 @@ async fn link(
         }
     }
     let profile = existing.as_ref().map(ExistingProfile::id).transpose()?;
-    let values = ProfileValues {
-        profile: profile.as_ref(),
-        account: &account,
-        label: None,
-        make_primary: renewed.is_none(),
-    };
+    let values =
+        ProfileValues { profile: profile.as_ref(), account, label: None, make_primary: renewed.is_none() };
     let profile = put(work, &key, &values).await?;
-    drop_replaced(work, existing.as_ref(), &account).await?;
-    Ok(SavedProfile { profile, account })
+    drop_replaced(work, existing.as_ref(), account).await?;
+    Ok(profile)
 }
 
 /// Removes a profile, and its account if nothing else uses it.

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use identity_store::maintenance::{UnfitRow, deciding_columns};
 use identity_store::{
     AccountFilter, AccountId, Credential, DatabaseKind, DestinationBundle, History, InstanceFilter,
-    InstanceId, KnownDatabase, NewInstance, OpenError, ProfileFilter, RefreshRequest, RefreshWhy, SaveLogin,
-    SecretError, SessionId, Store, StoreError,
+    InstanceId, KnownDatabase, NewInstance, OpenError, PersonRule, ProfileFilter, RefreshRequest, RefreshWhy,
+    SaveLogin, SecretError, SessionId, Store, StoreError,
 };
 
 use crate::grants::{key, login as token_login, of_user, operator, parked, person, received, scope};
@@ -462,7 +462,7 @@ async fn write_does_not_sign_the_change_of_another_program(f: Fixture) {
     corrupt(f.store.update_account(&key_account, edit, NOW).await, "account");
     // Logins of each kind: none of them may make an altered row fit.
     let save = login(DestinationBundle::Existing(bundle_id("one")), "a@x");
-    f.store.save_login(SaveLogin { replace_identity: true, ..save }).await.unwrap();
+    f.store.save_login(SaveLogin { person: PersonRule::Anyone, ..save }).await.unwrap();
     corrupt(f.store.save_profile_key(key("u1", "a1", "sk-new")).await, "account");
     let login = token_login("git", "flow", received(6, NOW));
     let refused = f.store.commit_profile(login, of_user("u1", "a1", person("7"))).await.unwrap_err();

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use identity_store::{
     Account, AccountFilter, AccountId, Announce, Bundle, BundleId, Change, DatabaseKind, DatabaseUrl,
     DestinationBundle, Evidence, Key, KeyPlace, Keyring, LoginCredential, NewBundle, NewSession, OpenError,
-    ProviderId, SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError, StoreOptions,
+    PersonRule, ProviderId, SaveApiKey, SaveLogin, SecretRef, SessionId, Status, Store, StoreError,
+    StoreOptions,
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -292,7 +293,7 @@ pub(crate) fn login(target: DestinationBundle, email: &str) -> SaveLogin {
         expires_at: Some(NOW + 1000),
         login_deadline_at: None,
         evidence: Evidence::File,
-        replace_identity: false,
+        person: PersonRule::NotAnother,
         now: NOW,
     }
 }

@@ -2,7 +2,7 @@
 
 use identity_store::{
     Authority, Change, Consumer, DeletedProfiles, Evidence, History, Leftover, LoginCredential, LoginOwner,
-    NewSession, Owner, ProfileFilter, SaveUserLogin, SecretRef, SessionState, Status, StoreError,
+    NewSession, Owner, PersonRule, ProfileFilter, SaveUserLogin, SecretRef, SessionState, Status, StoreError,
     UnsavedLogin,
 };
 
@@ -37,7 +37,7 @@ fn login(owner: LoginOwner, dir: &str, subject: &str) -> SaveUserLogin {
         expires_at: None,
         login_deadline_at: None,
         evidence: Evidence::File,
-        replace_identity: false,
+        person: PersonRule::NotAnother,
         now: NOW,
     }
 }
@@ -87,7 +87,7 @@ async fn renewal_keeps_its_profile_and_refuses_another_person(f: Fixture) {
     let stranger = login(owner("u1", "a1"), DIR, "2");
     let refused = f.store.save_user_login(stranger.clone()).await;
     assert!(matches!(refused, Err(StoreError::IdentityMismatch { .. })), "{refused:?}");
-    let forced = SaveUserLogin { replace_identity: true, ..stranger };
+    let forced = SaveUserLogin { person: PersonRule::Anyone, ..stranger };
     assert_eq!(f.store.save_user_login(forced).await.unwrap(), first);
     let profile = f.store.profile(&first.profile).await.unwrap();
     assert_eq!(profile.identity.subject.as_deref(), Some("2"));
@@ -106,7 +106,7 @@ async fn renewed_profile_takes_the_place_of_another_of_the_same_person(f: Fixtur
     let first = f.store.save_user_login(login(owner("u1", "a1"), DIR, "1")).await.unwrap();
     let other = "/data/identities/.agents/u1/other/codex";
     let second = f.store.save_user_login(login(owner("u1", "a1"), other, "2")).await.unwrap();
-    let forced = SaveUserLogin { replace_identity: true, ..login(owner("u1", "a1"), DIR, "2") };
+    let forced = SaveUserLogin { person: PersonRule::Anyone, ..login(owner("u1", "a1"), DIR, "2") };
     assert_eq!(f.store.save_user_login(forced).await.unwrap(), first);
     let all = f.store.profiles(ProfileFilter::default()).await.unwrap();
     let ids: Vec<_> = all.profiles.iter().map(|profile| &profile.id).collect();

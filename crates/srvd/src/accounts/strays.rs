@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use auth_spawner::{Cli, Credential, Proof, Provider, Registry};
-use identity_store::{BundleId, DestinationBundle, Evidence, LoginCredential, ProviderId, SaveLogin, Store};
+use identity_store::{
+    BundleId, DestinationBundle, Evidence, LoginCredential, PersonRule, ProviderId, SaveLogin, Store,
+};
 
 use super::removal::Remover;
 use crate::base::clock::now;
@@ -73,7 +75,7 @@ pub(crate) async fn keep(
             expires_at: found.credential.expires_at,
             login_deadline_at: found.credential.login_deadline_at,
             evidence: Evidence::File,
-            replace_identity: false,
+            person: PersonRule::NotAnother,
             now: now(),
         })
         .await?;

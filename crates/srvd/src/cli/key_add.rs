@@ -9,6 +9,7 @@ use super::ui::{Ui, plain_line};
 use super::{owner, prompt, resolve};
 use crate::hint::Step;
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
+use crate::wire::error::ErrorKind;
 use crate::wire::{SecretInput, Status, bundle};
 
 /// Arguments of `srvd add-key`.
@@ -60,8 +61,10 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
     let outcome = daemon.client.call(&params).await.map_err(|error| {
         failure::of_call(&error, |error| {
             let wrong_way = failure::field(error, "field") == Some("providerId");
+            // The daemon names the provider that takes keys, if there is one.
+            let taken = error.data.as_ref().is_some_and(|data| data.get("takesKeys").is_some());
             let provider = (&args.provider).into();
-            wrong_way.then(|| match args.owner.words() {
+            (wrong_way && !taken).then(|| match args.owner.words() {
                 Some([user, agent]) => Step::LogInUser { provider, user, agent }.into(),
                 None => Step::LogInInstead { provider }.into(),
             })
@@ -93,7 +96,11 @@ async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
 fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
     outcome.account_id.as_deref().filter(|_| outcome.success).ok_or_else(|| {
         let reason = outcome.error.as_deref().unwrap_or("the daemon did not store the key");
-        Failure::new(code::FAILED, reason).hint(Step::KeyNotStored)
+        let step = match outcome.error_kind {
+            Some(ErrorKind::Conflict) => Step::StoreUnchecked,
+            _ => Step::KeyNotStored,
+        };
+        Failure::new(code::FAILED, reason).hint(step)
     })
 }
 

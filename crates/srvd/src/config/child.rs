@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
+use std::path::Path;
 
 use auth_spawner::ChildEnv;
 
@@ -52,10 +53,12 @@ pub(super) fn configured(table: BTreeMap<String, String>) -> Result<Vec<(String,
     Ok(table.into_iter().collect())
 }
 
-/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
-pub(super) fn base_env(environment: &Environment) -> Vec<(String, String)> {
-    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
+/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code. Without a `HOME`
+/// of the user, programs get the stand-in, as many of them look up the user's home in the system's list otherwise.
+pub(super) fn base_env(environment: &Environment, home: &Path) -> Vec<(String, String)> {
+    let names = ["USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
     let locale = environment.names_with("LC_");
     let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
-    names.into_iter().chain(locale).filter_map(value).collect()
+    let home = ("HOME".to_owned(), home.to_string_lossy().into_owned());
+    std::iter::once(home).chain(names.into_iter().chain(locale).filter_map(value)).collect()
 }

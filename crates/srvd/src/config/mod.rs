@@ -126,6 +126,9 @@ pub(crate) enum SpawnPolicy {
     Checked,
 }
 
+/// The directory below the data directory that is the home of a user without `HOME`. It is empty, so no login is found there.
+const NO_HOME: &str = "no-home";
+
 /// Command-line flags. They take precedence over all other settings.
 #[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -238,7 +241,7 @@ impl Config {
         let file = FileConfig::read(&config_dir.join("srvd.toml"), &trust)?;
         let trusted_paths = search::absolute(trust::KEY, file.trusted_paths)?;
         let trust = trust.accepting(trusted_paths.clone());
-        let home = environment.home().ok_or(ConfigError::NoHome)?;
+        let home = environment.home().unwrap_or_else(|| data_dir.join(NO_HOME));
 
         let pick = |flag: &Option<String>, variable: &str, file: Option<String>| {
             flag.clone().or_else(|| environment.text(variable).map(str::to_owned)).or(file)
@@ -270,7 +273,7 @@ impl Config {
             ),
             trust,
             trusted_paths,
-            base_env: child::base_env(environment),
+            base_env: child::base_env(environment, &home),
             network: Network::read(file.network, environment, &file.spawn.environment)?,
             child_env: child::configured(file.spawn.environment)?,
             secrets: secrets::read(file.secrets, environment)?,

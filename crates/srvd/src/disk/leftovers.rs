@@ -103,7 +103,11 @@ mod tests {
     #[test]
     fn removal_is_awaited_at_shutdown_when_its_caller_has_left() {
         // The only thread for blocking work is busy, so that the removal cannot begin.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
         let home = tempfile::tempdir().unwrap();
         let (registry, blocking) = (Registry::builtin().unwrap(), BlockingTasks::default());
         let (root, own) = (home.path().join("identities"), home.path().join("home"));

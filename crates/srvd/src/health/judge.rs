@@ -54,10 +54,15 @@ pub(crate) fn judge(account: &Account, found: CredentialReading, now: i64) -> Ju
             lasting(unknown(&report, "the registry has no CLI that can use its directory"))
         }
         CredentialReading::Directory { proof, shadow, keychain } => {
+            let assumed = matches!(&proof, Proof::LoggedIn(found) if found.assumed_end);
             let judged = by_settings(by_files(account, proof, keychain, now), shadow.as_ref());
             // A result that only confirms the stored status keeps its stronger evidence.
-            let evidence =
-                if same_answer(account, &judged.report) { account.evidence } else { Evidence::File };
+            let evidence = match account.evidence {
+                _ if assumed => Evidence::Assumed,
+                Evidence::Assumed => Evidence::File,
+                stored if same_answer(account, &judged.report) => stored,
+                _ => Evidence::File,
+            };
             Judgement { report: StatusReport { evidence, ..judged.report }, next: judged.next }
         }
     }
@@ -187,6 +192,10 @@ fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
     };
     if !past(found.expires_at) {
         Judgement { next: found.expires_at, report }
+    } else if found.assumed_end && !found.refreshable && !past(found.login_deadline_at) {
+        let reason =
+            "its file gives no end that can be read, and the assumed one has passed; a launch still uses it";
+        Judgement { next: found.login_deadline_at, report: unknown(&report, reason) }
     } else if !found.refreshable {
         lasting(needs_reauth(&report, RAN_OUT))
     } else if past(found.login_deadline_at) {

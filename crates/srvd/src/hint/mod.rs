@@ -33,6 +33,8 @@ impl Hint {
         Some(match failure.advice.clone()? {
             Advice::CheckInstalled => Step::CheckInstalled.into(),
             Advice::StartAgain => Step::StartAgain.into(),
+            Advice::CheckTerminals => Step::CheckTerminals.into(),
+            Advice::Unproven => Step::Unproven.into(),
             Advice::FinishInBrowser => Step::FinishInBrowser.into(),
             Advice::Approve => Step::Approve.into(),
             Advice::ApproveInTime => Step::ApproveInTime.into(),
@@ -42,8 +44,8 @@ impl Hint {
             Advice::StoredElsewhere => Step::StoredElsewhere.into(),
             Advice::Reinstall(command) => Step::Reinstall { command }.into(),
             Advice::OfEntry(advice) => Step::OfEntry { advice }.into(),
-            // It is made from a step of the network's settings.
-            Advice::OfNetwork(text) => Self(text),
+            // It is made from a step.
+            Advice::OfCaller(text) => Self(text),
         })
     }
 

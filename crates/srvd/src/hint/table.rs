@@ -127,10 +127,13 @@ steps! {
 
     // Logins.
     LogIn { provider: Word, bundle: Word }: "" ["srvd login {provider} --bundle {bundle}"] "";
-    LogInAnew { provider: Word, bundle: Word }: "" ["srvd login {provider} --bundle {bundle} --force"] "";
+    LogInAnew { provider: Word, bundle: Word }: "" ["srvd login {provider} --bundle {bundle} --replace-person"] "";
+    LogInAsOrReplace { person: String, provider: Word, bundle: Word }: "log in again as {person}, or accept the other person: "
+        ["srvd login {provider} --bundle {bundle} --replace-person"] "";
     AddKey { provider: Word, bundle: Word }: "" ["srvd add-key {provider} --bundle {bundle}"] "";
     LogInToAny { bundle: Word }: "" ["srvd login PROVIDER --bundle {bundle}"] "";
-    LogInAgain { provider: Word, bundle: Word }: "to log in again: " ["srvd login {provider} --bundle {bundle} --force"] "";
+    LogInAgain { provider: Word, bundle: Word }: "to replace it, whoever the new login belongs to: "
+        ["srvd login {provider} --bundle {bundle} --replace-person"] "";
     CancelRunning { session: String, provider: Word, bundle: Word }: "to cancel the running login ({session}): "
         ["srvd login {provider} --bundle {bundle} --cancel"] "";
     CancelRunningAnywhere { session: String, provider: Word }: "to cancel the running login ({session}): "
@@ -141,7 +144,9 @@ steps! {
     LogInInstead { provider: Word }: "log in with: " ["srvd login {provider}"] "";
     LogInUser { provider: Word, user: Word, agent: Word }: "srvd login {provider} --user {user} --agent {agent}"
         because "the tests of users type it";
-    LogInUserAnew { provider: Word, user: Word, agent: Word }: "to log in again: srvd login {provider} --user {user} --agent {agent} --force"
+    LogInUserAnew { provider: Word, user: Word, agent: Word }: "to replace it, whoever the new login belongs to: srvd login {provider} --user {user} --agent {agent} --replace-person"
+        because "the tests of users type it";
+    LogInUserAsOrReplace { person: String, provider: Word, user: Word, agent: Word }: "log in again as {person}, or accept the other person: srvd login {provider} --user {user} --agent {agent} --replace-person"
         because "the tests of users type it";
     CancelUser { provider: Word, user: Word, agent: Word }: "to cancel the running login: srvd login {provider} --user {user} --agent {agent} --cancel"
         because "the tests of users type it";
@@ -162,6 +167,10 @@ steps! {
     UseDaemonsNetwork { variable: String }: "the daemon's environment has {variable}, but CLIs do not get it: set proxy or ca_file under [network] in srvd.toml (or from_environment = true), and restart the daemon"
         because "it asks to edit srvd.toml";
     CheckInstalled: "check that the CLI is installed" because "it names no single command";
+    CheckTerminals: "check that /dev/pts is mounted and that a terminal can be opened there (in a container: mount devpts), then start the login again"
+        because "how a container is started is not known";
+    Unproven: "start the login again; if it ends in the same way, this version of the CLI may store its login in another form: see srvd providers"
+        because "it names the command that failed";
     FinishInBrowser: "start the login again and finish it in the browser" because "it names the command that failed";
     Approve: "start the login again and approve it" because "it names the command that failed";
     ApproveInTime: "start the login again and approve it; some CLIs do not report a denial in the browser" because "it names the command that failed";
@@ -173,6 +182,7 @@ steps! {
     Reinstall { command: String }: "install the current CLI: " ["{command}"] "";
     TypeKey: "type it at the prompt, or pass it on standard input" because "it asks for a key";
     KeyNotStored: "the key was not stored" because "it tells the outcome";
+    StoreUnchecked: "the key was not stored; to store it without a check, add " ["--no-validate"] "";
 
     // Launches.
     RunWithoutSrvd { variable: String, program: Word }: "to run it once without srvd: " ["{variable}=off {program}"] "";
@@ -258,10 +268,14 @@ steps! {
     UseRefreshStatus: "check the credential with account.refreshstatus" because "it names a method for programs";
     UseDelete: "account.delete deletes the account from this machine; the credential stays valid at the provider"
         because "it names a method for programs";
-    UseForce: "log in again with force" because "it names a parameter for programs";
+    SetForce: "to replace its login, whoever the new one belongs to, set force" because "it names a parameter for programs";
     ReplaceLogin: "log in again with force to replace the stored login" because "it names a parameter for programs";
     OmitHost: "omit the host" because "it asks to leave out a parameter";
     OmitField: "omit the field; the daemon knows the command" because "it asks to leave out a parameter";
+    OmitPath: "omit cliPath, or add the program's directory to search_path under [spawn] in srvd.toml and restart the daemon"
+        because "it asks to edit srvd.toml";
+    ChooseRecipe { known: String }: "omit the field, or choose a recipe: {known}" because "it is a list";
+    UseKeyTaker { takers: String }: "API keys are taken by: {takers}" because "it is a list";
     UseRecipe { known: String }: "use one of: {known}" because "it is a list";
     EditFile { file: String }: "edit {file}" because "it asks to edit agents.toml";
     BindOrDelete: "bind that account again, or delete it first" because "either can be meant";

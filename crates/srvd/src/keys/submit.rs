@@ -1,19 +1,18 @@
 //! Stores an API key as an account in a bundle.
 
-use auth_spawner::{KeyService, Provider};
+use auth_spawner::{KeyService, Provider, Registry};
 use identity_store::{
-    AccountId, DestinationBundle, Evidence, KeyPlace, LoginOwner, ProfileScope, SaveApiKey, SaveProfileKey,
-    Status, Store,
+    AccountId, AccountKind, DestinationBundle, Evidence, KeyPlace, LoginOwner, ProfileFilter, ProfileScope,
+    SaveApiKey, SaveProfileKey, Status, Store,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::base::clock::now;
 use crate::base::redact::Redactor;
 use crate::destination;
-use crate::hint::Step;
 use crate::keys::external::ExternalKeys;
 use crate::keys::probe::ProbeAnswer;
-use crate::keys::{api_key, probe};
+use crate::keys::{api_key, probe, takers};
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::{SecretInput, convert, ids};
@@ -27,6 +26,8 @@ pub(crate) struct KeyIntake<'a> {
     pub external_keys: &'a ExternalKeys,
     /// Keeps the key out of the log.
     pub redactor: &'a Redactor,
+    /// The registry of providers.
+    pub registry: &'a Registry,
 }
 
 /// The target of a key.
@@ -65,10 +66,7 @@ impl KeyIntake<'_> {
         provider: &Provider,
         request: SubmitApiKey,
     ) -> Result<KeyOutcome, ApiError> {
-        let service = provider.key.as_ref().ok_or_else(|| {
-            ApiError::invalid_input("providerId", "this provider does not accept API keys")
-                .hint(Step::UseAuthStart)
-        })?;
+        let service = provider.key.as_ref().ok_or_else(|| takers::no_keys(self.registry, provider))?;
         identity_store::check_name("accountName", &request.account_name)?;
         let target = self.target(&request).await?;
         let received = match (request.api_key, request.secret_name) {
@@ -90,6 +88,13 @@ impl KeyIntake<'_> {
             Ok(status) => status,
             Err(http_status) => return Ok(refused(provider, http_status)),
         };
+        if asks
+            && let Some(reason) = &status.reason
+            && service.probe.is_some()
+            && self.has_working_key(provider, &target).await?
+        {
+            return Ok(kept(provider, reason));
+        }
         let received = ReceivedKey { key, ..received };
         match target {
             KeyTarget::Bundle(target) => {
@@ -117,6 +122,23 @@ impl KeyIntake<'_> {
                 Ok(KeyTarget::Bundle(destination::target(self.store, into, name).await?))
             }
         }
+    }
+
+    /// Returns whether the bundle or the user has a key of the provider that the provider has accepted.
+    async fn has_working_key(self, provider: &Provider, target: &KeyTarget) -> Result<bool, ApiError> {
+        let provider = convert::stored_id(provider)?;
+        let works = |kind, status| kind == AccountKind::ApiKey && status == Status::Valid;
+        Ok(match target {
+            KeyTarget::Bundle(target) => {
+                let bound = self.store.bound_account(destination::bundle(target), &provider).await?;
+                bound.is_some_and(|bound| works(bound.kind, bound.status))
+            }
+            KeyTarget::User(LoginOwner { user, agent }) => {
+                let filter = ProfileFilter { user: Some(user.clone()), agent: Some(agent.clone()) };
+                let found = self.store.profiles(filter).await?.profiles;
+                found.iter().any(|found| found.provider == provider && works(found.kind, found.status))
+            }
+        })
     }
 
     /// Reads the key to which the operator gave this name.
@@ -244,6 +266,24 @@ async fn checked(service: &KeyService, key: &SecretString, asks: bool) -> Result
         }
         ProbeAnswer::Unknown { reason } => Ok(unknown(reason)),
         ProbeAnswer::Rejected { status } => Err(status),
+    }
+}
+
+/// Returns the outcome for a key that its provider could not check and that would replace one that works.
+fn kept(provider: &Provider, reason: &str) -> KeyOutcome {
+    tracing::info!(provider = provider.id, "an API key was not checked and replaced none");
+    KeyOutcome {
+        success: false,
+        bundle_id: None,
+        account_id: None,
+        profile_id: None,
+        status: None,
+        status_reason: None,
+        error: Some(format!(
+            "{} could not check the key ({reason}), so the working key was kept; try again later, or store the key without a check",
+            provider.display_name
+        )),
+        error_kind: Some(ErrorKind::Conflict),
     }
 }
 

@@ -7,11 +7,13 @@
 //! launch, and no file-system work in it runs on the runtime's threads.
 
 mod attendance;
+mod command;
 mod commit;
 mod host;
 mod logout;
 mod oauth;
 mod policy;
+mod present;
 mod program;
 pub(crate) mod renewal;
 mod service;

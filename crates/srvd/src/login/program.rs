@@ -10,14 +10,15 @@ use futures_util::future::try_join_all;
 
 use super::oauth;
 use super::policy;
+use super::policy::UnusedProgram;
 use super::service::LoginResources;
 use crate::base::blocking::BlockingTasks;
 use crate::base::environment::Environment;
 use crate::base::programs::{Installed, Search};
 use crate::base::trust::Trust;
-use crate::config::Config;
 use crate::config::child::{probe_env, probe_mark};
 use crate::config::search::SearchPath;
+use crate::config::{Config, SpawnPolicy};
 use crate::wire;
 use crate::wire::convert::class;
 use crate::wire::error::ApiError;
@@ -183,6 +184,49 @@ impl Programs {
         let located = usable.into_iter().next();
         let located = located.ok_or_else(|| policy::not_installed(provider, cli, &refused, search.dirs()))?;
         self.genuine(provider, cli, located).await
+    }
+
+    /// Returns whether a program that identifies itself as the provider's CLI is installed.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the programs cannot be inspected.
+    pub(super) async fn is_identified(&self, provider: &Provider) -> Result<bool, ApiError> {
+        let Some(cli) = &provider.cli else { return Ok(false) };
+        Ok(self.find(provider, cli).await?.is_some_and(|found| found.version.is_some()))
+    }
+
+    /// Returns the program that a client names, if it may be run. It is asked for its version only where the policy
+    /// allows it to be run.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the programs cannot be inspected. The inner error is the reason why it is not run.
+    pub(super) async fn named_by_client(
+        &self,
+        spawn_policy: SpawnPolicy,
+        provider: &Provider,
+        cli: &Cli,
+        path: &str,
+    ) -> Result<Result<PathBuf, UnusedProgram>, ApiError> {
+        let search = self.search().await?;
+        let (named, wanted) = (path.to_owned(), cli.clone());
+        let named = move || policy::named(spawn_policy, &wanted, &named, &search);
+        let program = match self.blocking.run(named).await? {
+            Ok(program) if spawn_policy == SpawnPolicy::Registered && cli.version_pattern.is_some() => {
+                program
+            }
+            decided => return Ok(decided),
+        };
+        Ok(match self.version(provider, &program).await? {
+            Version::Is(_) | Version::Silent => Ok(program),
+            Version::Other(line) => Err(UnusedProgram {
+                path: path.to_owned(),
+                reason: format!(
+                    "it is another program, whose answer to {} is: {line}",
+                    cli.version_args.join(" ")
+                ),
+                is_the_cli: true,
+            }),
+        })
     }
 
     /// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to

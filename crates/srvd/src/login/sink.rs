@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use auth_spawner::{ConfirmedLogin, Provider, SaveError, Saved, Sink, Snapshot, State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
-    Account, BundleId, DestinationBundle, ProviderId, SecretRef, SessionEnd, SessionEnding, SessionId,
-    SessionState, SessionUpdate, Store, StoreError,
+    Account, BundleId, DestinationBundle, PersonRule, ProviderId, SecretRef, SessionEnd, SessionEnding,
+    SessionId, SessionState, SessionUpdate, Store, StoreError,
 };
 use tokio::task::JoinHandle;
 
@@ -35,8 +35,8 @@ pub(super) struct ExpectedLogin {
     pub(super) provider_name: String,
     /// The URL of the service for this login, if it is not the default one.
     pub(super) base_url: Option<String>,
-    /// True if the login may replace a different user's login.
-    pub(super) force: bool,
+    /// The persons whose login may replace the present one.
+    pub(super) person: PersonRule,
     /// The directory for which the login is made.
     pub(super) dir: PathBuf,
     /// True if the CLI logs in elsewhere because a login already exists.

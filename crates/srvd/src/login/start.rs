@@ -1,23 +1,21 @@
 //! The start of a login: first all checks, then the row, the directory and the CLI.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use auth_spawner::{Cli, LoginRequest, Proof, Provider, Recipe, StartError};
-use identity_store::{
-    Account, AccountKind, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
-};
+use auth_spawner::{Cli, LoginRequest, Provider, StartError};
+use identity_store::{NewSession, PersonRule, SessionEnd, SessionEnding, SessionId, Store};
 
+use super::command::{LoginCommand, superseded};
 use super::host;
 use super::oauth::Way;
 use super::policy;
 use super::policy::Plan;
+use super::present::LoginDir;
 use super::service::{LoginResources, Logins};
 use super::sink::ExpectedLogin;
 use super::target::LoginTarget;
 use crate::base::clock::now;
-use crate::disk::identity_dir::homes::HomeOwner;
-use crate::disk::identity_dir::{AccountDir, DirReading};
 use crate::hint::Step;
 use crate::wire::auth::{SessionStatus, Start, Started};
 use crate::wire::convert::{login_cli, stored_id};
@@ -33,36 +31,6 @@ struct PreparedLogin {
     config_dir: PathBuf,
     started_at: i64,
     expires_at: i64,
-}
-
-/// The command of a login, with the installed program.
-struct LoginCommand {
-    plan: Plan,
-    /// The version reported by the program.
-    version: Option<String>,
-    /// The recipe variant that matches the version.
-    recipe: Option<Recipe>,
-}
-
-impl LoginCommand {
-    /// Returns whether the CLI only shows the credential and stores nothing.
-    fn only_shows(&self) -> bool {
-        self.recipe.as_ref().is_some_and(|recipe| !recipe.patterns.token.is_empty())
-    }
-
-    /// Returns the maximum duration of the login, in seconds.
-    fn seconds(&self, longest: u64) -> u64 {
-        self.recipe.as_ref().map_or(longest, |recipe| recipe.deadline.as_secs().min(longest))
-    }
-}
-
-/// The directory of a login.
-struct LoginDir {
-    dir: PathBuf,
-    /// True if the directory already contains a login, in which case the CLI logs in elsewhere.
-    renews: bool,
-    /// True if a failed login leaves the directory as it is: launches use it without a login.
-    shared: bool,
 }
 
 impl Logins {
@@ -86,6 +54,8 @@ impl Logins {
             auth_url: None,
             status: SessionStatus::Pending,
             expires_at: login.expires_at,
+            recipe: login.command.plan.recipe.clone(),
+            not_used: login.command.plan.not_used.clone(),
         };
         self.record(store, &login).await?;
         if let Err(refusal) = self.run(login).await {
@@ -121,19 +91,23 @@ impl Logins {
         request: Start,
     ) -> Result<PreparedLogin, ApiError> {
         let target = LoginTarget::of(store, &request).await?;
-        let id = stored_id(provider)?;
+        let named = provider;
+        let provider = self.installed(named).await?;
+        let id = stored_id(&provider)?;
         let mut bound = target.account(store, &id, false).await?;
         let host::HostedProvider { provider, base_url, name: provider_name } =
-            host::choose(provider, bound.as_ref(), request.host.as_deref())?;
-        let command = self.command(&provider, &request).await?;
-        let force = request.force.unwrap_or(false);
+            host::choose(&provider, bound.as_ref(), request.host.as_deref())?;
+        let mut command = self.command(&provider, &request).await?;
+        command.plan.not_used.extend(superseded(named, &provider));
         self.refuse_running(&provider, &command.plan.recipe, &target.scope()).await?;
         if command.only_shows() && target.owner().is_some() {
             bound = target.account(store, &id, true).await?;
         }
-        if let Some(bound) = bound.as_ref().filter(|_| !force) {
-            self.refuse_logged_in(&provider, bound).await?;
-        }
+        let person = match &bound {
+            _ if request.force.unwrap_or(false) => PersonRule::Anyone,
+            Some(bound) => self.renewable(&provider, bound, command.only_shows()).await?,
+            None => PersonRule::NotAnother,
+        };
         let LoginDir { dir, renews, shared } = if command.only_shows() {
             // A credential that the CLI only prints is encrypted and stored as a separate account. No directory is at
             // risk.
@@ -149,27 +123,8 @@ impl Logins {
         let longest_ms = i64::try_from(command.seconds(self.longest_seconds) * 1000).unwrap_or(i64::MAX);
         let expires_at = started_at.saturating_add(longest_ms);
         let expected =
-            ExpectedLogin { target, provider, provider_name, base_url, force, dir, renews, shared };
+            ExpectedLogin { target, provider, provider_name, base_url, person, dir, renews, shared };
         Ok(PreparedLogin { id, command, expected, config_dir, started_at, expires_at })
-    }
-
-    /// Plans the command and locates its program.
-    async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
-        let (policy, search) = (self.policy, self.programs.search().await?);
-        let (planned, asked) = (Arc::clone(provider), request.clone());
-        let plan = move || policy::plan(policy, &planned, &asked, &search);
-        let mut plan = self.resources.blocking.run(plan).await??;
-        let cli = login_cli(provider)?;
-        if request.cli_path.as_deref().is_none_or(str::is_empty) {
-            plan.program = self.programs.genuine(provider, cli, plan.program).await?;
-        }
-        let version = if cli.depends_on_version() {
-            self.programs.reported_version(provider, &plan.program).await?
-        } else {
-            None
-        };
-        let recipe = provider.recipe(&plan.recipe, version.as_deref());
-        Ok(LoginCommand { plan, version, recipe })
     }
 
     /// Rejects a scope with a running login for the provider, after waiting for one that is ending.
@@ -179,103 +134,6 @@ impl Logins {
             None => Ok(()),
             Some(login) => Err(running(&login.id)),
         }
-    }
-
-    /// Rejects an account that has a valid login.
-    async fn refuse_logged_in(&self, provider: &Arc<Provider>, bound: &Account) -> Result<(), ApiError> {
-        let now = now();
-        let logged_in = match &bound.secret_ref {
-            SecretRef::ConfigDir { dir, adopted } => {
-                let dir = AccountDir { path: dir.clone(), adopted: *adopted };
-                match self.resources.identities.read(provider, &dir).await? {
-                    DirReading::Read { proof, .. } => matches!(proof.at(now), Proof::LoggedIn(_)),
-                    // A launch would not use the login either.
-                    DirReading::NoCli | DirReading::Forbidden(_) => false,
-                }
-            }
-            SecretRef::Sealed if bound.kind == AccountKind::OAuth => {
-                bound.expires_at.is_none_or(|end| end > now)
-            }
-            _ => false,
-        };
-        if !logged_in {
-            return Ok(());
-        }
-        Err(ApiError::new(Kind::Conflict, "this bundle is already logged in")
-            .with("what", "login")
-            .with("accountId", bound.id.as_str())
-            .hint(Step::UseForce))
-    }
-
-    /// Returns the directory for the login: that of the present login, or else the owner's home. Creates nothing.
-    async fn directory(
-        &self,
-        store: &Store,
-        provider: &Provider,
-        owner: &HomeOwner,
-        bound: Option<&Account>,
-    ) -> Result<LoginDir, ApiError> {
-        let identities = &self.resources.identities;
-        let cli = login_cli(provider)?;
-        let place = identities.home(owner, cli);
-        let former = bound.and_then(AccountDir::of);
-        if let Some((account, own)) = bound.zip(former.as_ref()).filter(|(_, dir)| dir.adopted) {
-            return Err(self.own_login(account, cli, own));
-        }
-        // A directory outside the root is not used any more. The login gets the usual one, and the account stays.
-        let former = former.map(|dir| dir.path).filter(|dir| identities.owns(dir));
-        if former.is_none()
-            && let Some(other) = store.directory_owner(&place).await?
-        {
-            return Err(ApiError::new(Kind::Conflict, "the directory contains the login of another account")
-                .with("what", "login")
-                .with("accountId", other.as_str())
-                .hint(Step::BindOrDelete));
-        }
-        let renews = cli.can_move() && former.is_some();
-        let shared = former.is_none() && identities.exists(&place).await?;
-        let dir = former.unwrap_or(place);
-        if renews {
-            self.settle_earlier(store, &cli.config_dir.inside(&dir)).await?;
-        }
-        Ok(LoginDir { dir, renews, shared })
-    }
-
-    /// Returns the refusal for an account that uses the user's own directory. It names the command by which the user's own
-    /// CLI logs in there; the account then follows the files.
-    fn own_login(&self, account: &Account, cli: &Cli, dir: &AccountDir) -> ApiError {
-        let reach = self.resources.identities.reach(cli, dir);
-        let set = cli.config_dir.variables_for(reach, &dir.path, Path::new(""));
-        let args = cli.recipes.first().map(|recipe| recipe.args.clone()).unwrap_or_default();
-        let command: Vec<String> = cli.binaries.iter().take(1).cloned().chain(args).collect();
-        // A variable that leads elsewhere must not be set, as in a launch of another identity.
-        let unset: Vec<&String> =
-            Some(&cli.config_dir.var).filter(|var| !set.contains_key(*var)).into_iter().collect();
-        let assigned = set.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value)));
-        let line: Vec<String> = assigned.chain([shell_words::join(&command)]).collect();
-        let line = line.join(" ");
-        ApiError::new(Kind::AmbientDirectory, "this account is the login of your own CLI")
-            .with("accountId", account.id.as_str())
-            .with("dir", dir.path.display().to_string())
-            .with("command", command)
-            .with("set", serde_json::json!(set))
-            .with("unset", serde_json::json!(unset))
-            .hint(Step::LogInThere { command: line })
-    }
-
-    /// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the
-    /// new login.
-    async fn settle_earlier(&self, store: &Store, inside: &Path) -> Result<(), ApiError> {
-        let live = |session: &SessionId| self.sink.is_live(session);
-        let unsettled = self.resources.renewals.settle_all(store, live).await;
-        if unsettled.iter().any(|dir| dir == inside) {
-            return Err(ApiError::new(
-                Kind::StoreUnavailable,
-                "an earlier login in this directory could not be cleaned up",
-            )
-            .hint(Step::RetryLater));
-        }
-        Ok(())
     }
 
     /// Writes the session's row, and tells the sink what the login is for.
@@ -302,21 +160,23 @@ impl Logins {
         let PreparedLogin { id, command, expected, config_dir, expires_at, .. } = login;
         self.make_directory(&id, &expected).await?;
         let scope = expected.target.scope();
-        let Plan { program, recipe, args, env } = command.plan;
+        let LoginCommand { plan, program, version, .. } = command;
+        let Plan { recipe, args, check_args, terminal, env, .. } = plan;
         let (provider, recipe_id) = (Arc::clone(&expected.provider), recipe.clone());
         let request = LoginRequest {
             id: id.to_string(),
             provider: expected.provider,
             recipe,
             program,
-            version: command.version,
+            version,
             args,
+            check_args,
             extra_env: env,
             config_dir,
             destination: expected.renews.then_some(expected.dir),
             scope,
             expires_at,
-            terminal: None,
+            terminal,
         };
         let cli = login_cli(&provider)?;
         self.spawner.start(request).map_err(|error| refusal(&error, cli))?;

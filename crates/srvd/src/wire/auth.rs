@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use super::auth_list::{List, Sessions};
 use super::error::ErrorKind;
+use super::not_used::NotUsed;
 use super::paste::{Paste, PasteShape};
 use super::{SecretInput, Status, method, words};
 use crate::hint::Hint;
@@ -31,19 +32,23 @@ pub(crate) struct Start {
     /// `userId`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_id: Option<String>,
-    /// Accepted for compatibility. Must be one of the provider's binaries in an allowed directory.
+    /// The provider's CLI on this machine. It is run if it is in a directory that is searched for CLIs, and is the
+    /// provider's CLI. Otherwise the CLI that the daemon finds is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cli_path: Option<String>,
-    /// Accepted for compatibility. Must be the arguments of one of the provider's recipes.
+    /// The arguments of the login. They choose one of the provider's recipes. With the spawn policy `checked`, they are
+    /// run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_login_args: Option<Vec<String>>,
-    /// Accepted for compatibility. Must be the provider's check arguments.
+    /// The arguments that check the login; advice only. With the spawn policy `checked`, they are run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_check_args: Option<Vec<String>>,
-    /// Accepted for compatibility. May contain only the provider's own config-dir variable, which is always overridden.
+    /// Variables for the CLI. Only those for the language and the look of its output are set, and the rest is left out.
+    /// With the spawn policy `checked`, others are set as well. The config-dir variable always leads to the bundle's
+    /// directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_env: Option<BTreeMap<String, String>>,
-    /// Accepted for compatibility. Must match the recipe.
+    /// True if the CLI needs a terminal; advice only. With the spawn policy `checked`, it is obeyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_tty: Option<bool>,
     /// The id of one of the provider's login recipes; the first recipe if absent.
@@ -53,7 +58,8 @@ pub(crate) struct Start {
     /// the host of the bundle's current login is used, or the provider's default host if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// True to log in again even if a login exists, and to allow a different user to replace it.
+    /// True to accept the login of another person in place of the bundle's present one. Without it, the login renews the
+    /// present one if the person stays the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
 }
@@ -63,7 +69,8 @@ method!(
     Started,
     "Starts a login by running the provider's own CLI.",
     errors = [NotFound, Conflict, NotAllowed, UnknownRecipe, AmbientDirectory, Capacity, SecretUnavailable],
-    seconds = 30
+    seconds = 30,
+    reports_unknown = true
 );
 
 /// A login that has been started.
@@ -78,6 +85,12 @@ pub(crate) struct Started {
     pub status: SessionStatus,
     /// The expiry time of the session, in Unix milliseconds.
     pub expires_at: i64,
+    /// The id of the recipe that is used.
+    #[serde(default)]
+    pub recipe: String,
+    /// The fields of the request that are not used, with the reasons.
+    #[serde(default)]
+    pub not_used: Vec<NotUsed>,
 }
 
 /// Returns the state of a login session. With `waitMs`, waits for a change.
@@ -203,6 +216,9 @@ pub(crate) struct Session {
     #[schemars(with = "Option<String>")]
     #[expect(clippy::option_option, reason = "the wire distinguishes an absent field from null")]
     pub email: Option<Option<String>>,
+    /// The persons, if the login replaced that of another person. Known until the daemon is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_person: Option<ReplacedPerson>,
     /// The human-readable error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -215,6 +231,16 @@ pub(crate) struct Session {
     /// The CLI's exit code, if it exited before the daemon ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+}
+
+/// The persons of a login that replaced the login of another person, by email address or the provider's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplacedPerson {
+    /// The person whose login the bundle had before.
+    pub former: String,
+    /// The person whose login the bundle has now.
+    pub present: String,
 }
 
 /// Serde functions for a nullable field: `Some(None)` is `null` on the wire, and `None` is absent.

@@ -5,7 +5,7 @@ use identity_store as store;
 
 use crate::hint::{Hint, Step};
 use crate::wire::account::{Account, Backend, Owner, SecretRef};
-use crate::wire::auth::{Phase, Session, SessionStatus};
+use crate::wire::auth::{Phase, ReplacedPerson, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle, UnboundPolicy, UnboundRule};
 use crate::wire::daemon::{Counts, DatabaseKind};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
@@ -31,6 +31,7 @@ pub(crate) fn status(status: store::Status) -> Status {
 fn evidence(evidence: store::Evidence) -> Evidence {
     match evidence {
         store::Evidence::File => Evidence::File,
+        store::Evidence::Assumed => Evidence::Assumed,
         store::Evidence::Check => Evidence::Check,
         store::Evidence::Live => Evidence::Live,
         store::Evidence::Login => Evidence::Login,
@@ -176,7 +177,7 @@ fn next_step(account: &store::Account) -> Option<Hint> {
             Step::AddKey { provider, bundle }
         }
         (store::Status::NeedsReauth, store::AccountKind::OAuth) => Step::LogIn { provider, bundle },
-        // The directory contains another user's login. Without `--force`, the user would count as logged in.
+        // The directory contains another person's login.
         (store::Status::Invalid, store::AccountKind::OAuth) => Step::LogInAnew { provider, bundle },
     };
     Some(step.into())
@@ -237,6 +238,9 @@ pub(crate) fn session(snapshot: Snapshot) -> Session {
     let prompt = live && snapshot.prompt;
     let failure = snapshot.failure;
     let paste = paste(&snapshot.paste_shapes, prompt).filter(|_| live);
+    let replaced = snapshot.saved.as_ref().and_then(|saved| saved.replaced.clone());
+    let replaced_person =
+        replaced.map(|replaced| ReplacedPerson { former: replaced.former, present: replaced.present });
     Session {
         session_id: snapshot.id,
         provider_id: snapshot.provider,
@@ -266,6 +270,7 @@ pub(crate) fn session(snapshot: Snapshot) -> Session {
         user_id,
         agent_id,
         email: success.then_some(snapshot.email),
+        replaced_person,
         error_kind: failure.as_ref().map(|failure| failure_kind(failure.kind)),
         error: failure.as_ref().map(|failure| failure.message.clone()),
         hint: failure.as_ref().and_then(Hint::failed),
@@ -334,6 +339,7 @@ pub(crate) fn stored_session(row: store::LoginSession) -> Session {
         user_id,
         agent_id,
         email: success.then_some(row.email),
+        replaced_person: None,
         error: row.error,
         error_kind: row.error_kind.as_deref().map(ErrorKind::from),
         hint,

@@ -152,9 +152,9 @@ kinds! {
     rpc {
         NotFound = 1001, "not_found", "the bundle, account, session or CLI is unknown (`data.what`, `data.id`)", [what, id, searched: Texts, reason];
         Conflict = 1002, "conflict", "a name is already in use, or a login is already running (`data.sessionId`) or already exists (`data.accountId`)", [what, id, sessionId, accountId, bundleId, profileId, host, port: Number];
-        UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids", [known: Texts];
-        NotAllowed = 1004, "not_allowed", "the spawn policy does not allow a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)", [field, value: Any, reason];
-        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value is invalid, such as a callback text, API key, name or id (`data.field`)", [field, known: Texts];
+        UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids", [known: Texts, takesKeys: Texts];
+        NotAllowed = 1004, "not_allowed", "the spawn policy does not allow a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)", [field, value: Any, reason, known: Texts];
+        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value is invalid, such as a callback text, API key, name or id (`data.field`)", [field, known: Texts, takesKeys: Texts];
         NoCredential = 1006, "no_credential", "launch: there is no usable credential (`data.candidates`, each with a reason)", [candidates: Any, reason, providerId, accountId];
         NeedsReauth = 1007, "needs_reauth", "a credential exists, but the user must log in again to renew it (`data.providerId`, `data.accountId`)", [candidates: Any, reason, providerId, accountId];
         AllExpired = 1008, "all_expired", "credentials exist, but all of them have expired (`data.candidates`; `data.refreshable` and, if it is true, `data.retryAt`)", [candidates: Any, reason, refreshable: Flag, retryAt: Number];
@@ -237,7 +237,7 @@ mod tests {
 
     #[test]
     fn api_error_carries_kind_and_data() {
-        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint(Step::UseForce));
+        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint(Step::SetForce));
         assert_eq!(error.code, 1001);
         assert_eq!(
             serde_json::to_value(&error.data).unwrap(),

@@ -17,7 +17,18 @@ method!(
     WhoAmI,
     "forge.whoami",
     Person,
-    "Asks the active forge who the operator is there; error 1010 if no account is active.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Asks the active forge who the operator is there; error 1010 if no account is active.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// The operator at the active forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -55,7 +66,18 @@ method!(
     Repos,
     "forge.repos",
     RepoPage,
-    "Lists the repositories that the operator can reach at the active forge, a page at a time.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Lists the repositories that the operator can reach at the active forge, a page at a time.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// A page of repositories.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -98,7 +120,22 @@ pub(crate) struct GetRepo {
     /// The name with its owner or its groups.
     pub repo: String,
 }
-method!(GetRepo, "forge.repo", Repo, "Reads one repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+method!(
+    GetRepo,
+    "forge.repo",
+    Repo,
+    "Reads one repository of the active forge.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// Lists the branches of a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -112,7 +149,18 @@ method!(
     Branches,
     "forge.branches",
     BranchList,
-    "Lists the branches of a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Lists the branches of a repository of the active forge.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// The branches of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -147,7 +195,18 @@ method!(
     Pulls,
     "forge.pulls",
     PullList,
-    "Lists the open pull or merge requests of a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Lists the open pull or merge requests of a repository of the active forge.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// The open pull or merge requests of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -208,7 +267,18 @@ method!(
     CreatePull,
     "forge.createpull",
     Pull,
-    "Opens a pull or merge request in a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Opens a pull or merge request in a repository of the active forge.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// Lists the open issues of a repository.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -218,7 +288,22 @@ pub(crate) struct Issues {
     /// The name of the repository with its owner or its groups.
     pub repo: String,
 }
-method!(Issues, "forge.issues", IssueList, "Lists the open issues of a repository.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+method!(
+    Issues,
+    "forge.issues",
+    IssueList,
+    "Lists the open issues of a repository.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// The open issues of a repository.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -282,7 +367,18 @@ method!(
     Request,
     "forge.request",
     Answer,
-    "Sends a request to the API of the active forge. Redirects are not followed, and the answer has at most 1 MiB. The audit log records the method and the path.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Sends a request to the API of the active forge. Redirects are not followed, and the answer has at most 1 MiB. The audit log records the method and the path.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// The forge's answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -313,7 +409,18 @@ method!(
     Watch,
     "forge.watch",
     Watched,
-    "Watches a repository of the active forge; at most 200 at each forge. The event forgerepos:changed follows when its default branch or its open requests move, if `[forge_watch]` in srvd.toml sets an interval.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 60);
+    "Watches a repository of the active forge; at most 200 at each forge. The event forgerepos:changed follows when its default branch or its open requests move, if `[forge_watch]` in srvd.toml sets an interval.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 60
+);
 
 /// A watched repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -350,7 +457,21 @@ pub(crate) struct Unwatch {
     /// The name of the repository with its owner or its groups.
     pub repo: String,
 }
-method!(Unwatch, "forge.unwatch", Unwatched, "Stops watching a repository of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable]);
+method!(
+    Unwatch,
+    "forge.unwatch",
+    Unwatched,
+    "Stops watching a repository of the active forge.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ]
+);
 
 /// The result of the end of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -366,7 +487,21 @@ pub(crate) struct Unwatched {
 #[serde(rename_all = "camelCase")]
 #[schemars(rename = "ListWatchedForgeRepos")]
 pub(crate) struct ListWatched {}
-method!(ListWatched, "forge.watched", WatchedList, "Lists the watched repositories of the active forge.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable]);
+method!(
+    ListWatched,
+    "forge.watched",
+    WatchedList,
+    "Lists the watched repositories of the active forge.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ]
+);
 
 /// The watched repositories of the active forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -28,7 +28,18 @@ method!(
     GetCredential,
     "forge.credential",
     CredentialAnswer,
-    "Returns the token of the active forge, for git and for programs of the forge. Served on the Unix socket only, and audited.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 30);
+    "Returns the token of the active forge, for git and for programs of the forge. Served on the Unix socket only, and audited.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 30
+);
 
 /// The token of the active forge, unless the question was about another place.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -74,7 +85,18 @@ method!(
     Rejected,
     "forge.rejected",
     AfterRejection,
-    "Reports that git's server rejected the token of the active forge. The token is refreshed once; nothing is deleted.", errors = [NoActiveForge, ForgeRefused, ForgeUnavailable, RefreshFailed, NeedsReauth, NotFound, SecretUnavailable], seconds = 30);
+    "Reports that git's server rejected the token of the active forge. The token is refreshed once; nothing is deleted.",
+    errors = [
+        NoActiveForge,
+        ForgeRefused,
+        ForgeUnavailable,
+        RefreshFailed,
+        NeedsReauth,
+        NotFound,
+        SecretUnavailable
+    ],
+    seconds = 30
+);
 
 /// The answer to a report about a rejected token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

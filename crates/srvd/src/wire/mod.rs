@@ -28,6 +28,7 @@ pub(crate) mod launch;
 pub(crate) mod login_scope;
 mod names;
 pub(crate) mod next_step;
+pub(crate) mod not_used;
 pub(crate) mod operator;
 pub(crate) mod page;
 pub(crate) mod pair;
@@ -51,7 +52,8 @@ pub(crate) use words::words;
 macro_rules! method {
     (
         $params:ty, $name:literal, $result:ty, $summary:literal
-        $(, alias = $alias:literal)? $(, errors = [$($kind:ident),+])? $(, seconds = $seconds:literal)? $(,)?
+        $(, alias = $alias:literal)? $(, errors = [$($kind:ident),+])? $(, seconds = $seconds:literal)?
+        $(, reports_unknown = $reports:literal)? $(,)?
     ) => {
         impl rpc_engine::Params for $params {
             const METHOD: &'static str = $name;
@@ -59,6 +61,7 @@ macro_rules! method {
             $(const ALIASES: &'static [&'static str] = &[$alias];)?
             $(const ERRORS: &'static [i32] = &[$($crate::wire::error::Kind::$kind.code()),+];)?
             $(const LONGEST: std::time::Duration = std::time::Duration::from_secs($seconds);)?
+            $(const REPORTS_UNKNOWN: bool = $reports;)?
             type Result = $result;
         }
     };
@@ -96,6 +99,9 @@ words! {
     Evidence {
         /// The provider's own credential file.
         File = "file",
+        /// The provider's own credential file, which gives no end that can be read. `expiresAt` is assumed: one hour after
+        /// the last change of the file.
+        Assumed = "assumed",
         /// The CLI's check command, in addition to the file.
         Check = "check",
         /// A response from the provider.

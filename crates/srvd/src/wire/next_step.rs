@@ -42,7 +42,7 @@ impl From<Hint> for NextStep {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (action, provider, bundle) = match words[..] {
             ["srvd", "login", provider, "--bundle", bundle] => (Action::Login, provider, bundle),
-            ["srvd", "login", provider, "--bundle", bundle, "--force"] => {
+            ["srvd", "login", provider, "--bundle", bundle, "--replace-person"] => {
                 (Action::ForcedLogin, provider, bundle)
             }
             ["srvd", "add-key", provider, "--bundle", bundle] => (Action::AddKey, provider, bundle),

@@ -225,7 +225,10 @@ async fn login_of_another_person_is_refused_and_an_unnamed_one_is_unproven() {
     let another = (json!("identity_mismatch"), json!("its directory holds another person's login"));
     assert_eq!(world.refusal().await, another);
     let (code, _, errors) = world.exec(Path::new("/"), &["--", "fakecli"]);
-    assert!(code == 1 && errors.contains("another person's login") && errors.contains("--force"), "{errors}");
+    assert!(
+        code == 1 && errors.contains("another person's login") && errors.contains("--replace-person"),
+        "{errors}"
+    );
     std::fs::write(&file, r#"{"access": "x"}"#).unwrap();
     assert_eq!(world.status().await["status"], "valid");
     let used = world.used().await;

@@ -143,6 +143,10 @@ async fn whole_login(daemon: &Daemon, user: &str) {
     fake::write_script(&daemon.home, &as_bob());
     let ended = log_in(daemon, of(user, "coder")).await;
     assert_eq!(ended["errorKind"], "identity_mismatch", "{ended}");
+    let hint = format!(
+        "log in again as ann@fake.test, or accept the other person: srvd login fake --user {user} --agent coder --replace-person"
+    );
+    assert_eq!(ended["hint"], hint);
     let forced = log_in(daemon, with(of(user, "coder"), json!({"force": true}))).await;
     assert_eq!(
         ["status", "profileId", "accountId", "email"].map(|field| forced[field].clone()),

@@ -48,8 +48,25 @@ pub(crate) struct Report {
     pub(crate) in_keyring: Option<KeyringLogin>,
     /// The reason why the last check of the login has no result.
     pub(crate) hung: Option<String>,
+    /// The reason why the last check found no login.
+    pub(crate) doubt: Option<Doubt>,
+    /// The reason why a proven login was not committed.
+    pub(crate) not_saved: Option<NotSaved>,
     /// True if the CLI has said that it logged in.
     claimed: bool,
+}
+
+/// The reason why a check found no login.
+pub(crate) struct Doubt {
+    pub(crate) reason: String,
+    /// True if the reason explains the failure. False if there is simply no login.
+    pub(crate) telling: bool,
+}
+
+/// The reason why a proven login was not committed.
+pub(crate) struct NotSaved {
+    pub(crate) message: String,
+    pub(crate) advice: Option<Advice>,
 }
 
 impl Report {
@@ -71,6 +88,8 @@ impl Report {
             advice: None,
             in_keyring: None,
             hung: None,
+            doubt: None,
+            not_saved: None,
             claimed: false,
         }
     }
@@ -183,33 +202,48 @@ impl Report {
                 Some(Failure { kind: FailureKind::Expired, message, advice, exit_code: None });
             return;
         }
+        if let Some(NotSaved { message, advice }) = self.not_saved.take() {
+            let advice = advice.or_else(|| wording(kind).1);
+            self.snapshot.failure = Some(Failure { kind, message, advice, exit_code: None });
+            return;
+        }
         // To the client, the end by a shutdown is the same as one by a crash.
         let is_stopped = kind == FailureKind::Cancelled && self.message.as_deref() == Some(STOPPED);
         let kind = if is_stopped { FailureKind::DaemonRestarted } else { kind };
         let (message, usual) = wording(kind);
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
-        let explained = self.message.take();
-        let line = self.explanation.take().filter(|_| {
-            matches!(
-                kind,
-                FailureKind::CliExited
-                    | FailureKind::Denied
-                    | FailureKind::LoginFailed
-                    | FailureKind::NotAuthenticated
-            )
-        });
-        let message = match explained.or(line) {
-            // The explanation already names the port and its holder.
+        let unstored = self.doubt.as_ref().is_none_or(|doubt| !doubt.telling);
+        let message = match self.reason(kind) {
+            // The reason already names the port and its holder.
             Some(text) if kind == FailureKind::PortInUse => text,
             Some(text) => format!("{message}: {text}"),
             None => message.to_owned(),
         };
-        let elsewhere = kind == FailureKind::NotAuthenticated && self.claimed;
-        let usual = if elsewhere { Some(Advice::StoredElsewhere) } else { usual };
+        let usual = match kind {
+            FailureKind::NotAuthenticated if self.claimed && unstored => Some(Advice::StoredElsewhere),
+            FailureKind::NotAuthenticated if !unstored => Some(Advice::Unproven),
+            _ => usual,
+        };
         let unreached = kind != FailureKind::PortInUse && names_network(&message);
         let network = self.shared.config.network_advice.clone().filter(|_| unreached);
-        let advice = self.advice.take().or(network.map(Advice::OfNetwork)).or(usual);
+        let advice = self.advice.take().or(network.map(Advice::OfCaller)).or(usual);
         self.snapshot.failure = Some(Failure { kind, message, advice, exit_code });
+    }
+
+    /// Returns the text that best explains a failure. If the CLI exited as after a success, its file and its check say
+    /// more than its output.
+    fn reason(&mut self, kind: FailureKind) -> Option<String> {
+        if let Some(message) = self.message.take() {
+            return Some(message);
+        }
+        let (words, doubt) = (self.explanation.take(), self.doubt.take());
+        let found = doubt.as_ref().filter(|doubt| doubt.telling).map(|doubt| doubt.reason.clone());
+        match kind {
+            FailureKind::NotAuthenticated => found.or(words).or(doubt.map(|doubt| doubt.reason)),
+            FailureKind::CliExited | FailureKind::Denied | FailureKind::LoginFailed => words.or(found),
+            FailureKind::Expired => found,
+            _ => None,
+        }
     }
 }
 
@@ -228,7 +262,9 @@ fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
 fn wording(kind: FailureKind) -> (&'static str, Option<Advice>) {
     match kind {
         FailureKind::SpawnFailed => ("the CLI could not be started", Some(Advice::CheckInstalled)),
-        FailureKind::TtyUnavailable => ("no terminal could be opened for the CLI", None),
+        FailureKind::TtyUnavailable => {
+            ("no terminal could be opened for the CLI", Some(Advice::CheckTerminals))
+        }
         FailureKind::CliExited => ("the CLI exited with an error", Some(Advice::StartAgain)),
         FailureKind::NotAuthenticated => ("the CLI exited without logging in", Some(Advice::FinishInBrowser)),
         FailureKind::Denied => ("the login was denied", Some(Advice::Approve)),

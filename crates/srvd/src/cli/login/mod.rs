@@ -45,7 +45,7 @@ pub(super) struct LoginArgs {
     #[command(flatten)]
     owner: OwnerArgs,
     /// Cancel the running login of the provider, also one that another client started
-    #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "force"])]
+    #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "renew", "replace_person"])]
     cancel: bool,
     /// Show the address without opening a browser
     #[arg(long)]
@@ -59,9 +59,12 @@ pub(super) struct LoginArgs {
     /// The host to log in to, such as a GitHub Enterprise Server
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// Log in again even if there is a login, and accept a different account in its place
+    /// Renew the login of the bundle if the person stays the same. This is always done and need not be given
     #[arg(long)]
-    force: bool,
+    renew: bool,
+    /// Accept the login of another person in place of the bundle's present one
+    #[arg(long, alias = "force")]
+    replace_person: bool,
 }
 
 /// The user at the terminal, for a command that waits for an action in a browser.
@@ -88,10 +91,17 @@ pub(super) async fn run(
     let recipe = recipe(&args, daemon, ui).await?;
     let started = daemon.client.call(&start(&args, recipe, target)).await;
     let session_id = match started {
-        Ok(started) => started.session_id,
+        Ok(started) => {
+            for unused in &started.not_used {
+                ui.note(&plain_line(&unused.reason));
+            }
+            started.session_id
+        }
         Err(error) => match own::Login::of(&error) {
             // The account is the login of the user's own CLI.
-            Some(login) => return own::run(login, args.force, daemon, surroundings, ui, interrupt).await,
+            Some(login) => {
+                return own::run(login, args.replace_person, daemon, surroundings, ui, interrupt).await;
+            }
             None => return Err(refusal(&error, &args)),
         },
     };
@@ -155,7 +165,7 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
         agent_id: args.owner.agent.clone(),
         recipe,
         host: args.host.clone(),
-        force: args.force.then_some(true),
+        force: args.replace_person.then_some(true),
         ..Start::default()
     }
 }
@@ -339,7 +349,10 @@ fn success(session: &Session, account: Option<&account::Account>, place: &str) -
     let person = account.filter(named).map(who).or_else(|| session.email.clone().flatten());
     let person = person.map(|person| format!(" as {person}")).unwrap_or_default();
     let id = session.account_id.as_ref().map(|id| format!(" (account {id})")).unwrap_or_default();
-    plain_line(&format!("Logged in to {provider}{person} {place}{id}"))
+    let replaced = session.replaced_person.as_ref();
+    let replaced = replaced.map(|replaced| format!("; it replaces the login of {}", replaced.former));
+    let replaced = replaced.unwrap_or_default();
+    plain_line(&format!("Logged in to {provider}{person} {place}{id}{replaced}"))
 }
 
 /// Returns the display name of a provider that this program knows, else the provider's id.
@@ -426,13 +439,17 @@ mod tests {
             no_browser: false,
             recipe: None,
             host: None,
-            force: false,
+            renew: false,
+            replace_person: false,
         };
         let check = |data: Value, hint: &str| {
             let error = CallError::Rpc(RpcError::new(1002, "no").with_data(data).with_kind("conflict"));
             assert_eq!(refusal(&error, &args).render(), format!("srvd: no\nhint: {hint}"));
         };
-        check(json!({"accountId": "a"}), "to log in again: srvd login codex --bundle work --force");
+        check(
+            json!({"accountId": "a"}),
+            "to replace it, whoever the new login belongs to: srvd login codex --bundle work --replace-person",
+        );
         check(
             json!({"sessionId": "s"}),
             "to cancel the running login (s): srvd login codex --bundle work --cancel",

@@ -129,6 +129,7 @@ impl Sink for Refusing {
         let refusal = SaveError {
             kind: FailureKind::Storage,
             message: "the CLI logged in without the user, and a check stores no login".to_owned(),
+            advice: None,
         };
         std::future::ready(Err(refusal)).boxed()
     }
@@ -323,6 +324,7 @@ impl<'a> Checker<'a> {
             program: found.program.to_owned(),
             version: found.version,
             args: None,
+            check_args: None,
             extra_env: Vec::new(),
             config_dir,
             destination: None,

@@ -114,11 +114,7 @@ impl IdentityDirs {
 
     /// Creates the directory of a provider's CLI inside a bundle.
     #[cfg(test)]
-    pub(crate) async fn make(
-        &self,
-        bundle: &BundleId,
-        provider: &Provider,
-    ) -> Result<PathBuf, DirError> {
+    pub(crate) async fn make(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, DirError> {
         let dir = self.place(bundle, &provider.cli.as_ref().unwrap().config_dir.name);
         self.make_dir(&dir).await?;
         Ok(dir)

@@ -114,7 +114,7 @@ impl Flow {
         match self.store.commit_profile(login, commit).await {
             Ok((profile, tokens)) => {
                 let (profile, account) = (Some(profile.id.to_string()), tokens.account.to_string());
-                End::Success { saved: Saved { bundle: None, profile, account }, email }
+                End::Success { saved: Saved { bundle: None, profile, account, replaced: None }, email }
             }
             Err(unsaved) => {
                 tracing::error!(

@@ -139,6 +139,8 @@ impl ProviderLogins {
             auth_url: snapshot.auth_url.clone(),
             status: SessionStatus::Pending,
             expires_at: snapshot.expires_at,
+            recipe: way.recipe().to_owned(),
+            not_used: Vec::new(),
         };
         self.run(store, owner, snapshot, exchange, waiting);
         tracing::info!(session = %id, provider = provider.id, recipe = way.recipe(), "a login started");

@@ -4,6 +4,7 @@ use identity_store::{DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status};
 use serde_json::{Value, json};
 
 use super::{answers, fails, finishes, out, shell, succeeds, typed};
+use crate::keys::failing_service;
 use crate::logins::log_in;
 use crate::support::fake::{self, HAPPY};
 use crate::support::program::Program;
@@ -31,8 +32,8 @@ fn shown(daemon: &Daemon) -> String {
     out(&succeeds(&daemon.home, "srvd status"))
 }
 
-/// Stores a key that its provider has rejected.
-async fn rejected_key(home: &Home, bundle: &str) {
+/// Stores a key with this status.
+async fn stored_key(home: &Home, bundle: &str, status: Status) {
     let store = crate::support::store(home).await;
     let save = SaveApiKey {
         target: DestinationBundle::Existing(bundle.parse().unwrap()),
@@ -42,7 +43,7 @@ async fn rejected_key(home: &Home, bundle: &str) {
         key: KeyPlace::Sealed(KEY.to_owned().into()),
         base_url: None,
         email: None,
-        status: Status::Invalid,
+        status,
         status_reason: None,
         evidence: Evidence::Live,
         checked_at: None,
@@ -62,7 +63,8 @@ typed! {
     login_that_exists_or_runs_is_repeated_or_cancelled types [
         LogInAgain, CancelRunning, CancelRunningAnywhere, CancelOne,
     ]: |typed| {
-        let daemon = fake::home(HAPPY).start();
+        // A login that names nobody may be anyone's.
+        let daemon = fake::home(&HAPPY.replace(",\"email\":\"ann@fake.test\",\"id\":\"person-1\"", "")).start();
         let home = &daemon.home;
         log_in(&daemon, json!({"bundleName": "my box"})).await;
         let line = typed.step("LogInAgain", &fails(home, "srvd login fake --bundle 'my box'"));
@@ -79,6 +81,34 @@ typed! {
         let cancel_one = fails(home, "srvd login fake --cancel");
         succeeds(home, &typed.step("CancelRunning", &said));
         succeeds(home, &typed.step("CancelOne", &cancel_one).replace("BUNDLE", "two"));
+    }
+
+    login_of_another_person_is_accepted_when_that_is_meant types [LogInAsOrReplace]: |typed| {
+        let daemon = fake::home(HAPPY).start();
+        let home = &daemon.home;
+        log_in(&daemon, json!({"bundleName": "my box"})).await;
+        fake::write_script(home, &HAPPY.replace("person-1", "person-2").replace("ann@", "bob@"));
+        let mut login = Program::start(shell(home, "srvd login fake --bundle 'my box'"));
+        login.notes("Paste the code or the address that the browser ended on:").await;
+        login.types("https://login.fake.test/callback?code=planted-code-123&state=st4te").await;
+        let ended = login.end().await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        finishes(home, &typed.step("LogInAsOrReplace", &ended.stderr)).await;
+        assert!(shown(&daemon).contains("bob@fake.test"));
+    }
+
+    key_that_cannot_be_checked_is_stored_when_that_is_meant types [StoreUnchecked]: |typed| {
+        let daemon = fake::home(HAPPY).start();
+        let bundle = daemon.call("bundle.create", json!({"name": "box"})).await["id"].clone();
+        let (_, home) = daemon.stop();
+        stored_key(&home, bundle.as_str().unwrap(), Status::Valid).await;
+        let daemon = home.start();
+        let home = &daemon.home;
+        let line = format!("srvd add-key openai --bundle box --base-url {}", failing_service().await);
+        let mut refused = Program::start(shell(home, &line));
+        refused.types(KEY).await;
+        let flag = typed.step("StoreUnchecked", &refused.end().await.stderr);
+        answers(home, &format!("{line} {flag}"), KEY).await;
     }
 
     provider_of_the_other_kind_is_used_the_other_way types [AddKeyInstead, LogInInstead]: |typed| {
@@ -109,7 +139,7 @@ typed! {
         finishes(&daemon.home, &typed.step("LogInAnew", &shown(&daemon))).await;
         assert_eq!(status_of(&daemon, "fake").await, "valid");
         let (_, home) = daemon.stop();
-        rejected_key(&home, done["bundleId"].as_str().unwrap()).await;
+        stored_key(&home, done["bundleId"].as_str().unwrap(), Status::Invalid).await;
         let daemon = home.start();
         let line = typed.step("AddKey", &shown(&daemon));
         answers(&daemon.home, &format!("{line} --no-validate"), KEY).await;

@@ -11,6 +11,7 @@ mod codex;
 mod copilot;
 mod droid;
 mod files;
+mod frontend;
 mod gemini;
 mod github;
 mod grok;
