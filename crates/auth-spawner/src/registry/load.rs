@@ -54,7 +54,7 @@ impl Registry {
     }
 
     /// Returns the shipped registry with the operator's files applied in order: tables are merged, arrays and single
-    /// values are replaced. After each file the complete registry must be valid, so an error names its file.
+    /// values are replaced. After each file the merged registry must be valid, so an error names its file.
     ///
     /// # Errors
     /// Returns the first problem, with the file and the place in it.

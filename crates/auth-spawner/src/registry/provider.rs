@@ -25,7 +25,7 @@ use super::who_am_i::WhoAmI;
 pub struct Provider {
     /// Canonical id, lower case, such as `codex`. It is the table's name in the registry file.
     pub id: String,
-    /// Other names of this provider; unique over the complete registry.
+    /// Other names of this provider; unique in the registry.
     pub aliases: Vec<String>,
     /// Name for display.
     pub display_name: String,
@@ -35,7 +35,7 @@ pub struct Provider {
     pub cli: Option<Cli>,
     /// The provider's key service, always present for [`Class::ApiKey`].
     pub key: Option<KeyService>,
-    /// True for a tool of the user's, such as `gh`, which a launch may leave as it is. False for an agent, and for
+    /// True for one of the user's own tools, such as `gh`, which a launch may leave as it is. False for an agent, and for
     /// a service that agents use.
     pub tool: bool,
     /// The endpoint that refreshes tokens that users supply. Without it they are used until they expire.

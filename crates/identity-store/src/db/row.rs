@@ -3,8 +3,8 @@
 /// Declares a struct that a row of either database is read into. A field is read from the column of its name, or of the
 /// name after `as`. The parts after `with` are read from the same row.
 ///
-/// It does what the derive macro of `sqlx` does. The crate of that macro would build `SQLite` and the drivers of both databases
-/// a second time, for the compiler's use.
+/// It does what the derive macro of `sqlx` does. The crate of that macro would build `SQLite` and the drivers of both
+/// databases a second time, for the compiler's use.
 macro_rules! row {
     (
         $(#[$meta:meta])*
