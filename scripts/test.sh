@@ -6,7 +6,8 @@
 #     loopback only (util-linux and iproute2, on Linux, as root or where users may make namespaces; without them these tests
 #     are skipped, unless CI=true);
 #   - a Secret Service on a bus of its own, on Linux (dbus and gnome-keyring; without them it is skipped, unless CI=true);
-#   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at.
+#   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at;
+#   - Chromium, in which the TypeScript client is tested (without it this test is skipped, unless CI=true).
 # Exit code: that of the tests; 69 when something that is needed is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -84,6 +85,7 @@ export SRVD_TEST_ISSUER=$PWD/target/issuer
 echo "test.sh: PostgreSQL on port $port, CLIs in $SRVD_TEST_CLIS, ready after $((SECONDS - started)) s"
 
 cargo test --workspace --locked "$@"
+if (($# == 0)); then scripts/client.sh; fi
 if (($# == 0)) && [[ $(uname) == Linux ]]; then
   if ! has_keychain && [[ $owner ]] && command -v apt-get >/dev/null; then
     apt_install --no-install-recommends dbus gnome-keyring || true

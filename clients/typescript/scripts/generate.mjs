@@ -93,6 +93,9 @@ for (const event of events) {
 }
 out.push("}\n");
 
+const named = components.schemas.ErrorKind.oneOf.map((one) => JSON.stringify(one.const));
+out.push(`/** The kinds of error that this version knows, except those of JSON-RPC. */\nexport type NamedErrorKind = ${named.join(" | ")};\n`);
+
 const kinds = Object.entries(components.errors ?? {}).map(([kind, error]) => ({ kind, ...error }));
 out.push("/** The code of each kind of error. */\nexport const errorCodes = {");
 for (const { kind, code, message } of kinds) out.push(`${comment(message, "  ")}  ${property(kind)}: ${code},`);

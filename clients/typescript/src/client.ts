@@ -41,7 +41,7 @@ export interface CallOptions {
   timeoutMs?: number;
 }
 
-/** The topics that a pattern stands for: the pattern itself, or all topics that begin as it does before its `*`. */
+/** The data of the events of a topic, or of the topics that a prefix with `*` stands for. */
 export type TopicData<T extends string> = T extends keyof Topics ? Topics[T] : unknown;
 
 export interface Event<T extends string = string> {
@@ -87,7 +87,10 @@ interface Subscriber {
   failed(error: unknown): void;
 }
 
+/** The maximum number of calls that wait for a connection, and of events that wait for their subscription. */
 const WAITING_CALLS = 256;
+const EARLY_EVENTS = 10_000;
+/** The maximum time in which a socket opens, in milliseconds. */
 const OPEN_MS = 10_000;
 
 /** A connection to the daemon that is restored after a loss, with its subscriptions. */
@@ -100,8 +103,10 @@ export class Client {
   #retry: ReturnType<typeof setTimeout> | undefined;
   readonly #calls = new Map<number, Waiting>();
   readonly #subscribers = new Set<Subscriber>();
-  /** Events of subscriptions whose id is not known yet: the daemon sends earlier events before its answer. */
+  /** Events of subscriptions whose id is not known yet, because the daemon sends earlier events before its answer. */
   readonly #early: Array<{ method: string; params: any }> = [];
+  /** True if there were more early events than are kept. */
+  #overflowed = false;
   #resuming = 0;
   readonly #connector: Connector;
   readonly #options: ClientOptions;
@@ -221,9 +226,12 @@ export class Client {
   async #start(): Promise<void> {
     this.#tell({ state: "connecting" });
     const socket = await this.#connector();
-    if (this.#closed) return void socket.close();
-    await opened(socket);
-    if (this.#closed) return void socket.close();
+    await opened(socket, () => this.#use(socket));
+  }
+
+  /** Uses an open socket. It must be called when the socket opens, or a message that came at once would be lost. */
+  #use(socket: Socket): void {
+    if (this.#closed) return socket.close();
     this.#socket = socket;
     this.#open = true;
     this.#attempt = 0;
@@ -262,7 +270,12 @@ export class Client {
   }
 
   #receive(text: string): void {
-    const message = JSON.parse(text);
+    let message: any;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return this.#lost("the daemon sent a message that is not JSON");
+    }
     const { method, params } = message;
     if (method === "event" || method === "events.lagged") return this.#event(method, params);
     const call = this.#calls.get(message.id);
@@ -281,35 +294,40 @@ export class Client {
       else subscriber.missed();
       return;
     }
-    if (this.#resuming > 0) this.#early.push({ method, params });
+    if (this.#resuming === 0) return;
+    if (this.#early.length < EARLY_EVENTS) this.#early.push({ method, params });
+    else this.#overflowed = true;
   }
 
   async #resume(subscriber: Subscriber): Promise<void> {
     const { topics, since } = subscriber;
     this.#resuming++;
-    try {
-      const answer = await this.#call("events.subscribe", since ? { topics, since } : { topics });
-      if (subscriber.closed) return void this.#end(answer.subscriptionId);
-      subscriber.id = answer.subscriptionId;
-      subscriber.since = { epoch: answer.epoch, seq: since && !answer.lagged ? since.seq : answer.seq };
-      if (answer.lagged) subscriber.missed();
-      subscriber.ready();
-      this.#deliverEarly(answer.subscriptionId);
-    } catch (error) {
-      // After a loss it is resumed with the next connection.
-      if (!(error instanceof ConnectionError)) {
-        this.#subscribers.delete(subscriber);
-        subscriber.failed(error);
-      }
-    } finally {
-      if (--this.#resuming === 0) this.#early.length = 0;
+    const answer = await this.#call("events.subscribe", since ? { topics, since } : { topics }).catch((error) => {
+      this.#notResumed(subscriber, error);
+    });
+    const early = this.#early.filter(({ params }) => params.subscriptionId === answer?.subscriptionId);
+    const missed = this.#overflowed;
+    if (--this.#resuming === 0) {
+      this.#early.length = 0;
+      this.#overflowed = false;
     }
+    if (!answer) return;
+    if (subscriber.closed) return this.#end(answer.subscriptionId);
+    subscriber.id = answer.subscriptionId;
+    subscriber.since = { epoch: answer.epoch, seq: since && !answer.lagged ? since.seq : answer.seq };
+    subscriber.ready();
+    if (answer.lagged || missed) subscriber.missed();
+    for (const { method, params } of early) this.#event(method, params);
   }
 
-  /** Delivers the events that came before the answer with the subscription's id. */
-  #deliverEarly(subscriptionId: string): void {
-    const early = this.#early.filter(({ params }) => params.subscriptionId === subscriptionId);
-    for (const { method, params } of early) this.#event(method, params);
+  #notResumed(subscriber: Subscriber, error: unknown): void {
+    if (!(error instanceof ConnectionError)) {
+      this.#subscribers.delete(subscriber);
+      subscriber.failed(error);
+    } else if (error.kind === "timeout") {
+      // Without an answer it is unknown what the daemon sends. The next connection resumes everything.
+      this.#lost("the daemon did not answer");
+    }
   }
 
   #unsubscribe(subscriber: Subscriber): void {
@@ -331,10 +349,14 @@ function aborted(method: string, signal: AbortSignal): ConnectionError {
   return new ConnectionError("aborted", `the wait for ${method} was cancelled`, { cause: signal.reason });
 }
 
-/** Waits until a socket is open. */
-function opened(socket: Socket): Promise<void> {
-  if (socket.readyState === 1) return Promise.resolve();
+/** Waits until a socket is open, and calls `use` at that moment. */
+function opened(socket: Socket, use: () => void): Promise<void> {
   return new Promise((resolve, reject) => {
+    const open = () => {
+      clearTimeout(timer);
+      use();
+      resolve();
+    };
     const fail = (message: string, cause?: unknown) => {
       clearTimeout(timer);
       socket.onopen = socket.onclose = null;
@@ -343,7 +365,8 @@ function opened(socket: Socket): Promise<void> {
       reject(new ConnectionError("unreachable", message, { cause }));
     };
     const timer = setTimeout(() => fail("the daemon did not accept the connection in time"), OPEN_MS);
-    socket.onopen = () => (clearTimeout(timer), resolve());
+    if (socket.readyState === 1) return open();
+    socket.onopen = open;
     socket.onerror = (event) => fail(event.message || "the daemon refused the connection", event.error);
     socket.onclose = () => fail("the daemon closed the connection");
   });

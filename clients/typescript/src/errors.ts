@@ -1,7 +1,7 @@
-import { errorCodes } from "./protocol.js";
+import type { errorCodes, NamedErrorKind } from "./protocol.js";
 
 /** A kind of error that this version of the client knows. */
-export type KnownErrorKind = keyof typeof errorCodes;
+export type KnownErrorKind = keyof typeof errorCodes | NamedErrorKind;
 
 /** The additional data of an error. Members depend on the kind; see docs/protocol.md. */
 export interface ErrorData {

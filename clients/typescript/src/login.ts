@@ -6,7 +6,6 @@ export type LoginParams = Methods["auth.start"]["params"];
 
 /** The maximum wait of one poll, in milliseconds. The daemon accepts no more. */
 const POLL_MS = 30_000;
-const RETRY_MS = 200;
 
 /**
  * A login. Iterating over it starts the login and yields its states, the last of which has the status `success` or
@@ -56,15 +55,17 @@ export class LoginAttempt implements AsyncIterable<Session> {
     }
   }
 
-  /** Polls once. The result is undefined if the connection was lost: the login goes on without it. */
+  /**
+   * Polls once. The result is undefined if the connection was lost, because the login goes on without it. The next poll waits for a
+   * connection and fails if there is none in time.
+   */
   async #poll(sessionId: string, afterRevision: number): Promise<Session | undefined> {
     const options = { timeoutMs: POLL_MS * 2, ...(this.signal && { signal: this.signal }) };
     try {
       return await this.client.call("auth.poll", { sessionId, afterRevision, waitMs: POLL_MS }, options);
     } catch (error) {
-      if (!(error instanceof ConnectionError) || (error.kind !== "lost" && error.kind !== "timeout")) throw error;
-      await new Promise((resume) => setTimeout(resume, RETRY_MS));
-      return undefined;
+      if (error instanceof ConnectionError && error.kind === "lost") return undefined;
+      throw error;
     }
   }
 }

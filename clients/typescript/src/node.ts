@@ -51,7 +51,7 @@ export async function readEndpoint(file?: string): Promise<Endpoint> {
   throw new ConnectionError("unreachable", "no running daemon was found; start one with: srvd", { cause });
 }
 
-/** Reads a file that only this user or root can have written in its place. */
+/** Reads an endpoint file of this user. Another user could lead the client to a socket of their own. */
 async function readOwn(path: string): Promise<Endpoint> {
   const file = await open(path);
   try {

@@ -1149,6 +1149,9 @@ export interface Topics {
   "operatortokens:changed": undefined;
 }
 
+/** The kinds of error that this version knows, except those of JSON-RPC. */
+export type NamedErrorKind = "not_found" | "conflict" | "unknown_provider" | "not_allowed" | "invalid_input" | "no_credential" | "needs_reauth" | "all_expired" | "declared_immutable" | "no_active_forge" | "secret_unavailable" | "store_unavailable" | "identity_mismatch" | "refresh_failed" | "ambient_directory" | "corrupt" | "database_failed" | "database_damaged" | "migration_failed" | "unsupported" | "unknown_recipe" | "capacity" | "shadowed" | "shutting_down" | "spawn_failed" | "tty_unavailable" | "cli_exited" | "not_authenticated" | "denied" | "login_failed" | "cli_retired" | "expired" | "cancelled" | "superseded" | "storage" | "port_in_use" | "daemon_restarted" | "internal" | "invalid_grant" | "refresh_token_reused" | "invalid_client" | "grant_not_allowed" | "invalid_scope" | "redirect_uri_mismatch" | "invalid_request" | "insecure" | "no_device_flow";
+
 /** The code of each kind of error. */
 export const errorCodes = {
   /** the daemon failed; the cause is in its log */

@@ -107,10 +107,6 @@ export class Daemon {
 
 /** A promise, and the function that resolves it. */
 export function signal() {
-  return Promise.withResolvers ? Promise.withResolvers() : fallback();
-}
-
-function fallback() {
   let resolve, reject;
   const promise = new Promise((one, other) => ((resolve = one), (reject = other)));
   return { promise, resolve, reject };

@@ -2,13 +2,14 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import net from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { ConnectionError, isRpcError, RpcError } from "@srvd/client";
 import { connectLocal } from "@srvd/client/node";
-import { WebSocket } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 import { connect } from "@srvd/client";
 import { Daemon, signal } from "./daemon.mjs";
 
@@ -172,6 +173,29 @@ test("call in flight fails with lost when the connection is cut, and a later cal
   assert.equal((await client.call("srvd.ping", { text: "again" })).text, "again");
   close(client);
   through.stop();
+});
+
+test("client connects again when it receives a message that is not JSON", async () => {
+  const socket = join(daemon.root, "garbage.sock");
+  const endpointFile = `${socket}.json`;
+  const http = createServer().listen(socket);
+  await once(http, "listening");
+  writeFileSync(endpointFile, JSON.stringify({ ...daemon.endpoint, socket }));
+  const peer = new WebSocketServer({ server: http });
+  peer.once("connection", (connection) => connection.send("}{"));
+  const states = [];
+  const again = signal();
+  const client = await connectLocal({
+    endpointFile,
+    onState: (state) => (states.push(state), states.length === 5 && again.resolve()),
+    retryMs: { first: 1, longest: 5 },
+  });
+  await again.promise;
+  assert.deepEqual(states.map(({ state }) => state), ["connecting", "open", "waiting", "connecting", "open"]);
+  assert.match(states[2].error.message, /not JSON/);
+  close(client);
+  peer.close();
+  http.close();
 });
 
 test("client reconnects and reports missed events when the daemon was restarted", async () => {

@@ -28,7 +28,16 @@ export async function types(client: Client) {
   try {
     await client.call("srvd.info");
   } catch (error) {
-    if (isRpcError(error, "server_busy")) holds<Equal<typeof error, RpcError<"server_busy">>>();
+    if (isRpcError(error, "not_found")) holds<Equal<typeof error, RpcError<"not_found">>>();
+    else if (isRpcError(error)) {
+      switch (error.kind) {
+        case "server_busy":
+          holds<Equal<typeof error, RpcError<"server_busy">>>();
+          break;
+        // @ts-expect-error There is no such kind.
+        case "konflict":
+      }
+    }
   }
 }
 
