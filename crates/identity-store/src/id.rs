@@ -97,6 +97,11 @@ text_id! {
 }
 
 text_id! {
+    /// The id of a client's token, in the alphabet of [`BundleId`].
+    ClientTokenId, "token id", segment
+}
+
+text_id! {
     /// The id of a login session: `auth-` and a UUID in lower case.
     SessionId, "session id", session
 }
@@ -170,6 +175,13 @@ impl AccountId {
 }
 
 impl InstanceId {
+    /// Returns a new id, a UUID of version 7.
+    pub fn generate() -> Self {
+        Self(Uuid::now_v7().to_string())
+    }
+}
+
+impl ClientTokenId {
     /// Returns a new id, a UUID of version 7.
     pub fn generate() -> Self {
         Self(Uuid::now_v7().to_string())

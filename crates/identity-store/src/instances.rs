@@ -1,6 +1,6 @@
 //! Agent instances. Each runs under a bundle, or under none.
 
-use crate::authentic::{AGENT_INSTANCES, Fields, Seal, fields_in};
+use crate::authentic::{AGENT_INSTANCES, Fields, Page, Seal, census, fields_in};
 use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, InstanceId};
@@ -38,6 +38,14 @@ macro_rules! columns {
     };
 }
 
+/// The condition for all ended instances but the `$1` newest.
+macro_rules! old_instances {
+    () => {
+        "id IN (SELECT id FROM agent_instances WHERE ended_at IS NOT NULL
+             ORDER BY ended_at DESC, id DESC LIMIT 1000000 OFFSET $1)"
+    };
+}
+
 impl Store {
     /// Creates an instance. Its bundle must exist.
     ///
@@ -56,6 +64,7 @@ impl Store {
             .with("name", name.as_str())
             .with("bundle_id", new.bundle.as_ref().map(BundleId::as_str))
             .code(&work.tx);
+        census::added(&mut work.tx, AGENT_INSTANCES, [id.as_str(), ""]);
         sql!(
             run,
             &mut work.tx,
@@ -120,7 +129,11 @@ impl Store {
     /// [`StoreError::NotFound`] if the instance does not exist; [`StoreError::Corrupt`] if the row cannot be read;
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn instance(&self, id: &InstanceId) -> Result<Instance, StoreError> {
-        instance_in(&mut self.read().await?, id).await
+        let found = instance_in(&mut self.read().await?, id).await;
+        match found {
+            Ok(instance) => Ok(instance),
+            Err(error) => Err(self.absent(AGENT_INSTANCES, id.as_str(), error).await),
+        }
     }
 
     /// Moves an instance to another bundle, or to none. An instance that has ended stays unchanged: `Conflict`.
@@ -159,6 +172,7 @@ impl Store {
             Ok(instance) if instance.ended_at.is_some() => return Ok(false),
             Ok(_) => {}
             Err(StoreError::Corrupt { .. }) => {
+                census::removed(&mut work.tx, AGENT_INSTANCES, [id.as_str(), ""]).await?;
                 sql!(run, &mut work.tx, "DELETE FROM agent_instances WHERE id = $1", id.as_str())?;
                 work.audit_outcome("instance.end", id.as_str(), "corrupt");
                 work.commit().await?;
@@ -173,13 +187,12 @@ impl Store {
             id.as_str(),
             now,
         )?;
-        sql!(
-            run,
-            &mut work.tx,
-            "DELETE FROM agent_instances WHERE id IN (SELECT id FROM agent_instances WHERE ended_at IS NOT NULL
-             ORDER BY ended_at DESC, id DESC LIMIT 1000000 OFFSET $1)",
-            ENDED_KEPT,
-        )?;
+        let old = sql!(all, Page, &mut work.tx, listed!(agent_instances, old_instances!()), ENDED_KEPT)?;
+        if !old.is_empty() {
+            census::gone(&mut work.tx, AGENT_INSTANCES, old);
+            let delete = concat!("DELETE FROM agent_instances WHERE ", old_instances!());
+            sql!(run, &mut work.tx, delete, ENDED_KEPT)?;
+        }
         work.audit("instance.end", id.as_str());
         work.commit().await?;
         Ok(true)

@@ -51,6 +51,7 @@ mod authentic;
 
 mod accounts;
 mod bundles;
+mod clients;
 mod db;
 mod error;
 mod id;
@@ -68,13 +69,18 @@ mod tokens;
 mod tombstones;
 mod upkeep;
 pub mod url;
+mod watches;
 
 pub use error::{OpenError, StoreError};
 pub use id::{
-    AccountId, AgentId, BundleId, FlowId, InstanceId, InvalidId, ProfileId, ProviderId, SessionId, UserId,
+    AccountId, AgentId, BundleId, ClientTokenId, FlowId, InstanceId, InvalidId, ProfileId, ProviderId,
+    SessionId, UserId,
 };
 pub use model::changes::{Announce, Change};
-pub use model::{account, audit, bundle, instance, operator, profile, session, share, token, transfer};
+pub use model::{
+    account, audit, bundle, client, instance, keeping, operator, profile, session, share, token, transfer,
+    watch,
+};
 pub use names::{name as check_name, name_key, new_name as check_new_name};
 pub use spelling::{is_invisible, shown, skeleton};
 pub use store::claim::Claimant;
@@ -82,22 +88,24 @@ pub use store::{KnownDatabase, Store, StoreOptions};
 
 /// The credentials to save, and those that a bundle launches with.
 pub mod credential {
-    pub use crate::bundles::logins::UncommittedLogin;
+    pub use crate::accounts::logins::UncommittedLogin;
     pub use crate::model::credential::{BoundCredential, Credentials, KeyPlace};
     pub use crate::model::save::{
-        AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveApiKey, SaveLogin,
-        SavedCredential,
+        AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, PersonRule,
+        ReplacedPerson, SaveApiKey, SaveLogin, SaveUserLogin, SavedCredential, SavedProfile,
     };
 }
 
 /// Inspection and maintenance of a database as a whole.
 pub mod maintenance {
+    pub use crate::authentic::census::{RowSetFault, SetFault};
     pub use crate::db::newest_schema;
     pub use crate::store::upgrade::SINCE as AUTHENTICATED_SINCE;
     pub use crate::upkeep::backup::{SMALL_FILE, copy_file, fold_log};
+    pub use crate::upkeep::dump::dump;
     pub use crate::upkeep::inspect::{Contents, Inspection, KeyFit, inspect};
     pub use crate::upkeep::rotate::{Rotation, StoredKey, UnopenedSecret};
-    pub use crate::upkeep::rows::{UnfitRow, deciding_columns};
+    pub use crate::upkeep::rows::{RowCheck, UnfitRow, deciding_columns};
     pub use crate::upkeep::service::Counts;
 }
 
@@ -106,30 +114,33 @@ pub mod maintenance {
 pub use self::compat::*;
 mod compat {
     pub use crate::account::{
-        Account, AccountEdit, AccountFilter, AccountKind, AccountList, CorruptRow, DeletedAccount, Evidence,
-        History, Leftover, Owner, SecretRef, Status, StatusReport, UnknownWord,
+        Account, AccountEdit, AccountFilter, AccountKind, AccountList, AccountOrder, AccountPage,
+        AccountPosition, AccountQuery, CorruptRow, DeletedAccount, Evidence, History, Leftover, Owner,
+        SecretRef, Status, StatusReport, UnknownWord,
     };
-    pub use crate::audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
+    pub use crate::audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditQuery, AuditRow};
     pub use crate::bundle::{
         Binding, Bundle, BundleEdit, DeletedBundle, NewBundle, UnboundPolicy, UnboundRule,
     };
     pub use crate::credential::{
         AdoptedLogin, AdoptedLogins, BoundCredential, Credentials, DestinationBundle, KeyPlace,
-        LoginCredential, OwnLogin, SaveApiKey, SaveLogin, SavedCredential,
+        LoginCredential, OwnLogin, PersonRule, ReplacedPerson, SaveApiKey, SaveLogin, SaveUserLogin,
+        SavedCredential, SavedProfile,
     };
     pub use crate::instance::{Instance, InstanceFilter, NewInstance};
+    pub use crate::keeping::{DeadlineNotice, Keeping, RefusedLogin};
     pub use crate::maintenance::{
         Contents, Counts, Inspection, KeyFit, Rotation, StoredKey, fold_log, inspect,
     };
     pub use crate::model::roots::Roots;
-    pub use crate::operator::{ActiveForge, CommitOperator, OperatorToken};
+    pub use crate::operator::{ActiveForge, CommitOperator, OperatorToken, Promotion};
     pub use crate::profile::{
         CommitProfile, Credential, DeletedProfiles, Profile, ProfileCredential, ProfileFilter, ProfileList,
         ProfileOrder, ProfileScope, SaveProfileKey,
     };
     pub use crate::secret::{InvalidKeyId, Key, KeyError, KeyId, Keyring, SecretError};
     pub use crate::session::{
-        LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate,
+        LoginOwner, LoginSession, NewSession, SessionEnd, SessionEnding, SessionState, SessionUpdate,
     };
     pub use crate::share::{LONGEST_CHAIN, SharePolicy, ShareSource};
     pub use crate::token::{

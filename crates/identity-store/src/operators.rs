@@ -5,13 +5,15 @@
 
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
-use crate::authentic::{ACCOUNTS, Fields, Link, OPERATOR_TOKENS, SERVICE_SETTINGS, Seal, setting};
+use crate::authentic::{
+    ACCOUNTS, Fields, Link, OPERATOR_TOKENS, Page, SERVICE_SETTINGS, Seal, census, setting,
+};
 use crate::db::{Tx, Undecoded, row, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
 use crate::model::account::Owner;
 use crate::model::changes::Change;
-use crate::model::operator::{ActiveForge, CommitOperator, OperatorToken};
+use crate::model::operator::{ActiveForge, CommitOperator, OperatorToken, Promotion};
 use crate::model::token::{LoginNotSaved, SavedTokens, UnsavedLogin};
 use crate::secret::Keyring;
 use crate::store::Store;
@@ -101,7 +103,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// Completes a parked login whose person is now known.
+    /// Completes a parked login whose person is now known, or deletes it if that person has signed in again since.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if the parked login does not exist; [`StoreError::InvalidName`] if the identity is
@@ -112,12 +114,63 @@ impl Store {
         &self,
         pending: &AccountId,
         commit: CommitOperator,
-    ) -> Result<SavedTokens, StoreError> {
+    ) -> Result<Promotion, StoreError> {
         let mut work = self.write(commit.now).await?;
         let parked = self.parked_login(&mut work, pending).await?;
-        let kept = self.settle_operator(&mut work, &NewTokens::from(&parked), &commit).await?;
+        let (since,) = sql!(
+            one,
+            (i64,),
+            &mut work.tx,
+            "SELECT created_at FROM pending_logins WHERE account_id = $1",
+            pending.as_str(),
+        )?;
+        let arrival = NewTokens::from(&parked);
+        if let Some(newer) = self.newer_login(&mut work, &arrival, &commit, since).await? {
+            delete_row(&mut work, pending).await?;
+            work.audit("operator.superseded", &format!("{pending} {newer}"));
+            work.commit().await?;
+            return Ok(Promotion::Superseded(newer));
+        }
+        let chosen = sql!(
+            optional,
+            (i64,),
+            &mut work.tx,
+            "SELECT updated_at FROM service_settings WHERE key = $1",
+            ACTIVE,
+        )?;
+        let commit =
+            CommitOperator { activate: commit.activate && chosen.is_none_or(|(at,)| at < since), ..commit };
+        let kept = self.settle_operator(&mut work, &arrival, &commit).await?;
         work.commit().await?;
-        Ok(kept)
+        Ok(Promotion::Completed(kept))
+    }
+
+    /// Returns the account of the person, if its last login is not older than `since`.
+    async fn newer_login(
+        &self,
+        work: &mut Work,
+        arrival: &NewTokens<'_>,
+        commit: &CommitOperator,
+        since: i64,
+    ) -> Result<Option<AccountId>, StoreError> {
+        let Some(subject) = checked(&commit.identity)?.subject else { return Ok(None) };
+        let row = sql!(
+            optional,
+            Link<OPERATOR_TOKENS>,
+            &mut work.tx,
+            concat!(
+                "SELECT account_id, ",
+                signed!(operator_tokens),
+                " FROM operator_tokens WHERE forge_type = $1 AND base_url = $2 AND client_id = $3 AND subject = $4
+                   AND updated_at >= $5"
+            ),
+            arrival.authority.provider.as_str(),
+            base_url(arrival.authority),
+            client_id(arrival.authority),
+            subject.as_str(),
+            since,
+        )?;
+        row.map(|link| link.account(self.keyring())).transpose()
     }
 
     async fn settle_operator(
@@ -162,6 +215,7 @@ impl Store {
             .with("subject", subject.as_str())
             .with("login", login.as_str())
             .code(&work.tx);
+        census::put(&mut work.tx, OPERATOR_TOKENS, [kept.account.as_str(), ""]).await?;
         sql!(
             run,
             &mut work.tx,
@@ -253,6 +307,7 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn clear_active_forge(&self, now: i64) -> Result<bool, StoreError> {
         let mut work = self.write(now).await?;
+        census::removed(&mut work.tx, SERVICE_SETTINGS, [ACTIVE, ""]).await?;
         let cleared = sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)? > 0;
         if cleared {
             work.audit("operator.clearactive", "");
@@ -273,13 +328,18 @@ impl Store {
         let token = row_in(&mut work.tx, account).await?.parse(self.keyring())?;
         links::announce(&mut work, account, true).await?;
         delete_row(&mut work, account).await?;
-        sql!(
-            run,
+        let active = sql!(
+            all,
+            Page,
             &mut work.tx,
-            "DELETE FROM service_settings WHERE key = $1 AND value = $2",
+            listed!(service_settings, "key = $1 AND value = $2"),
             ACTIVE,
             account.as_str(),
         )?;
+        if !active.is_empty() {
+            census::gone(&mut work.tx, SERVICE_SETTINGS, active);
+            sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)?;
+        }
         work.commit().await?;
         Ok(token)
     }
@@ -287,6 +347,7 @@ impl Store {
 
 /// Records the active account. An account that is already active keeps its time of activation.
 async fn activate(work: &mut Work, account: &AccountId) -> Result<(), StoreError> {
+    census::put(&mut work.tx, SERVICE_SETTINGS, [ACTIVE, ""]).await?;
     let code = setting(ACTIVE, account.as_str()).code(&work.tx);
     // The code depends on key and value only. A row with the same value and another code was written without the key.
     let written = sql!(

@@ -1,12 +1,13 @@
 //! Login sessions. Their rows are written before the CLI starts and are ended once.
 
-use crate::authentic::{Fields, LOGIN_SESSIONS, Seal, fields_in, known};
+use crate::authentic::{Fields, LOGIN_SESSIONS, Page, Seal, census, fields_in, known};
 use crate::db::{Tx, Undecoded, readable, row, sql};
 use crate::error::StoreError;
-use crate::id::{BundleId, SessionId};
+use crate::id::{BundleId, ProfileId, SessionId};
 use crate::model::changes::Change;
-use crate::model::save::SavedCredential;
-use crate::model::session::{LoginSession, NewSession, SessionEnd, SessionState, SessionUpdate};
+use crate::model::session::{
+    LoginOwner, LoginResult, LoginSession, NewSession, SessionEnd, SessionState, SessionUpdate,
+};
 use crate::names;
 use crate::secret::Keyring;
 use crate::store::Store;
@@ -19,7 +20,8 @@ const WHAT: &str = "session";
 macro_rules! columns {
     () => {
         concat!("id, provider, recipe, target_bundle, new_bundle, state, revision, pid, process_start, bundle_id, \
-         account_id, email, error, error_kind, hint, exit_code, started_at, expires_at, updated_at, ended_at, ",
+         account_id, email, target_user, target_agent, profile_id, error, error_kind, hint, exit_code, started_at, \
+         expires_at, updated_at, ended_at, ",
             signed!(login_sessions)
         )
     };
@@ -39,6 +41,9 @@ row! {
         bundle_id: Option<String>,
         account_id: Option<String>,
         email: Option<String>,
+        target_user: Option<String>,
+        target_agent: Option<String>,
+        profile_id: Option<String>,
         error: Option<String>,
         error_kind: Option<String>,
         hint: Option<String>,
@@ -52,6 +57,14 @@ row! {
     }
 }
 
+/// The condition for sessions that ended before `$1`, and for all but the `$2` that ended last.
+macro_rules! old_sessions {
+    () => {
+        "ended_at IS NOT NULL AND (ended_at < $1 OR id NOT IN (
+             SELECT id FROM login_sessions WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, id LIMIT $2))"
+    };
+}
+
 impl Store {
     /// Writes the row of a session that is about to begin.
     ///
@@ -60,6 +73,8 @@ impl Store {
     /// already; [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn insert_session(&self, new: NewSession) -> Result<(), StoreError> {
         let recipe = names::name("recipe", &new.recipe)?;
+        let owner = new.owner.as_ref();
+        let (user, agent) = (owner.map(|owner| owner.user.as_str()), owner.map(|owner| owner.agent.as_str()));
         let mut work = self.write(new.started_at).await?;
         let code = Fields::new(LOGIN_SESSIONS)
             .with("id", new.id.as_str())
@@ -67,13 +82,16 @@ impl Store {
             .with("recipe", recipe.as_str())
             .with("target_bundle", new.target_bundle.as_ref().map(BundleId::as_str))
             .with("new_bundle", i64::from(new.new_bundle))
+            .with("target_user", user)
+            .with("target_agent", agent)
             .code(&work.tx);
+        census::added(&mut work.tx, LOGIN_SESSIONS, [new.id.as_str(), ""]);
         let inserted = sql!(
             run,
             &mut work.tx,
             "INSERT INTO login_sessions (id, provider, recipe, target_bundle, new_bundle, state, revision, started_at,
-                 expires_at, updated_at, mac)
-             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $7, $9) ON CONFLICT (id) DO NOTHING",
+                 expires_at, updated_at, mac, target_user, target_agent)
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8, $7, $9, $10, $11) ON CONFLICT (id) DO NOTHING",
             new.id.as_str(),
             new.provider.as_str(),
             recipe.as_str(),
@@ -83,6 +101,8 @@ impl Store {
             new.started_at,
             new.expires_at,
             code,
+            user,
+            agent,
         )?;
         if inserted == 0 {
             return Err(StoreError::conflict("session", &new.id, "it exists already"));
@@ -242,14 +262,14 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
     pub async fn prune_sessions(&self, before: i64, keep: u32) -> Result<u64, StoreError> {
         let mut work = self.write(before).await?;
-        let pruned = sql!(
-            run,
-            &mut work.tx,
-            "DELETE FROM login_sessions WHERE ended_at IS NOT NULL AND (ended_at < $1 OR id NOT IN (
-                 SELECT id FROM login_sessions WHERE ended_at IS NOT NULL ORDER BY ended_at DESC, id LIMIT $2))",
-            before,
-            i64::from(keep),
-        )?;
+        let keep = i64::from(keep);
+        let old = sql!(all, Page, &mut work.tx, listed!(login_sessions, old_sessions!()), before, keep)?;
+        if old.is_empty() {
+            return Ok(0);
+        }
+        census::gone(&mut work.tx, LOGIN_SESSIONS, old);
+        let delete = concat!("DELETE FROM login_sessions WHERE ", old_sessions!());
+        let pruned = sql!(run, &mut work.tx, delete, before, keep)?;
         work.commit().await?;
         Ok(pruned)
     }
@@ -267,28 +287,30 @@ pub(crate) async fn expect_live(work: &mut Work, id: &SessionId) -> Result<(), S
 pub(crate) async fn succeed(
     work: &mut Work,
     id: &SessionId,
-    saved: &SavedCredential,
-    email: Option<&str>,
+    LoginResult { bundle, account, profile, email }: LoginResult<'_>,
 ) -> Result<(), StoreError> {
+    let (bundle, profile) = (bundle.map(BundleId::as_str), profile.map(ProfileId::as_str));
     let code = fields_in(&mut work.tx, LOGIN_SESSIONS, [id.as_str(), ""])
         .await?
-        .with("bundle_id", saved.bundle.as_str())
-        .with("account_id", saved.account.as_str())
+        .with("bundle_id", bundle)
+        .with("account_id", account.as_str())
+        .with("profile_id", profile)
         .with("email", email)
         .code(&work.tx);
     sql!(
         run,
         &mut work.tx,
         "UPDATE login_sessions SET state = $2, revision = revision + 1, bundle_id = $3, account_id = $4, email = $5,
-             updated_at = $6, ended_at = $6, mac = $7
+             updated_at = $6, ended_at = $6, mac = $7, profile_id = $8
          WHERE id = $1 AND ended_at IS NULL",
         id.as_str(),
         SessionState::Success.as_str(),
-        saved.bundle.as_str(),
-        saved.account.as_str(),
+        bundle,
+        account.as_str(),
         email,
         work.now,
         code,
+        profile,
     )?;
     work.audit("session.end", id.as_str());
     work.changed(Change::Session(id.clone()));
@@ -361,6 +383,7 @@ impl SessionRow {
             recipe: self.recipe,
             target_bundle: self.target_bundle.as_deref().map(id).transpose()?,
             new_bundle: self.new_bundle != 0,
+            owner: LoginOwner::parse(self.target_user.as_deref(), self.target_agent.as_deref())?,
             state: self
                 .state
                 .parse()
@@ -370,6 +393,7 @@ impl SessionRow {
             process_start: self.process_start,
             bundle: self.bundle_id.as_deref().map(id).transpose()?,
             account: self.account_id.as_deref().map(id).transpose()?,
+            profile: self.profile_id.as_deref().map(id).transpose()?,
             email: self.email,
             error: self.error,
             error_kind: self.error_kind,

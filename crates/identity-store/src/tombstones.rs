@@ -1,6 +1,6 @@
 //! Tombstones: marks of items that must not come back, or that are still to be removed.
 
-use crate::authentic::{Fields, Seal, TOMBSTONES};
+use crate::authentic::{Fields, Seal, TOMBSTONES, census};
 use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::ProviderId;
@@ -60,6 +60,7 @@ pub(crate) async fn decline(tx: &mut Tx, provider: &ProviderId, now: i64) -> Res
 
 /// Writes a tombstone, or updates the time of an existing one.
 pub(crate) async fn tombstone(tx: &mut Tx, kind: &str, subject: &str, now: i64) -> Result<(), StoreError> {
+    census::put(tx, TOMBSTONES, [kind, subject]).await?;
     let code = Fields::new(TOMBSTONES).with("kind", kind).with("subject", subject).code(tx);
     sql!(
         run,

@@ -1,12 +1,15 @@
 //! Deletion of accounts.
 
 use super::leftovers;
+use super::links;
 use super::rows::{account_in, binding_bundles};
-use crate::authentic::{ACCOUNTS, known};
+use crate::authentic::{
+    ACCOUNTS, IDENTITY_BINDINGS, OPERATOR_TOKENS, PENDING_LOGINS, Page, TOKENS, USER_PROFILES, census, known,
+};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
-use crate::model::account::{AccountKind, DeletedAccount, History, SecretRef};
+use crate::model::account::{AccountKind, DeletedAccount, History, Owner, SecretRef};
 use crate::model::changes::Change;
 use crate::store::Store;
 use crate::store::work::Work;
@@ -18,6 +21,7 @@ use crate::{instances, tombstones};
 struct Remains {
     provider: Option<ProviderId>,
     kind: Option<AccountKind>,
+    owner: Option<Owner>,
     secret_ref: Option<SecretRef>,
 }
 
@@ -38,6 +42,7 @@ impl Store {
                 let remains = Remains {
                     provider: Some(account.provider.clone()),
                     kind: Some(account.kind),
+                    owner: Some(account.owner),
                     secret_ref: Some(account.secret_ref.clone()),
                 };
                 (Some(account), remains)
@@ -51,8 +56,14 @@ impl Store {
         let bundles = binding_bundles(&mut work.tx, id.as_str()).await?;
         let unbound_from: Vec<BundleId> = bundles.iter().filter_map(|bundle| bundle.parse().ok()).collect();
         let instances = instances::under(&mut work.tx, id).await?;
+        for user in links::users(&mut work.tx, id).await? {
+            work.changed(Change::Profiles(user));
+        }
         delete_row(&mut work, id).await?;
-        if let (Some(AccountKind::OAuth), Some(provider)) = (remains.kind, &remains.provider) {
+        // A login that a user made for an agent has nothing to do with the login of the user's own CLI.
+        let is_users = remains.owner == Some(Owner::User);
+        if let (Some(AccountKind::OAuth), Some(provider), false) = (remains.kind, &remains.provider, is_users)
+        {
             tombstones::decline(&mut work.tx, provider, now).await?;
         }
         let leftover = match (&remains.provider, &remains.secret_ref) {
@@ -82,14 +93,32 @@ async fn remains(tx: &mut Tx, id: &AccountId) -> Result<Remains, StoreError> {
     Ok(Remains {
         provider: row.get("provider").and_then(|text| text.parse().ok()),
         kind: row.get("kind").and_then(|text| text.parse().ok()),
+        owner: row.get("owner").and_then(|text| text.parse().ok()),
         secret_ref: row.get("secret_ref").and_then(|text| text.parse().ok()),
     })
 }
 
 /// Deletes an account's row. Its bindings are deleted with it.
 pub(crate) async fn delete_row(work: &mut Work, id: &AccountId) -> Result<(), StoreError> {
-    sql!(run, &mut work.tx, "DELETE FROM accounts WHERE id = $1", id.as_str())?;
+    delete_links(&mut work.tx, id.as_str()).await?;
     work.audit("account.delete", id.as_str());
     work.changed(Change::Account(id.clone()));
+    Ok(())
+}
+
+/// Deletes an account's row, and with it the rows of other tables that belong to the account.
+pub(crate) async fn delete_links(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
+    for (table, text) in [
+        (IDENTITY_BINDINGS, listed!(identity_bindings, "account_id = $1")),
+        (TOKENS, listed!(account_tokens, "account_id = $1")),
+        (USER_PROFILES, listed!(user_profiles, "account_id = $1")),
+        (OPERATOR_TOKENS, listed!(operator_tokens, "account_id = $1")),
+        (PENDING_LOGINS, listed!(pending_logins, "account_id = $1")),
+        (ACCOUNTS, listed!(accounts, "id = $1")),
+    ] {
+        let rows = sql!(all, Page, tx, text, id)?;
+        census::gone(tx, table, rows);
+    }
+    sql!(run, tx, "DELETE FROM accounts WHERE id = $1", id)?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::links;
 use super::rows::reference;
-use crate::authentic::{ACCOUNTS, fields_in};
+use crate::authentic::{ACCOUNTS, TOMBSTONES, census, fields_in};
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, ProviderId};
@@ -64,6 +64,9 @@ impl Store {
         let mut gone = 0;
         // An earlier version recorded the absolute path.
         for leftover in stored.iter().chain([leftover]) {
+            for kind in [KEEPING, WHOLE] {
+                census::removed(&mut work.tx, TOMBSTONES, [kind, &subject(leftover)]).await?;
+            }
             gone += sql!(
                 run,
                 &mut work.tx,
@@ -138,6 +141,7 @@ impl Store {
             let Some(leftover) = parse(&kind, &stored) else { continue };
             let anchored = subject(&Leftover { dir: roots.stored(&leftover.dir, false), ..leftover });
             if anchored != stored {
+                census::removed(&mut work.tx, TOMBSTONES, [&kind, &stored]).await?;
                 sql!(
                     run,
                     &mut work.tx,

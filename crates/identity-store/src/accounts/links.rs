@@ -1,6 +1,6 @@
 //! The links to an account, and the announcement of its changes.
 
-use crate::db::sql;
+use crate::db::{Tx, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, UserId};
 use crate::model::changes::Change;
@@ -29,6 +29,18 @@ pub(crate) async fn announce(work: &mut Work, account: &AccountId, linked: bool)
     }
     work.changed(Change::Account(account.clone()));
     Ok(())
+}
+
+/// Returns the users whose profiles use an account, in order.
+pub(crate) async fn users(tx: &mut Tx, account: &AccountId) -> Result<Vec<UserId>, StoreError> {
+    let rows = sql!(
+        all,
+        (String,),
+        tx,
+        "SELECT DISTINCT user_id FROM user_profiles WHERE account_id = $1 ORDER BY user_id",
+        account.as_str(),
+    )?;
+    rows.iter().map(|(user,)| parse("profile", user)).collect()
 }
 
 /// Parses an id from a row.

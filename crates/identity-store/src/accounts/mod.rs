@@ -6,8 +6,12 @@
 
 pub(crate) mod credentials;
 pub(crate) mod delete;
+pub(crate) mod keeping;
 pub(crate) mod leftovers;
 pub(crate) mod links;
+pub(crate) mod login_texts;
+pub(crate) mod logins;
+pub(crate) mod page;
 pub(crate) mod rows;
 pub(crate) mod secrets;
 pub(crate) mod status;

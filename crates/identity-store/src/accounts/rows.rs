@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::keeping::KeepingRow;
 use crate::authentic::{ACCOUNTS, IDENTITY_BINDINGS, Seal, fields_in};
 use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
@@ -11,14 +12,15 @@ use crate::model::changes::Change;
 use crate::names;
 use crate::secret::Keyring;
 use crate::store::Store;
-use crate::store::work::Work;
 
 /// The columns of [`AccountRow`].
 macro_rules! columns {
     () => {
         concat!("accounts.id, accounts.provider, kind, owner, name, display_name, email, subject, base_url, client_id, \
          scopes, secret_ref, masked_tail, status, status_reason, evidence, checked_at, expires_at, \
-         login_deadline_at, accounts.created_at, accounts.updated_at, ",
+         login_deadline_at, keep_alive, kept_at, keep_tried_at, keep_outcome, keep_detail, keep_next_at, \
+         keep_failures, keep_version, refused_mark, refused_at, deadline_notice, accounts.created_at, \
+         accounts.updated_at, ",
             signed!(accounts))
     };
 }
@@ -55,6 +57,7 @@ row! {
         created_at: i64,
         updated_at: i64,
     } with {
+        keeping: KeepingRow,
         seal: Seal<ACCOUNTS>,
     }
 }
@@ -125,9 +128,12 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn account(&self, id: &AccountId) -> Result<Account, StoreError> {
         let mut tx = self.snapshot().await?;
-        let account = account_in(&mut tx, id).await?;
+        let found = account_in(&mut tx, id).await;
         tx.commit().await?;
-        Ok(self.located(account))
+        match found {
+            Ok(account) => Ok(self.located(account)),
+            Err(error) => Err(self.absent(ACCOUNTS, id.as_str(), error).await),
+        }
     }
 
     /// Returns the account that a bundle binds for a provider; `None` if the bundle does not exist or binds none.
@@ -253,14 +259,6 @@ pub(crate) async fn account_in(tx: &mut Tx, id: &AccountId) -> Result<Account, S
     complete(tx, row.map_err(|row| row.into_error("account"))?).await
 }
 
-/// Announces an account and the bundles that show its status.
-pub(crate) fn account_changed(work: &mut Work, account: &Account) {
-    for bundle in &account.bound_to {
-        work.changed(Change::Bindings(bundle.clone()));
-    }
-    work.changed(Change::Account(account.id.clone()));
-}
-
 /// Adds the bundles that bind the account, and parses the row.
 async fn complete(tx: &mut Tx, row: AccountRow) -> Result<Account, StoreError> {
     let bundles = binding_bundles(tx, &row.id).await?;
@@ -361,6 +359,7 @@ impl AccountRow {
             checked_at: self.checked_at,
             expires_at: self.expires_at,
             login_deadline_at: self.login_deadline_at,
+            keeping: self.keeping.into(),
             bound_to: bound_to.into_iter().map(bundle).collect::<Result<_, _>>()?,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -1,6 +1,7 @@
 //! The status of accounts, as reported by health checks.
 
-use super::rows::{account_changed, account_in};
+use super::links;
+use super::rows::account_in;
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -90,7 +91,7 @@ async fn write_report(
     };
     if before.status != after.status {
         work.audit("account.status", id.as_str());
-        account_changed(work, &after);
+        links::announce(work, &id, true).await?;
     }
     // A check that only confirms the known status must not wake every client.
     let unchanged = Account { checked_at: after.checked_at, updated_at: after.updated_at, ..before };

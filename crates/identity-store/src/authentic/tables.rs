@@ -25,6 +25,10 @@ pub(crate) struct Table {
     pub(crate) mac: &'static str,
     /// The statement for the text and the code of the row with the key `$1`, `$2`.
     pub(super) read: &'static str,
+    /// The statement for key, text and code of the row with the key `$1`, `$2`.
+    pub(super) row: &'static str,
+    /// The statement that counts all rows.
+    pub(super) rows: &'static str,
     /// The statement for key, text and code of at most `$3` rows after the key `$1`, `$2`, by key.
     pub(super) page: &'static str,
     /// The statement that counts the rows that the key `$1` authenticates.
@@ -74,6 +78,12 @@ macro_rules! tables {
                 "SELECT ", row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table),
                 " WHERE ", stringify!($key), " = $1 AND ", second!($($second)?), " = $2"
             ),
+            row: concat!(
+                "SELECT ", stringify!($key), ", ", second!($($second)?), ", ",
+                row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table),
+                " WHERE ", stringify!($key), " = $1 AND ", second!($($second)?), " = $2"
+            ),
+            rows: concat!("SELECT count(*) FROM ", stringify!($table)),
             page: concat!(
                 "SELECT ", stringify!($key), ", ", second!($($second)?), ", ",
                 row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table),
@@ -99,6 +109,19 @@ macro_rules! tables {
                 };
             )*
         }
+
+        /// Selects key, text and code of the rows of a table with a condition, as [`Page`](super::Page) reads them.
+        macro_rules! listed {
+            $(
+                ($table, $d condition:expr) => {
+                    concat!(
+                        "SELECT ", stringify!($key), ", ", second!($($second)?), ", ",
+                        row_text!(stringify!($table); $($column)*), ", mac FROM ", stringify!($table), " WHERE ",
+                        $d condition
+                    )
+                };
+            )*
+        }
     };
 }
 
@@ -106,8 +129,11 @@ tables! { $
     // `status` and the times say how a credential was found, not where it goes; a writer of them can only keep one from use.
     ACCOUNTS = 0, "account": accounts (id) {
         id provider kind owner name display_name email subject base_url client_id secret_ref generation masked_tail
+        keep_alive
     } open {
         sealed_secret scopes status status_reason evidence checked_at expires_at login_deadline_at created_at updated_at
+        kept_at keep_tried_at keep_outcome keep_detail keep_next_at keep_failures keep_version refused_mark refused_at
+        deadline_notice quota
     }
     // The boxes are bound to the id and the generation, which decide. The rest plans the next refresh.
     TOKENS = 1, "tokens": account_tokens (account_id) {
@@ -137,7 +163,8 @@ tables! { $
     } open { created_at updated_at ended_at }
     // The process is ended after a crash, if it is still the one of the row.
     LOGIN_SESSIONS = 8, "session": login_sessions (id) {
-        id provider recipe target_bundle new_bundle pid process_start bundle_id account_id email
+        id provider recipe target_bundle new_bundle pid process_start bundle_id account_id email target_user target_agent
+        profile_id
     } open { state revision error error_kind hint exit_code started_at expires_at updated_at ended_at }
     // `active_forge` chooses a credential. The time is only shown.
     SERVICE_SETTINGS = 9, "setting": service_settings (key) {
@@ -147,6 +174,14 @@ tables! { $
     TOMBSTONES = 10, "tombstone": tombstones (kind subject) {
         kind subject
     } open { created_at }
+    // The hash and the scopes say who may call what; the origin, from which page.
+    CLIENT_TOKENS = 11, "token": client_tokens (id) {
+        id name scopes origin token_hash
+    } open { created_at }
+    // The operator's token is sent only to the active forge, so the last view decides nothing.
+    FORGE_WATCHES = 12, "watched repository": forge_watches (base_url repo_key) {
+        base_url repo_key forge_type repo
+    } open { default_branch head requests etags checked_at changed_at problem created_at }
 }
 
 #[cfg(test)]
@@ -225,6 +260,8 @@ mod tests {
             (LOGIN_SESSIONS, "login_sessions"),
             (SERVICE_SETTINGS, "service_settings"),
             (TOMBSTONES, "tombstones"),
+            (CLIENT_TOKENS, "client_tokens"),
+            (FORGE_WATCHES, "forge_watches"),
         ] {
             assert_eq!(TABLES[number].name, name);
         }

@@ -1,16 +1,18 @@
 //! Adoption of the user's own logins: the bundle `default`, its accounts and its bindings.
 
-use super::login_texts::LoginTexts;
-use super::logins::{BoundAccount, SealedToken, finish, insert_login, renew_login};
+use super::logins::finish;
 use super::share;
 use super::writes::{free_name, insert, touch};
+use crate::accounts::login_texts::LoginTexts;
+use crate::accounts::logins::{BoundAccount, SealedToken, insert_login, renew_login};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
 use crate::model::account::{AccountKind, Evidence};
 use crate::model::roots::Roots;
 use crate::model::save::{
-    AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, SaveLogin, SavedCredential,
+    AdoptedLogin, AdoptedLogins, DestinationBundle, LoginCredential, OwnLogin, PersonRule, SaveLogin,
+    SavedCredential,
 };
 use crate::model::share::SharePolicy;
 use crate::store::Store;
@@ -110,7 +112,8 @@ async fn adopt(
     created: bool,
     roots: Option<&Roots>,
 ) -> Result<AdoptedLogin, StoreError> {
-    let texts = LoginTexts::check(&login, true, roots)?;
+    let facts = login.facts();
+    let texts = LoginTexts::check(&facts, true, roots)?;
     let binding = sql!(
         optional,
         (String,),
@@ -136,10 +139,15 @@ async fn adopt(
     )?;
     let reused = known.is_some();
     let account = match known {
-        Some(known) => renew_login(work, &known, &login, &texts, SealedToken::default()).await?,
-        None => insert_login(work, AccountId::generate(), &login, &texts, SealedToken::default()).await?,
+        Some(known) => renew_login(work, &known, &facts, &texts, SealedToken::default()).await?,
+        None => insert_login(work, AccountId::generate(), &facts, &texts, SealedToken::default()).await?,
     };
-    let saved = SavedCredential { bundle: BundleId::default_bundle(), account, created_bundle: created };
+    let saved = SavedCredential {
+        bundle: BundleId::default_bundle(),
+        account,
+        created_bundle: created,
+        replaced: None,
+    };
     finish(work, &saved, &login.provider, "login.adopt").await?;
     Ok(AdoptedLogin { account: saved.account, reused })
 }
@@ -158,7 +166,7 @@ impl OwnLogin {
             expires_at: self.expires_at,
             login_deadline_at: self.login_deadline_at,
             evidence: Evidence::File,
-            replace_identity: false,
+            person: PersonRule::NotAnother,
             now,
         }
     }

@@ -4,6 +4,7 @@ use super::logins::{bound_in, finish, reach};
 use super::share;
 use crate::accounts::rows::reference;
 use crate::accounts::secrets::{account_row, cell, new_account};
+use crate::authentic::{ACCOUNTS, census};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -39,7 +40,11 @@ impl Store {
         let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey, |_| true).await?;
         let (account, generation) = match bound {
             Some(bound) => (bound.id()?, bound.generation + 1),
-            None => (AccountId::generate(), 1),
+            None => {
+                let new = AccountId::generate();
+                census::added(&mut work.tx, ACCOUNTS, [new.as_str(), ""]);
+                (new, 1)
+            }
         };
         let reason = names::optional("status_reason", save.status_reason.as_deref())?;
         let sealed = match save.key.sealed() {
@@ -90,7 +95,7 @@ impl Store {
             save.now,
             code,
         )?;
-        let saved = SavedCredential { bundle, account, created_bundle };
+        let saved = SavedCredential { bundle, account, created_bundle, replaced: None };
         finish(&mut work, &saved, &save.provider, "api_key.save").await?;
         work.commit().await?;
         Ok(saved)

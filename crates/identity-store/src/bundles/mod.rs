@@ -7,7 +7,6 @@
 pub(crate) mod adopt;
 mod api_keys;
 mod bindings;
-pub(crate) mod login_texts;
 pub(crate) mod logins;
 pub(crate) mod rows;
 pub(crate) mod share;

@@ -7,7 +7,7 @@ use super::writes::{insert, name_taken, unprotected};
 use crate::accounts::delete::delete_row;
 use crate::accounts::leftovers;
 use crate::accounts::rows::account_in;
-use crate::authentic::{IDENTITY_BINDINGS, IDENTITY_BUNDLES, Seal, fields_in};
+use crate::authentic::{IDENTITY_BINDINGS, IDENTITY_BUNDLES, Page, Seal, census, fields_in};
 use crate::db::{Tx, readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{BundleId, ProviderId};
@@ -93,9 +93,12 @@ impl Store {
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn bundle(&self, id: &BundleId) -> Result<Bundle, StoreError> {
         let mut tx = self.snapshot().await?;
-        let bundle = bundle_in(&mut tx, id).await?;
+        let found = bundle_in(&mut tx, id).await;
         tx.commit().await?;
-        Ok(bundle)
+        match found {
+            Ok(bundle) => Ok(bundle),
+            Err(error) => Err(self.absent(IDENTITY_BUNDLES, id.as_str(), error).await),
+        }
     }
 
     /// Returns the bundle of that name, without regard to case.
@@ -264,6 +267,10 @@ impl Store {
             leftovers::note(&mut work.tx, leftover, now).await?;
         }
         let instances = instances::release(&mut work.tx, id, now).await?;
+        let bindings =
+            sql!(all, Page, &mut work.tx, listed!(identity_bindings, "bundle_id = $1"), id.as_str())?;
+        census::gone(&mut work.tx, IDENTITY_BINDINGS, bindings);
+        census::removed(&mut work.tx, IDENTITY_BUNDLES, [id.as_str(), ""]).await?;
         sql!(run, &mut work.tx, "DELETE FROM identity_bundles WHERE id = $1", id.as_str())?;
         work.audit("bundle.delete", id.as_str());
         work.commit().await?;

@@ -6,6 +6,7 @@ use super::rows::bundle_in;
 use super::writes::{bind_in, free_name, insert};
 use crate::accounts::rows::{account_in, reference};
 use crate::accounts::secrets::{cell, new_account};
+use crate::authentic::{ACCOUNTS, census};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId};
@@ -121,6 +122,7 @@ impl Store {
             .with("generation", 1)
             .with("masked_tail", masked_tail.as_deref())
             .code(&work.tx);
+        census::added(&mut work.tx, ACCOUNTS, [id.as_str(), ""]);
         sql!(
             run,
             &mut work.tx,

@@ -1,6 +1,6 @@
 //! The statements that write a bundle or a binding, for every use case that does.
 
-use crate::authentic::{Fields, IDENTITY_BINDINGS, IDENTITY_BUNDLES, fields_in};
+use crate::authentic::{Fields, IDENTITY_BINDINGS, IDENTITY_BUNDLES, census, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, BundleId, ProviderId};
@@ -46,6 +46,7 @@ pub(crate) async fn insert(
         .with("name_key", name_key.as_str())
         .with("description", description)
         .code(&work.tx);
+    census::added(&mut work.tx, IDENTITY_BUNDLES, [id.as_str(), ""]);
     sql!(
         run,
         &mut work.tx,
@@ -119,6 +120,7 @@ pub(crate) async fn bind_in(
         .with("provider", provider.as_str())
         .with("account_id", account.as_str())
         .code(&work.tx);
+    census::put(&mut work.tx, IDENTITY_BINDINGS, [bundle.as_str(), provider.as_str()]).await?;
     sql!(
         run,
         &mut work.tx,

@@ -20,6 +20,12 @@ macro_rules! migrator {
             "0006_authentication",
             "0007_unbound",
             "0008_share",
+            "0009_forge_watches",
+            "0010_user_logins",
+            "0011_keep_alive",
+            "0012_quota",
+            "0013_client_tokens",
+            "0014_census",
         )
     };
     ($directory:literal, $($name:literal,)*) => {
@@ -45,6 +51,12 @@ static POSTGRES_MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| migrator!("pos
 /// Returns the texts of the migrations.
 pub(crate) fn migration_texts(kind: DatabaseKind) -> impl Iterator<Item = &'static str> {
     migrations(kind).iter().map(|migration| migration.sql.as_str())
+}
+
+/// Returns the texts of the migrations up to a schema.
+pub(crate) fn migrations_until(kind: DatabaseKind, schema: i64) -> impl Iterator<Item = &'static str> {
+    let until = migrations(kind).iter().filter(move |migration| migration.version <= schema);
+    until.map(|migration| migration.sql.as_str())
 }
 
 pub(super) fn migrations(kind: DatabaseKind) -> &'static Migrator {

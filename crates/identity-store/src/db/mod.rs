@@ -1,5 +1,6 @@
 //! One interface to the two databases: the settings of their connections, and the macros that run one SQL text on both.
 
+mod change;
 mod migrations;
 mod row;
 mod rows;
@@ -14,8 +15,9 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{SqliteJournalMode, SqlitePool, SqlitePoolOptions};
 use sqlx::{ConnectOptions as _, Connection as _, Database, Postgres, Sqlite, Transaction};
 
-pub(crate) use migrations::migration_texts;
+pub(crate) use change::{Before, RowChange};
 pub use migrations::newest_schema;
+pub(crate) use migrations::{migration_texts, migrations_until};
 pub(crate) use row::{column, row};
 pub(crate) use rows::{Undecoded, decode, readable};
 pub(crate) use sqlite::sqlite_options;
@@ -107,6 +109,8 @@ enum Backend {
 pub(crate) struct Tx {
     pub(crate) held: Held,
     pub(crate) keyring: Keyring,
+    /// The rows that this transaction adds and removes, until the census of the rows is brought up to date with them.
+    pub(crate) changes: Vec<RowChange>,
 }
 
 /// The connection of a [`Tx`].
@@ -146,6 +150,11 @@ impl<D: Database> Handle<D> {
 }
 
 impl Tx {
+    /// Returns a connection without changes.
+    pub(crate) fn new(held: Held, keyring: Keyring) -> Self {
+        Self { held, keyring, changes: Vec::new() }
+    }
+
     /// Returns the kind of the database.
     pub(crate) fn kind(&self) -> DatabaseKind {
         match self.held {
@@ -195,6 +204,7 @@ impl Tx {
 
     /// Commits a transaction. A reader is returned to its pool.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
+        debug_assert!(self.changes.is_empty(), "the census lacks {:?}", self.changes);
         match self.held {
             Held::Sqlite(held) => held.commit().await,
             Held::Postgres(held) => held.commit().await,
@@ -205,7 +215,7 @@ impl Tx {
 
 impl Pools {
     fn tx(&self, held: Held) -> Tx {
-        Tx { held, keyring: self.keyring.clone() }
+        Tx::new(held, self.keyring.clone())
     }
 
     /// Creates the pools of a `SQLite` file. Nothing is opened yet.

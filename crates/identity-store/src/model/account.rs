@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::keeping::Keeping;
 use crate::id::{AccountId, BundleId, ProviderId};
 
 /// One credential of one provider. It never holds the secret itself; [`crate::Store::open_secret`] opens the secret.
@@ -48,12 +49,37 @@ pub struct Account {
     pub expires_at: Option<i64>,
     /// Time from which only a new login by a person helps, in unix milliseconds.
     pub login_deadline_at: Option<i64>,
+    /// The renewals of a login by its own CLI.
+    pub keeping: Keeping,
     /// The bundles that bind this account, in order of their ids.
     pub bound_to: Vec<BundleId>,
     /// Time when the account was created, in unix milliseconds.
     pub created_at: i64,
     /// Time of the last change to the account, in unix milliseconds.
     pub updated_at: i64,
+}
+
+impl Account {
+    /// Returns the status at `now`: a credential whose time is over is not valid, even if no check has stored that yet.
+    #[must_use]
+    pub fn status_at(&self, now: i64) -> Status {
+        status_at(self.status, self.expires_at, self.login_deadline_at, now)
+    }
+}
+
+/// Returns the status at `now` of a credential with these ends: its own, and the one from which only a login helps.
+pub(crate) fn status_at(
+    known: Status,
+    expires_at: Option<i64>,
+    login_deadline_at: Option<i64>,
+    now: i64,
+) -> Status {
+    let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
+    match known {
+        Status::Valid | Status::Expired if past(login_deadline_at) => Status::NeedsReauth,
+        Status::Valid if past(expires_at) => Status::Expired,
+        known => known,
+    }
 }
 
 /// A text that is not one of the words of an enumeration.
@@ -144,6 +170,8 @@ words! {
     Evidence, "evidence" {
         /// The credential file of the provider's CLI.
         File = "file",
+        /// The credential file of the provider's CLI, which gives no end that can be read. The end is assumed.
+        Assumed = "assumed",
         /// The provider's check command.
         Check = "check",
         /// An answer from the provider's service.
@@ -206,6 +234,57 @@ pub struct AccountFilter {
     pub provider: Option<ProviderId>,
     /// Only accounts that this bundle binds.
     pub bundle: Option<BundleId>,
+}
+
+/// The order of a page of accounts. Accounts that are equal in it follow by id.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum AccountOrder {
+    /// By the time of creation.
+    #[default]
+    Created,
+    /// By name, in lower case.
+    Name,
+    /// By provider id.
+    Provider,
+    /// By stored status.
+    Status,
+}
+
+/// The place of an account in an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPosition {
+    /// The text that the order compares.
+    pub key: String,
+    /// The account's id.
+    pub id: String,
+}
+
+/// A request for a page of accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountQuery {
+    /// Only accounts of this provider.
+    pub provider: Option<ProviderId>,
+    /// Only accounts that this bundle binds.
+    pub bundle: Option<BundleId>,
+    /// Only accounts with this stored status.
+    pub status: Option<Status>,
+    /// Only accounts with this part in their name, display name or email address, in any case.
+    pub name: Option<String>,
+    /// The order.
+    pub order: AccountOrder,
+    /// The position of the last account of the page before.
+    pub after: Option<AccountPosition>,
+    /// The maximum number of accounts.
+    pub limit: u32,
+}
+
+/// A page of accounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPage {
+    /// The accounts in the requested order, and the rows that could not be read.
+    pub list: AccountList,
+    /// The position to go on after; `None` for the last page.
+    pub next: Option<AccountPosition>,
 }
 
 /// A list of accounts, and the rows that could not be read.
@@ -314,6 +393,7 @@ mod tests {
         ]);
         check(&[
             (Evidence::File, "file"),
+            (Evidence::Assumed, "assumed"),
             (Evidence::Check, "check"),
             (Evidence::Live, "live"),
             (Evidence::Login, "login"),

@@ -40,6 +40,25 @@ pub struct AuditFilter {
     pub limit: u32,
 }
 
+/// A request for a page of the audit log, newest rows first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditQuery {
+    /// The earliest time of a row, in unix milliseconds.
+    pub since: Option<i64>,
+    /// Only rows of this actor.
+    pub actor: Option<String>,
+    /// Only rows whose action begins with this text.
+    pub action: Option<String>,
+    /// Only rows with this part in their subject.
+    pub subject: Option<String>,
+    /// Only rows with this outcome.
+    pub outcome: Option<String>,
+    /// Only rows with a smaller number, as the last row of the page before has it.
+    pub before: Option<i64>,
+    /// The maximum number of rows.
+    pub limit: u32,
+}
+
 /// The result of checking the chain of the audit log.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditCheck {

@@ -20,6 +20,8 @@ pub enum Change {
     Profiles(UserId),
     /// An operator token was created, changed or deleted, its status changed, or another token became active.
     OperatorTokens,
+    /// The default branch or the open requests of the watched repository with this name moved.
+    ForgeRepo(String),
 }
 
 /// A listener for the changes of each transaction. It is called after the commit, in the order of the commits.

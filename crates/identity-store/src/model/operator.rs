@@ -1,7 +1,7 @@
 //! Operator tokens: accounts of the daemon's operator at a forge.
 
 use crate::id::{AccountId, ProviderId};
-use crate::model::token::{BaseUrl, Identity, Jitter, RefreshReason, RefreshState};
+use crate::model::token::{BaseUrl, Identity, Jitter, RefreshReason, RefreshState, SavedTokens};
 
 /// An account of the operator at a forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +49,22 @@ pub struct ActiveForge {
     pub since: i64,
 }
 
+/// The end of a parked login whose owner became known.
+#[derive(Debug)]
+pub enum Promotion {
+    /// Its tokens are those of the owner's account now.
+    Completed(SavedTokens),
+    /// The owner has signed in again since. The parked login was deleted, and the account's own tokens stay.
+    Superseded(AccountId),
+}
+
 /// The owner of a forge login, and how to commit it.
 #[derive(Debug, Clone)]
 pub struct CommitOperator {
     /// The identity of the owner; the subject and the login are required.
     pub identity: Identity,
-    /// True to make the account the active one, in the same transaction.
+    /// True to make the account the active one, in the same transaction. A parked login does not replace an account that
+    /// was made the active one after it was parked.
     pub activate: bool,
     /// The random share of the time until the first refresh.
     pub jitter: Jitter,

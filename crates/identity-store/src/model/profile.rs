@@ -2,8 +2,8 @@
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::id::{AccountId, AgentId, ProfileId, ProviderId, UserId};
-use crate::model::account::{AccountKind, CorruptRow, Evidence, Status};
+use crate::id::{AccountId, AgentId, ProfileId, ProviderId, SessionId, UserId};
+use crate::model::account::{AccountKind, CorruptRow, Evidence, Leftover, Status, status_at};
 use crate::model::token::{Identity, Jitter, Life, StoredTokens};
 use crate::secret::SecretError;
 
@@ -40,10 +40,20 @@ pub struct Profile {
     pub status_reason: Option<String>,
     /// Time when the credential expires, in unix milliseconds.
     pub expires_at: Option<i64>,
+    /// Time from which only a new login by a person helps, in unix milliseconds.
+    pub login_deadline_at: Option<i64>,
     /// Time when the profile was created, in unix milliseconds.
     pub created_at: i64,
     /// Time when the credential was last replaced, or the profile was last moved or renamed, in unix milliseconds.
     pub updated_at: i64,
+}
+
+impl Profile {
+    /// Returns the status at `now`: a credential whose time is over is not valid, even if no check has stored that yet.
+    #[must_use]
+    pub fn status_at(&self, now: i64) -> Status {
+        status_at(self.status, self.expires_at, self.login_deadline_at, now)
+    }
 }
 
 /// The scope of a profile.
@@ -97,6 +107,8 @@ pub struct CommitProfile {
     pub label: Option<String>,
     /// The position of the profile, as in [`SaveProfileKey::make_primary`].
     pub make_primary: bool,
+    /// The login session that obtained the tokens. It becomes `success` in the same transaction.
+    pub session: Option<SessionId>,
     /// The random share of the time until the first refresh.
     pub jitter: Jitter,
     /// The caller's clock, in unix milliseconds.
@@ -194,4 +206,6 @@ pub struct DeletedProfiles {
     pub accounts: Vec<AccountId>,
     /// The number of sealed secrets that were deleted with those accounts.
     pub secrets: u64,
+    /// The directories of deleted logins. They are recorded until [`crate::Store::forget_leftover`].
+    pub leftovers: Vec<Leftover>,
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use secrecy::SecretString;
 
-use crate::id::{AccountId, BundleId, ProviderId, SessionId};
-use crate::model::account::{Evidence, Status};
+use crate::id::{AccountId, BundleId, ProfileId, ProviderId, SessionId};
+use crate::model::account::{Evidence, Owner, Status};
 use crate::model::credential::KeyPlace;
+use crate::model::session::LoginOwner;
 
 /// The bundle that a login or a key is bound in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +32,26 @@ pub enum LoginCredential {
     Directory(PathBuf),
     /// The credential itself, which the CLI printed but did not store. It is sealed.
     Token(SecretString),
+}
+
+/// The persons whose login may replace the login of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonRule {
+    /// Only the account's own person. Both must be known.
+    Same,
+    /// Anyone who is not known to be another person.
+    NotAnother,
+    /// Anyone.
+    Anyone,
+}
+
+/// The persons of a login that replaced another person's, by email address or the provider's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedPerson {
+    /// The person of the account before.
+    pub former: String,
+    /// The person of the account now.
+    pub present: String,
 }
 
 /// A confirmed login to keep.
@@ -58,22 +79,111 @@ pub struct SaveLogin {
     pub login_deadline_at: Option<i64>,
     /// The source of the login's status.
     pub evidence: Evidence,
-    /// True if the login of another person may replace the account's credential.
-    pub replace_identity: bool,
+    /// The persons whose login may replace the account's credential.
+    pub person: PersonRule,
     /// The caller's clock, in unix milliseconds.
     pub now: i64,
 }
 
+/// A confirmed login of a user to keep as a profile.
+#[derive(Debug, Clone)]
+pub struct SaveUserLogin {
+    /// The login session that obtained the credential. It becomes `success` in the same transaction.
+    pub session: Option<SessionId>,
+    /// The user and the agent of the profile.
+    pub owner: LoginOwner,
+    /// The provider of the login.
+    pub provider: ProviderId,
+    /// The provider's name for people. A new account is named after it.
+    pub provider_name: String,
+    /// The credential that the login produced.
+    pub credential: LoginCredential,
+    /// The e-mail address that the provider reported.
+    pub email: Option<String>,
+    /// The provider's own id of the person.
+    pub subject: Option<String>,
+    /// The address of the service that the login is for, when it is not the provider's usual one.
+    pub base_url: Option<String>,
+    /// Time when the credential expires, in unix milliseconds.
+    pub expires_at: Option<i64>,
+    /// Time from which only a new login helps, in unix milliseconds.
+    pub login_deadline_at: Option<i64>,
+    /// The source of the login's status.
+    pub evidence: Evidence,
+    /// The persons whose login may replace the account's credential.
+    pub person: PersonRule,
+    /// The caller's clock, in unix milliseconds.
+    pub now: i64,
+}
+
+/// The result of saving a user's login. All of it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedProfile {
+    /// The profile.
+    pub profile: ProfileId,
+    /// The account that holds the credential.
+    pub account: AccountId,
+    /// The persons, if the login replaced that of another person.
+    pub replaced: Option<ReplacedPerson>,
+}
+
+/// The facts of a login that becomes an account.
+pub(crate) struct LoginFacts<'a> {
+    pub(crate) owner: Owner,
+    pub(crate) provider: &'a ProviderId,
+    pub(crate) provider_name: &'a str,
+    pub(crate) credential: &'a LoginCredential,
+    pub(crate) email: Option<&'a str>,
+    pub(crate) subject: Option<&'a str>,
+    pub(crate) base_url: Option<&'a str>,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) login_deadline_at: Option<i64>,
+    pub(crate) evidence: Evidence,
+    pub(crate) person: PersonRule,
+    pub(crate) now: i64,
+}
+
+macro_rules! facts {
+    ($login:ident, $owner:expr) => {
+        LoginFacts {
+            owner: $owner,
+            provider: &$login.provider,
+            provider_name: &$login.provider_name,
+            credential: &$login.credential,
+            email: $login.email.as_deref(),
+            subject: $login.subject.as_deref(),
+            base_url: $login.base_url.as_deref(),
+            expires_at: $login.expires_at,
+            login_deadline_at: $login.login_deadline_at,
+            evidence: $login.evidence,
+            person: $login.person,
+            now: $login.now,
+        }
+    };
+}
+
 impl SaveLogin {
+    pub(crate) fn facts(&self) -> LoginFacts<'_> {
+        facts!(self, Owner::Bundle)
+    }
+}
+
+impl SaveUserLogin {
+    pub(crate) fn facts(&self) -> LoginFacts<'_> {
+        facts!(self, Owner::User)
+    }
+}
+
+impl LoginFacts<'_> {
     pub(crate) fn directory(&self) -> Option<&PathBuf> {
-        match &self.credential {
+        match self.credential {
             LoginCredential::Directory(dir) => Some(dir),
             LoginCredential::Token(_) => None,
         }
     }
 
     pub(crate) fn token(&self) -> Option<&SecretString> {
-        match &self.credential {
+        match self.credential {
             LoginCredential::Directory(_) => None,
             LoginCredential::Token(token) => Some(token),
         }
@@ -118,6 +228,8 @@ pub struct SavedCredential {
     pub account: AccountId,
     /// True if this call created the bundle.
     pub created_bundle: bool,
+    /// The persons, if the login replaced that of another person.
+    pub replaced: Option<ReplacedPerson>,
 }
 
 /// A login of the user's own, found in the directory of the user's CLI.

@@ -2,8 +2,35 @@
 //!
 //! No row ever holds a URL, a code or the text that a person pasted.
 
-use crate::id::{AccountId, BundleId, ProviderId, SessionId};
+use crate::id::{AccountId, AgentId, BundleId, ProfileId, ProviderId, SessionId, UserId};
 use crate::model::account::words;
+
+/// The user and the agent that a login is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LoginOwner {
+    /// The user who logs in.
+    pub user: UserId,
+    /// The agent that uses the login; [`AgentId::any`] for all agents of the user.
+    pub agent: AgentId,
+}
+
+impl LoginOwner {
+    /// Reads the owner from a row; `None` if the row names no user.
+    pub(crate) fn parse(user: Option<&str>, agent: Option<&str>) -> Result<Option<Self>, String> {
+        let (Some(user), Some(agent)) = (user, agent) else { return Ok(None) };
+        let user = user.parse().map_err(|error: crate::id::InvalidId| error.to_string())?;
+        let agent = agent.parse().map_err(|error: crate::id::InvalidId| error.to_string())?;
+        Ok(Some(Self { user, agent }))
+    }
+}
+
+/// The place of a login that succeeded.
+pub(crate) struct LoginResult<'a> {
+    pub(crate) bundle: Option<&'a BundleId>,
+    pub(crate) account: &'a AccountId,
+    pub(crate) profile: Option<&'a ProfileId>,
+    pub(crate) email: Option<&'a str>,
+}
 
 /// One attempt to obtain an account's credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +45,8 @@ pub struct LoginSession {
     pub target_bundle: Option<BundleId>,
     /// True to create a bundle on success.
     pub new_bundle: bool,
+    /// The user and the agent that the login is for; `None` for a login of a bundle.
+    pub owner: Option<LoginOwner>,
     /// The state of the session.
     pub state: SessionState,
     /// A number that increases with each change.
@@ -30,6 +59,8 @@ pub struct LoginSession {
     pub bundle: Option<BundleId>,
     /// On success, the account.
     pub account: Option<AccountId>,
+    /// On success, the profile, if the login is a user's.
+    pub profile: Option<ProfileId>,
     /// On success, the e-mail address that the provider reported.
     pub email: Option<String>,
     /// On failure, a description of the error, as text for people.
@@ -106,6 +137,8 @@ pub struct NewSession {
     pub target_bundle: Option<BundleId>,
     /// True to create a bundle on success.
     pub new_bundle: bool,
+    /// The user and the agent that the login is for; `None` for a login of a bundle.
+    pub owner: Option<LoginOwner>,
     /// Time when the session began, in unix milliseconds.
     pub started_at: i64,
     /// Time when the session expires, in unix milliseconds.

@@ -12,8 +12,10 @@ use crate::id::{AccountId, ProfileId};
 use crate::model::account::Owner;
 use crate::model::changes::Change;
 use crate::model::profile::{CommitProfile, Profile, ProfileOrder, ProfileScope};
+use crate::model::session::LoginResult;
 use crate::model::token::{LoginNotSaved, SavedTokens, UnsavedLogin};
 use crate::names;
+use crate::sessions;
 use crate::store::Store;
 use crate::store::work::Work;
 use crate::tokens::keep::{NewTokens, TOKENS, TokenOwner, base_url, checked, client_id};
@@ -103,6 +105,12 @@ impl Store {
         let id = put(work, &key, &values).await?;
         let profile = profile_in(&mut work.tx, &id).await?;
         drop_replaced(work, existing.as_ref(), &kept.account).await?;
+        if let Some(session) = &commit.session {
+            let email = identity.email.as_deref();
+            let (account, profile) = (&kept.account, Some(&profile.id));
+            sessions::expect_live(work, session).await?;
+            sessions::succeed(work, session, LoginResult { bundle: None, account, profile, email }).await?;
+        }
         work.audit("profile.login", &format!("{} {}", profile.id, kept.account));
         links::announce(work, &kept.account, true).await?;
         Ok((profile, kept))

@@ -5,6 +5,7 @@ use super::rows::profile_in;
 use super::writes::{ExistingProfile, ProfileKey, ProfileValues, find, put};
 use crate::accounts::links;
 use crate::accounts::secrets::{account_row, cell, new_account};
+use crate::authentic::{ACCOUNTS, census};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -100,7 +101,11 @@ impl Store {
         let own = existing.filter(|row| row.kind == AccountKind::ApiKey.as_str() && row.sharers == 1);
         let (account, generation) = match own {
             Some(row) => (links::parse("profile", &row.account_id)?, row.generation + 1),
-            None => (AccountId::generate(), 1),
+            None => {
+                let new = AccountId::generate();
+                census::added(&mut work.tx, ACCOUNTS, [new.as_str(), ""]);
+                (new, 1)
+            }
         };
         let sealed = secret::seal(self.keyring(), cell(&account, generation)?, &save.key)?;
         let masked_tail = names::masked_tail(&save.key);

@@ -6,6 +6,7 @@
 
 pub(crate) mod commit;
 pub(crate) mod keys;
+pub(crate) mod logins;
 pub(crate) mod removal;
 pub(crate) mod rows;
 pub(crate) mod writes;

@@ -24,7 +24,7 @@ macro_rules! columns {
     () => {
         concat!("profiles.id AS id, user_id, agent_id, profiles.provider AS provider, model, profiles.account_id AS account_id,
          label, profiles.created_at AS created_at, profiles.updated_at AS updated_at, kind, email, subject,
-         accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at,
+         accounts.base_url AS base_url, masked_tail, status, status_reason, expires_at, login_deadline_at,
          CAST(CASE WHEN EXISTS (SELECT 1 FROM user_profiles AS before
              WHERE before.user_id = profiles.user_id AND before.agent_id = profiles.agent_id
                AND before.provider = profiles.provider
@@ -83,6 +83,7 @@ row! {
         status: String,
         status_reason: Option<String>,
         expires_at: Option<i64>,
+        login_deadline_at: Option<i64>,
         is_primary: i64,
     } with {
         seal: Seal<USER_PROFILES>,
@@ -131,7 +132,11 @@ impl Store {
     /// [`StoreError::NotFound`] if the profile does not exist; [`StoreError::Corrupt`] if the row cannot be read;
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn profile(&self, id: &ProfileId) -> Result<Profile, StoreError> {
-        profile_in(&mut self.read().await?, id).await
+        let found = profile_in(&mut self.read().await?, id).await;
+        match found {
+            Ok(profile) => Ok(profile),
+            Err(error) => Err(self.absent(USER_PROFILES, id.as_str(), error).await),
+        }
     }
 
     /// Returns the profiles that match the filter. Rows that cannot be read are reported separately.
@@ -283,6 +288,7 @@ impl ProfileRow {
             status: self.status.parse().map_err(word)?,
             status_reason: self.status_reason,
             expires_at: self.expires_at,
+            login_deadline_at: self.login_deadline_at,
             created_at: self.created_at,
             updated_at: self.updated_at,
         })

@@ -1,7 +1,7 @@
 //! The statements that find and write one profile.
 
 use crate::accounts::links;
-use crate::authentic::{Fields, USER_PROFILES, known};
+use crate::authentic::{Fields, USER_PROFILES, census, known};
 use crate::db::{row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, ProfileId, ProviderId};
@@ -99,6 +99,9 @@ pub(crate) async fn put(
         .with("position", position)
         .or_keep("label", values.label)
         .code(&work.tx);
+    if before.is_none() {
+        census::added(&mut work.tx, USER_PROFILES, [id.as_str(), ""]);
+    }
     sql!(
         run,
         &mut work.tx,

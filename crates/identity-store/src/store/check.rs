@@ -2,7 +2,7 @@
 
 use super::chain::ChainKey;
 use super::{KnownDatabase, chain, objects, upgrade};
-use crate::authentic::{Fields, IDENTITY_BUNDLES};
+use crate::authentic::{Fields, IDENTITY_BUNDLES, census};
 use crate::db::{Pools, Tx, sql};
 use crate::error::{OpenError, StoreError};
 use crate::id::BundleId;
@@ -69,6 +69,7 @@ pub(crate) async fn prepare(pools: &Pools, keyring: &Keyring, now: i64) -> Resul
         Some(chain) => chain,
         None => chain::begin(&mut tx, keyring, now).await?,
     };
+    census::keep(&mut tx).await?;
     tx.commit().await?;
     Ok(Prepared { chain, database })
 }
@@ -86,7 +87,7 @@ pub(crate) async fn attach(
     if found < known {
         return Err(OpenError::SchemaOlder { found, known });
     }
-    let database = upgrade::mark(&mut tx).await?.filter(|mark| mark.authenticated);
+    let database = upgrade::mark(&mut tx).await?.filter(|mark| mark.counted);
     let database = database.ok_or(OpenError::UpgradeUnfinished)?;
     let chain = chain::load(&mut tx, keyring).await?;
     let chain =
@@ -169,6 +170,7 @@ async fn insert_key(tx: &mut Tx, key: &Key, now: i64) -> Result<(), StoreError> 
 }
 
 async fn insert_blank(tx: &mut Tx, now: i64) -> Result<(), StoreError> {
+    census::put(tx, IDENTITY_BUNDLES, [BundleId::blank().as_str(), ""]).await?;
     let code = Fields::new(IDENTITY_BUNDLES)
         .with("id", BundleId::blank().as_str())
         .with("name", "Blank")

@@ -25,6 +25,7 @@ use self::claim::{Claim, Claimant};
 use self::credential_queue::CredentialQueue;
 use self::work::Work;
 use self::write_lock::WriteLock;
+use crate::authentic::{TABLES, census};
 use crate::db::{Pools, Tx, uncancelled};
 use crate::error::{OpenError, StoreError};
 use crate::model::account::Account;
@@ -61,6 +62,8 @@ pub struct KnownDatabase {
     pub id: String,
     /// True once all rows are authenticated. From then on a row without authentication is corrupt.
     pub authenticated: bool,
+    /// True once the rows were counted. From then on a row that is missing is reported.
+    pub counted: bool,
 }
 
 impl StoreOptions {
@@ -221,6 +224,22 @@ impl Store {
     /// Acquires a connection for one read.
     pub(crate) async fn read(&self) -> Result<Tx, StoreError> {
         self.inner.pools.read().await
+    }
+
+    /// Returns the error for a row that was not found: `Corrupt` if another program deleted it.
+    pub(crate) async fn absent(&self, table: usize, id: &str, error: StoreError) -> StoreError {
+        if !matches!(error, StoreError::NotFound { .. }) {
+            return error;
+        }
+        let Ok(mut tx) = self.snapshot().await else { return error };
+        match census::is_deleted(&mut tx, table, [id, ""]).await {
+            Ok(true) => StoreError::corrupt(
+                TABLES[table].what,
+                id,
+                &"it was deleted by a program without the encryption key",
+            ),
+            _ => error,
+        }
     }
 
     /// Begins a transaction for several reads that must agree.

@@ -75,7 +75,7 @@ async fn look(path: &Path, options: &StoreOptions, keyring: &Keyring, known: i64
         .connect_lazy_with(sqlite_options(path).busy_timeout(busy_timeout).read_only(true));
     let looked = async {
         let connection = pool.acquire().await.map_err(StoreError::from)?;
-        let mut tx = Tx { held: Held::Sqlite(Handle::Reader(connection)), keyring: keyring.clone() };
+        let mut tx = Tx::new(Held::Sqlite(Handle::Reader(connection)), keyring.clone());
         let (tables,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM sqlite_master")?;
         if tables > 0 && check::schema_version(&mut tx).await?.is_none() {
             return Err(corrupt(path, "it is a database of another program"));

@@ -6,7 +6,7 @@
 //! ([`KnownDatabase`]), and a database that has lost its authentication does not open.
 
 use super::KnownDatabase;
-use crate::authentic::{SERVICE_SETTINGS, TABLES, Table, known, page, resign, setting};
+use crate::authentic::{SERVICE_SETTINGS, TABLES, Table, census, known, page, resign, setting};
 use crate::db::{Pools, Tx, sql};
 use crate::error::{OpenError, StoreError};
 use crate::secret::{self, Cell, SecretError};
@@ -17,6 +17,7 @@ pub const SINCE: i64 = 6;
 /// The setting that holds the mark: the identity of the database and a word.
 pub(crate) const MARK: &str = "authentication";
 
+const COUNTED: &str = "counted";
 const COMPLETE: &str = "complete";
 const UNFINISHED: &str = "unfinished";
 
@@ -24,7 +25,8 @@ const UNFINISHED: &str = "unfinished";
 pub(crate) async fn mark(tx: &mut Tx) -> Result<Option<KnownDatabase>, StoreError> {
     let Some(row) = known(tx, SERVICE_SETTINGS, [MARK, ""]).await? else { return Ok(None) };
     let (id, word) = row.get("value").unwrap_or_default().split_once(' ').unwrap_or_default();
-    Ok(Some(KnownDatabase { id: id.to_owned(), authenticated: word == COMPLETE }))
+    let counted = word == COUNTED;
+    Ok(Some(KnownDatabase { id: id.to_owned(), authenticated: counted || word == COMPLETE, counted }))
 }
 
 /// Checks that a database with this schema did not lose its authentication.
@@ -55,6 +57,9 @@ pub(crate) async fn expect_mark(
         Some(_) if authenticated && !found.authenticated => {
             Err(reverted("its rows are to be authenticated again"))
         }
+        Some(expected) if expected.counted && !found.counted => {
+            Err(reverted("its rows are to be counted again"))
+        }
         _ => Ok(()),
     }
 }
@@ -70,11 +75,15 @@ pub(crate) async fn begin(tx: &mut Tx, is_new: bool, now: i64) -> Result<(), Sto
         return Ok(());
     }
     let id = uuid::Uuid::new_v4().simple().to_string();
-    write_mark(tx, &KnownDatabase { id, authenticated: is_new }, now).await
+    write_mark(tx, &KnownDatabase { id, authenticated: is_new, counted: false }, now).await
 }
 
 async fn write_mark(tx: &mut Tx, mark: &KnownDatabase, now: i64) -> Result<(), StoreError> {
-    let word = if mark.authenticated { COMPLETE } else { UNFINISHED };
+    let word = match mark {
+        KnownDatabase { counted: true, .. } => COUNTED,
+        KnownDatabase { authenticated: true, .. } => COMPLETE,
+        _ => UNFINISHED,
+    };
     let value = format!("{} {word}", mark.id);
     let code = setting(MARK, &value).code(tx);
     sql!(
@@ -90,16 +99,39 @@ async fn write_mark(tx: &mut Tx, mark: &KnownDatabase, now: i64) -> Result<(), S
     Ok(())
 }
 
-/// Authenticates the rows from before the migration, in transactions of one page each, and then completes the mark. It may
-/// be interrupted at any moment and continues at the next start. It takes the rows as they are, except that a row whose
-/// secret does not open stays without authentication, and so is corrupt.
+/// Authenticates the rows from before the migration, in transactions of one page each, then completes the mark and takes the
+/// census. It may be interrupted at any moment and continues at the next start. It takes the rows as they are, except that a
+/// row whose secret does not open stays without authentication, and so is corrupt.
 pub(crate) async fn finish(pools: &Pools, now: i64) -> Result<KnownDatabase, OpenError> {
     let mut tx = pools.read().await?;
     let found = mark(&mut tx).await?.ok_or_else(|| reverted("its mark of the authentication is missing"))?;
     drop(tx);
-    if found.authenticated {
-        return Ok(found);
+    match found {
+        KnownDatabase { counted: true, .. } => Ok(found),
+        KnownDatabase { authenticated: true, .. } => count(pools, found, now).await,
+        _ => {
+            let found = authenticate(pools, found, now).await?;
+            count(pools, found, now).await
+        }
     }
+}
+
+/// Takes the census of the rows, and records that there is one, in one transaction.
+async fn count(pools: &Pools, found: KnownDatabase, now: i64) -> Result<KnownDatabase, OpenError> {
+    let mut tx = pools.write().await?;
+    // Another process may have been first.
+    let counted = match mark(&mut tx).await? {
+        Some(mark) if mark.counted => return Ok(mark),
+        _ => KnownDatabase { counted: true, ..found },
+    };
+    write_mark(&mut tx, &counted, now).await?;
+    census::begin(&mut tx, now).await?;
+    tx.commit().await?;
+    Ok(counted)
+}
+
+/// Authenticates the rows of a database from before the authentication.
+async fn authenticate(pools: &Pools, found: KnownDatabase, now: i64) -> Result<KnownDatabase, OpenError> {
     tracing::warn!("the rows of the database are authenticated for the first time");
     let mut signed = 0;
     for table in TABLES {

@@ -30,6 +30,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::chain::ChainKey;
 use super::ledger::Ledger;
+use crate::authentic::census;
 use crate::db::{Pools, Tx, uncancelled};
 use crate::error::{CommonError, StoreError};
 use crate::model::changes::Announce;
@@ -61,6 +62,8 @@ struct Group {
     since: Instant,
     /// True if the transaction has a savepoint at the beginning of the current use case.
     marked: bool,
+    /// The number of row changes at that savepoint.
+    changes: usize,
     outcome: watch::Sender<Option<Result<(), CommonError>>>,
 }
 
@@ -146,6 +149,7 @@ impl WriteLock {
             done: 0,
             since: Instant::now(),
             marked: false,
+            changes: 0,
             outcome: watch::Sender::new(None),
         };
         Ok(WriteTurn { lock: self, open: Some(OpenTurn { group, guard }) })
@@ -155,7 +159,11 @@ impl WriteLock {
     /// none of it.
     async fn commit(&self, group: Group) {
         let Group { mut tx, ledger, outcome, .. } = group;
-        let done = match ledger.write(&mut tx, &self.chain).await {
+        let written = match census::keep(&mut tx).await {
+            Ok(()) => ledger.write(&mut tx, &self.chain).await,
+            Err(error) => Err(error),
+        };
+        let done = match written {
             Ok(()) => self.pools.commit(tx).await,
             Err(error) => {
                 tx.abandon().await;
@@ -180,6 +188,7 @@ impl Group {
             if self.marked { "RELEASE SAVEPOINT member; SAVEPOINT member" } else { "SAVEPOINT member" };
         self.tx.batch(text).await?;
         self.marked = true;
+        self.changes = self.tx.changes.len();
         Ok(())
     }
 
@@ -252,7 +261,10 @@ impl Drop for WriteTurn {
                 group.tx.abandon().await;
             } else {
                 match group.tx.batch("ROLLBACK TO SAVEPOINT member").await {
-                    Ok(()) => *guard = Some(group),
+                    Ok(()) => {
+                        group.tx.changes.truncate(group.changes);
+                        *guard = Some(group);
+                    }
                     Err(error) => group.fail(StoreError::Unavailable(error.into())).await,
                 }
             }

@@ -1,15 +1,15 @@
 //! Storage of the tokens of a login, in a new account or in the account that the same person had before.
 
 use super::row::{open_in, row_in};
-use super::set::{Plan, next_refresh, write_set, write_status};
+use super::set::{Plan, deadline, next_refresh, write_set, write_status};
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
 use crate::accounts::secrets::new_account;
-use crate::authentic::{ACCOUNTS, Link, PENDING_LOGINS, fields_in};
+use crate::authentic::{self, ACCOUNTS, Link, PENDING_LOGINS, census, fields_in};
 use crate::db::sql;
 use crate::error::StoreError;
 use crate::id::{AccountId, FlowId};
-use crate::model::account::{AccountKind, Evidence, Owner, Status};
+use crate::model::account::{AccountKind, Evidence, Owner, Status, status_at};
 use crate::model::token::{
     Authority, BaseUrl, Endpoint, Identity, Jitter, RefreshReason, RefreshState, SavedTokens, StoredTokens,
     TokenSet, UnsavedLogin,
@@ -118,8 +118,11 @@ impl Store {
         };
         let replaced = before.and_then(|row| row.open(self.keyring()).ok());
         let set = (arrival.tokens, arrival.endpoint);
+        census::put(&mut work.tx, authentic::TOKENS, [account.as_str(), ""]).await?;
         write_set(work, self.keyring(), (&account, generation), set, &plan).await?;
-        let status = if dead { Status::NeedsReauth } else { Status::Valid };
+        let deadline = deadline(arrival.tokens);
+        let known = if dead { Status::NeedsReauth } else { Status::Valid };
+        let status = status_at(known, arrival.tokens.expiry().at(), deadline, work.now);
         write_status(work, &account, (status, plan.reason, Evidence::Login), arrival.tokens).await?;
         links::announce(work, &account, true).await?;
         Ok(SavedTokens { account, created, replaced: replaced.map(|opened| Box::new(opened.stored.tokens)) })
@@ -186,6 +189,7 @@ async fn promote(
     parked: &AccountId,
     holder: &TokenOwner<'_>,
 ) -> Result<SavedTokens, StoreError> {
+    census::removed(&mut work.tx, PENDING_LOGINS, [parked.as_str(), ""]).await?;
     sql!(run, &mut work.tx, "DELETE FROM pending_logins WHERE account_id = $1", parked.as_str())?;
     let name = name(holder.identity).unwrap_or(parked.as_str());
     let code = fields_in(&mut work.tx, ACCOUNTS, [parked.as_str(), ""])
@@ -227,6 +231,7 @@ async fn insert(
         .with("secret_ref", TOKENS)
         .with("generation", 0)
         .code(&work.tx);
+    census::added(&mut work.tx, ACCOUNTS, [id.as_str(), ""]);
     sql!(
         run,
         &mut work.tx,

@@ -4,7 +4,7 @@ use super::keep::{NewTokens, TokenOwner, base_url, client_id, parked};
 use super::row::authority;
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
-use crate::authentic::{Fields, Link, OPERATOR_TOKENS, PENDING_LOGINS, Seal};
+use crate::authentic::{Fields, Link, OPERATOR_TOKENS, PENDING_LOGINS, Seal, census};
 use crate::db::{readable, row, sql};
 use crate::error::StoreError;
 use crate::id::{AccountId, UserId};
@@ -46,6 +46,7 @@ impl Store {
             .with("user_id", park.user.as_ref().map(UserId::as_str))
             .with("hint_email", hint.as_deref())
             .code(&work.tx);
+        census::put(&mut work.tx, PENDING_LOGINS, [account.as_str(), ""]).await?;
         sql!(
             run,
             &mut work.tx,

@@ -231,7 +231,7 @@ pub(crate) async fn write_status(
 
 /// Returns the time from which only a new login helps: the end of the refresh token, or of the token in use if there is
 /// none.
-fn deadline(set: &TokenSet) -> Option<i64> {
+pub(crate) fn deadline(set: &TokenSet) -> Option<i64> {
     match &set.refresh {
         Some(refresh) => refresh.expiry.known(),
         None => set.expiry().at(),

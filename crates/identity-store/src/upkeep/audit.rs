@@ -2,7 +2,7 @@
 
 use crate::db::{Tx, sql};
 use crate::error::StoreError;
-use crate::model::audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditRow};
+use crate::model::audit::{AuditCheck, AuditEntry, AuditFault, AuditFilter, AuditQuery, AuditRow};
 use crate::store::chain::{End, Link};
 use crate::store::{Store, chain};
 
@@ -56,6 +56,32 @@ impl Store {
             i64::from(filter.limit),
         )?;
         Ok(rows.into_iter().rev().map(|row| AuditRow { seq: row.0, entry: chain::entry(row).0 }).collect())
+    }
+
+    /// Returns a page of the log, newest rows first.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn audit_page(&self, query: AuditQuery) -> Result<Vec<AuditRow>, StoreError> {
+        let mut tx = self.read().await?;
+        let rows = sql!(
+            all,
+            chain::LogRow,
+            &mut tx,
+            "SELECT seq, at, actor, action, subject, outcome, detail, hash FROM audit_log
+             WHERE seq < $1 AND at >= $2 AND ($3 IS NULL OR actor = $3)
+               AND ($4 IS NULL OR substr(action, 1, length($4)) = $4)
+               AND ($5 IS NULL OR replace(subject, $5, '') <> subject) AND ($6 IS NULL OR outcome = $6)
+             ORDER BY seq DESC LIMIT $7",
+            query.before.unwrap_or(i64::MAX),
+            query.since.unwrap_or(i64::MIN),
+            query.actor.as_deref(),
+            query.action.as_deref(),
+            query.subject.as_deref().filter(|part| !part.is_empty()),
+            query.outcome.as_deref(),
+            i64::from(query.limit),
+        )?;
+        Ok(rows.into_iter().map(|row| AuditRow { seq: row.0, entry: chain::entry(row).0 }).collect())
     }
 
     /// Checks the chain of the audit log from the first kept row to the last.

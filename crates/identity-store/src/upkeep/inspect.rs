@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sqlx::sqlite::SqlitePoolOptions;
 
-use super::rows::{UnfitRow, unfit_in};
+use super::rows::{RowCheck, check_in};
 use crate::db::{Handle, Held, Pools, Tx, newest_schema, sql, sqlite_options};
 use crate::error::{OpenError, StoreError};
 use crate::model::account::SecretRef;
@@ -25,8 +25,8 @@ pub struct Inspection {
     pub key: KeyFit,
     /// The contents of the database, if its schema is the one of this build.
     pub contents: Option<Contents>,
-    /// The rows that no holder of the given key wrote, if the key fits and the schema is the one of this build.
-    pub unfit: Vec<UnfitRow>,
+    /// The check of the rows with the given key, if it fits and the schema is the one of this build.
+    pub rows: RowCheck,
 }
 
 /// The match between a key and a database.
@@ -117,8 +117,9 @@ async fn inspect_file(
     let pool =
         SqlitePoolOptions::new().max_connections(1).acquire_timeout(patience).connect_lazy_with(options);
     let inspected = async {
-        let held = Held::Sqlite(Handle::Reader(pool.acquire().await.map_err(StoreError::from)?));
-        let mut tx = Tx { held, keyring: any(keyring)? };
+        // Rows and census must be of one moment.
+        let held = Held::Sqlite(Handle::Transaction(pool.begin().await.map_err(StoreError::from)?));
+        let mut tx = Tx::new(held, any(keyring)?);
         let (tables,) = sql!(one, (i64,), &mut tx, "SELECT count(*) FROM sqlite_master")?;
         if tables > 0 && check::schema_version(&mut tx).await?.is_none() {
             return Err(corrupt(path, "it is a database of another program"));
@@ -149,8 +150,9 @@ async fn read(tx: &mut Tx, known: i64, keyring: Option<&Keyring>) -> Result<Insp
         _ => KeyFit::Unasked,
     };
     let contents = if schema == Some(known) { Some(contents(tx).await?) } else { None };
-    let unfit = if contents.is_some() && key == KeyFit::Fits { unfit_in(tx).await? } else { Vec::new() };
-    Ok(Inspection { schema, known, key, contents, unfit })
+    let rows =
+        if contents.is_some() && key == KeyFit::Fits { check_in(tx).await? } else { RowCheck::default() };
+    Ok(Inspection { schema, known, key, contents, rows })
 }
 
 async fn contents(tx: &mut Tx) -> Result<Contents, StoreError> {

@@ -5,6 +5,7 @@
 
 pub(crate) mod audit;
 pub(crate) mod backup;
+pub(crate) mod dump;
 pub(crate) mod inspect;
 pub(crate) mod rotate;
 pub(crate) mod rows;

@@ -1,6 +1,7 @@
 //! The check of all authenticated rows.
 
-use crate::authentic::{TABLES, page};
+use crate::authentic::census::{self, RowSetFault};
+use crate::authentic::{Page, TABLES};
 use crate::db::Tx;
 use crate::error::StoreError;
 use crate::secret::SecretError;
@@ -15,6 +16,22 @@ pub struct UnfitRow {
     pub row: String,
     /// The fault.
     pub reason: SecretError,
+}
+
+/// The result of a check of all authenticated rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowCheck {
+    /// The rows that no holder of the key wrote, in order of table and id.
+    pub unfit: Vec<UnfitRow>,
+    /// The tables from which rows are missing, or to which rows were added.
+    pub sets: Vec<RowSetFault>,
+}
+
+impl RowCheck {
+    /// Returns the text of each fault.
+    pub fn texts(&self) -> impl Iterator<Item = String> {
+        self.unfit.iter().map(ToString::to_string).chain(self.sets.iter().map(ToString::to_string))
+    }
 }
 
 /// Returns each table whose rows are authenticated, with its deciding columns.
@@ -35,28 +52,50 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
     pub async fn unfit_rows(&self) -> Result<Vec<UnfitRow>, StoreError> {
+        Ok(self.check_rows().await?.unfit)
+    }
+
+    /// Checks as [`Store::unfit_rows`], and that no row is missing.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn check_rows(&self) -> Result<RowCheck, StoreError> {
         let mut tx = self.snapshot().await?;
-        let unfit = unfit_in(&mut tx).await?;
+        let check = check_in(&mut tx).await?;
         tx.commit().await?;
-        Ok(unfit)
+        Ok(check)
+    }
+
+    /// Accepts the present rows of each table as complete, after rows were deleted by another program. It makes no row
+    /// fit that does not. Returns the faults that the census no longer has.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
+    pub async fn accept_rows(&self, now: i64) -> Result<Vec<RowSetFault>, StoreError> {
+        let mut work = self.write(now).await?;
+        let faults = check_in(&mut work.tx).await?.sets;
+        if faults.is_empty() {
+            return Ok(faults);
+        }
+        census::begin(&mut work.tx, now).await?;
+        for fault in &faults {
+            work.audit("rows.accept", &fault.to_string());
+        }
+        work.commit().await?;
+        Ok(faults)
     }
 }
 
-/// Returns every row that no holder of the key wrote, in order of table and id.
-pub(super) async fn unfit_in(tx: &mut Tx) -> Result<Vec<UnfitRow>, StoreError> {
-    let mut unfit = Vec::new();
+/// Checks all rows within a transaction.
+pub(super) async fn check_in(tx: &mut Tx) -> Result<RowCheck, StoreError> {
+    let mut check = RowCheck::default();
+    let mut counted = Vec::with_capacity(TABLES.len());
     for table in TABLES {
-        let mut after = (String::new(), String::new());
-        loop {
-            let rows = page(tx, table, (&after.0, &after.1)).await?;
-            let Some(last) = rows.last() else { break };
-            after = (last.key.clone(), last.second.clone());
-            for row in &rows {
-                if let Err(reason) = row.check(tx, table) {
-                    unfit.push(UnfitRow { table: table.name, row: row.id(), reason });
-                }
-            }
-        }
+        let report = |row: &Page, reason| {
+            check.unfit.push(UnfitRow { table: table.name, row: row.id(), reason });
+        };
+        counted.push(census::count(tx, table, report).await?);
     }
-    Ok(unfit)
+    check.sets = census::faults(tx, &counted).await?;
+    Ok(check)
 }

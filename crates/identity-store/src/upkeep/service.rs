@@ -1,7 +1,7 @@
 //! The service's own rows: settings, and information about the database.
 
-use crate::authentic::{SERVICE_SETTINGS, known, setting};
-use crate::db::sql;
+use crate::authentic::{SERVICE_SETTINGS, census, known, setting};
+use crate::db::{sql, uncancelled};
 use crate::error::StoreError;
 use crate::names;
 use crate::store::{Store, check};
@@ -65,6 +65,20 @@ impl Store {
         Ok(())
     }
 
+    /// Checks that the database accepts a write, by one that changes no value.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], [`StoreError::Busy`], [`StoreError::Unavailable`] or another error of the database.
+    pub async fn check_writes(&self) -> Result<(), StoreError> {
+        let store = self.clone();
+        uncancelled(async move {
+            let mut tx = store.pools().write().await?;
+            sql!(run, &mut tx, "UPDATE crypto_keys SET created_at = created_at")?;
+            store.pools().commit(tx).await
+        })
+        .await
+    }
+
     /// Returns a setting; `None` if it was never set.
     ///
     /// # Errors
@@ -84,6 +98,7 @@ impl Store {
     pub async fn put_setting(&self, key: &str, value: &str, now: i64) -> Result<(), StoreError> {
         let key = names::name("key", key)?;
         let mut work = self.write(now).await?;
+        census::put(&mut work.tx, SERVICE_SETTINGS, [&key, ""]).await?;
         let code = setting(&key, value).code(&work.tx);
         sql!(
             run,

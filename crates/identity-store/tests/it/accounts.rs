@@ -1,13 +1,15 @@
+use identity_store::keeping::Keeping;
 use identity_store::{
-    Account, AccountEdit, AccountFilter, AccountKind, AccountList, BundleId, Change, CorruptRow,
-    DatabaseKind, DeletedAccount, DestinationBundle, Evidence, History, Leftover, NewInstance, Owner,
-    SecretRef, Status, StatusReport, StoreError,
+    Account, AccountEdit, AccountFilter, AccountKind, AccountList, AccountOrder, AccountPage, AccountQuery,
+    AuditQuery, BundleId, Change, CorruptRow, DatabaseKind, DeletedAccount, DestinationBundle, Evidence,
+    History, Leftover, NewInstance, Owner, SecretRef, Status, StatusReport, StoreError,
 };
 
 use crate::adopt::own;
 use crate::harness::{Fixture, NOW, account_dir, account_id, api_key, bundle_id, on_both, provider, refusal};
 
 on_both![
+    account_page_goes_on_where_the_last_one_ended_in_each_order,
     account_list_filters_by_provider_and_bundle,
     directory_owner_is_its_account_until_the_account_is_deleted,
     account_update_changes_the_names_and_refuses_a_blank_name,
@@ -42,6 +44,7 @@ async fn account_list_filters_by_provider_and_bundle(f: Fixture) {
         checked_at: Some(NOW),
         expires_at: Some(NOW + 1000),
         login_deadline_at: None,
+        keeping: Keeping::default(),
         bound_to: vec![bundle_id("one")],
         created_at: NOW,
         updated_at: NOW,
@@ -282,4 +285,48 @@ async fn corrupt_account_is_deleted_and_its_directory_is_noted(f: Fixture) {
         assert_eq!(list, AccountList::default(), "{fault}");
         assert_eq!(refusal(f.store.delete_account(&account.id, NOW).await).0, "not found");
     }
+}
+
+async fn account_page_goes_on_where_the_last_one_ended_in_each_order(f: Fixture) {
+    for (at, name) in ["b_1", "A", "c", "b%2", "Ab"].iter().enumerate() {
+        let bundle = f.bundle(&format!("bundle-{at}")).await.id;
+        let mut save = api_key(DestinationBundle::Existing(bundle), &format!("sk-{at}"));
+        save.account_name = (*name).to_owned();
+        save.now = NOW + i64::try_from(at).unwrap() / 2;
+        f.store.save_api_key(save).await.unwrap();
+    }
+    let names = |page: &AccountPage| -> Vec<String> {
+        page.list.accounts.iter().map(|account| account.name.clone()).collect()
+    };
+    for order in [AccountOrder::Created, AccountOrder::Name, AccountOrder::Provider, AccountOrder::Status] {
+        let query = |after, limit| AccountQuery { order, after, limit, ..AccountQuery::default() };
+        let whole = f.store.account_page(query(None, 100)).await.unwrap();
+        assert_eq!((whole.list.accounts.len(), &whole.next), (5, &None));
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = f.store.account_page(query(after, 2)).await.unwrap();
+            seen.extend(names(&page));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, names(&whole), "{order:?}");
+    }
+    let by_name = AccountQuery { order: AccountOrder::Name, limit: 9, ..AccountQuery::default() };
+    let found = f.store.account_page(by_name.clone()).await.unwrap();
+    assert_eq!(names(&found)[..2], ["A", "Ab"]);
+    for (part, expected) in [("B_", vec!["b_1"]), ("b%", vec!["b%2"]), ("a", vec!["A", "Ab"]), ("x!", vec![])]
+    {
+        let query = AccountQuery { name: Some(part.to_owned()), ..by_name.clone() };
+        assert_eq!(names(&f.store.account_page(query).await.unwrap()), expected, "{part}");
+    }
+    let query = AuditQuery { action: Some("bundle.".to_owned()), limit: 2, ..AuditQuery::default() };
+    let first = f.store.audit_page(query.clone()).await.unwrap();
+    let before = first.last().map(|row| row.seq);
+    let second = f.store.audit_page(AuditQuery { before, ..query.clone() }).await.unwrap();
+    assert_eq!((first.len(), second.len()), (2, 2));
+    assert!(first[0].seq > first[1].seq && first[1].seq > second[0].seq, "{first:?} {second:?}");
+    let none = f.store.audit_page(AuditQuery { subject: Some("nothing".to_owned()), ..query }).await.unwrap();
+    assert_eq!(none, []);
 }

@@ -3,11 +3,11 @@
 
 use std::fmt::Write as _;
 
-use identity_store::maintenance::{UnfitRow, deciding_columns};
+use identity_store::maintenance::{RowCheck, UnfitRow, deciding_columns};
 use identity_store::{
     AccountFilter, AccountId, Credential, DatabaseKind, DestinationBundle, History, InstanceFilter,
-    InstanceId, KnownDatabase, NewInstance, OpenError, ProfileFilter, RefreshRequest, RefreshWhy, SaveLogin,
-    SecretError, SessionId, Store, StoreError,
+    InstanceId, KnownDatabase, NewInstance, OpenError, PersonRule, ProfileFilter, RefreshRequest, RefreshWhy,
+    SaveLogin, SecretError, SessionId, Store, StoreError,
 };
 
 use crate::grants::{key, login as token_login, of_user, operator, parked, person, received, scope};
@@ -31,20 +31,21 @@ on_both![
     trigger_cannot_have_its_change_signed,
     rows_are_authenticated_when_an_older_database_is_opened,
     upgrade_continues_after_an_interruption,
+    older_database_of_a_server_is_restored_from_its_dump,
     secret_that_does_not_open_leaves_its_row_without_authentication,
     database_without_its_mark_does_not_open,
     database_that_disagrees_with_what_is_known_does_not_open,
 ];
 
 /// One row in every table.
-struct World {
-    key_account: AccountId,
+pub(crate) struct World {
+    pub(crate) key_account: AccountId,
     token_account: AccountId,
-    instance: InstanceId,
+    pub(crate) instance: InstanceId,
     session: SessionId,
 }
 
-async fn world(f: &Fixture) -> World {
+pub(crate) async fn world(f: &Fixture) -> World {
     f.bundle("One").await;
     f.bundle("Two").await;
     f.login("one", "a@x").await;
@@ -58,10 +59,12 @@ async fn world(f: &Fixture) -> World {
         .await
         .unwrap();
     f.store.park(token_login("forge", "parked", received(2, NOW)), parked(Some("u1"))).await.unwrap();
+    f.watch("o/one").await;
     let new = NewInstance { definition: "agent".into(), name: None, bundle: Some(bundle_id("one")) };
     let instance = f.store.create_instance(new, NOW).await.unwrap().id;
     let session = new_session(Some("one"));
     f.store.insert_session(session.clone()).await.unwrap();
+    f.store.create_client_token(crate::clients::token("page"), NOW).await.unwrap();
     f.bundle("Gone").await;
     f.login("gone", "g@x").await;
     f.store.delete_bundle(&bundle_id("gone"), History::Keep, NOW).await.unwrap();
@@ -70,7 +73,7 @@ async fn world(f: &Fixture) -> World {
 
 impl TestDatabase {
     /// Runs SQL as a program that also switches the checks of references off.
-    async fn attack(&self, text: &str) {
+    pub(crate) async fn attack(&self, text: &str) {
         let off = match self.kind {
             DatabaseKind::Sqlite => "PRAGMA foreign_keys = OFF",
             DatabaseKind::Postgres => "SET session_replication_role = replica",
@@ -118,11 +121,11 @@ impl TestDatabase {
 
     /// Takes the authentication away, as if no version with it had ever opened the database.
     async fn make_old(&self) {
-        self.execute("DELETE FROM service_settings WHERE key = 'authentication'").await;
+        self.execute("DELETE FROM service_settings WHERE key IN ('authentication', 'row_census')").await;
         self.undo_migrations_since(6).await;
     }
 
-    async fn open_knowing(&self, known: Option<KnownDatabase>) -> Result<Store, OpenError> {
+    pub(crate) async fn open_knowing(&self, known: Option<KnownDatabase>) -> Result<Store, OpenError> {
         let options = identity_store::StoreOptions { known, ..self.options(std::sync::Arc::new(|_| {})) };
         Store::open(options, keyring("one")).await
     }
@@ -207,7 +210,7 @@ async fn altered_account_is_never_used(f: Fixture) {
     let anew = f.store.save_api_key(save).await.unwrap().account;
     assert_ne!(anew, key_account);
     assert_eq!(f.store.delete_account(&key_account, NOW).await.unwrap().leftover, None);
-    assert_eq!(f.store.unfit_rows().await.unwrap(), []);
+    assert_eq!(f.store.check_rows().await.unwrap(), RowCheck::default());
 }
 
 async fn altered_tokens_are_neither_read_nor_sent(f: Fixture) {
@@ -261,7 +264,7 @@ async fn altered_binding_is_not_launched_and_can_be_removed(f: Fixture) {
     assert_eq!(f.store.bundle(&bundle_id("two")).await.unwrap().bindings, []);
     f.store.unbind(&bundle_id("two"), &provider("openai"), NOW).await.unwrap();
     assert_eq!(f.store.credentials(&bundle_id("two"), None).await.unwrap().corrupt, []);
-    assert_eq!(f.store.unfit_rows().await.unwrap(), []);
+    assert_eq!(f.store.check_rows().await.unwrap(), RowCheck::default());
 }
 
 async fn altered_profile_is_not_launched_with_another_credential(f: Fixture) {
@@ -322,7 +325,7 @@ async fn altered_forge_account_is_not_used_and_an_altered_choice_is_refused(f: F
     assert_eq!(listed, [other]);
     f.store.delete_account(&active, NOW).await.unwrap();
     f.store.clear_active_forge(NOW).await.unwrap();
-    assert_eq!(f.store.unfit_rows().await.unwrap(), []);
+    assert_eq!(f.store.check_rows().await.unwrap(), RowCheck::default());
 }
 
 async fn altered_instance_session_setting_and_tombstone_are_not_used(f: Fixture) {
@@ -370,7 +373,7 @@ async fn altered_bundle_is_named_and_can_be_deleted(f: Fixture) {
     assert_eq!(f.store.bundles().await.unwrap().len(), 2);
     let deleted = f.store.delete_bundle(&bundle_id("one"), History::Keep, NOW).await.unwrap();
     assert_eq!(deleted.accounts.len(), 2);
-    assert_eq!(f.store.unfit_rows().await.unwrap(), []);
+    assert_eq!(f.store.check_rows().await.unwrap(), RowCheck::default());
 }
 
 /// `PostgreSQL` accepts no such text, so there the rows only get another one.
@@ -385,6 +388,7 @@ async fn row_with_invalid_text_is_named_and_hides_no_other(f: Fixture) {
         ("identity_bundles", "description", "id = 'one'"),
         ("accounts", "name", "provider = 'openai' AND owner = 'bundle'"),
         ("agent_instances", "name", "name = 'agent'"),
+        ("client_tokens", "name", "name = 'page'"),
         ("login_sessions", "recipe", "recipe = 'browser'"),
         ("pending_logins", "hint_email", "flow = 'parked'"),
         ("tombstones", "subject", "kind = 'directory'"),
@@ -399,6 +403,7 @@ async fn row_with_invalid_text_is_named_and_hides_no_other(f: Fixture) {
     assert_eq!(f.store.bundles().await.unwrap().len(), others);
     assert_eq!(f.store.accounts(AccountFilter::default()).await.unwrap().corrupt.len(), 2);
     assert_eq!(f.store.instances(InstanceFilter::default()).await.unwrap(), []);
+    assert_eq!(f.store.client_tokens().await.unwrap(), []);
     assert_eq!(f.store.recent_sessions(0, 10).await.unwrap(), []);
     assert_eq!(f.store.pending_logins(Some(&"u1".parse().unwrap())).await.unwrap(), []);
     assert_eq!(f.store.leftovers().await.unwrap(), []);
@@ -446,9 +451,9 @@ async fn rows_that_are_swapped_or_copied_do_not_fit(f: Fixture) {
         UnfitRow { table: "identity_bindings", row: "two codex".into(), reason: SecretError::Altered };
     assert_eq!(f.store.unfit_rows().await.unwrap(), [planted]);
     assert_eq!(f.store.credentials(&bundle_id("two"), Some(&provider("codex"))).await.unwrap().held.len(), 0);
-    // A row that was deleted is not noticed: the account is no longer bound.
-    f.place.execute("DELETE FROM identity_bindings WHERE bundle_id = 'two'").await;
-    assert_eq!(f.store.unfit_rows().await.unwrap(), []);
+    // The copy was never counted, so nothing is missing without it.
+    f.place.execute("DELETE FROM identity_bindings WHERE bundle_id = 'two' AND provider = 'codex'").await;
+    assert_eq!(f.store.check_rows().await.unwrap(), RowCheck::default());
 }
 
 async fn write_does_not_sign_the_change_of_another_program(f: Fixture) {
@@ -458,7 +463,7 @@ async fn write_does_not_sign_the_change_of_another_program(f: Fixture) {
     corrupt(f.store.update_account(&key_account, edit, NOW).await, "account");
     // Logins of each kind: none of them may make an altered row fit.
     let save = login(DestinationBundle::Existing(bundle_id("one")), "a@x");
-    f.store.save_login(SaveLogin { replace_identity: true, ..save }).await.unwrap();
+    f.store.save_login(SaveLogin { person: PersonRule::Anyone, ..save }).await.unwrap();
     corrupt(f.store.save_profile_key(key("u1", "a1", "sk-new")).await, "account");
     let login = token_login("git", "flow", received(6, NOW));
     let refused = f.store.commit_profile(login, of_user("u1", "a1", person("7"))).await.unwrap_err();
@@ -523,6 +528,39 @@ async fn rows_are_authenticated_when_an_older_database_is_opened(f: Fixture) {
     store.close().await;
 }
 
+/// The script is run as `psql` runs it: statements, and the rows after each `COPY`.
+async fn older_database_of_a_server_is_restored_from_its_dump(f: Fixture) {
+    let World { key_account, token_account, .. } = world(&f).await;
+    let odd = identity_store::NewBundle {
+        id: bundle_id("odd"),
+        name: "Odd".into(),
+        description: "A \\ and \\n".into(),
+    };
+    f.store.create_bundle(odd, NOW).await.unwrap();
+    let before = f.state().await;
+    f.store.close().await;
+    f.place.make_old().await;
+    let script = tempfile::NamedTempFile::new().unwrap();
+    let url: identity_store::DatabaseUrl = f.place.url.parse().unwrap();
+    let dumped = identity_store::maintenance::dump(&url, script.as_file()).await;
+    if f.place.kind == DatabaseKind::Sqlite {
+        assert_eq!(refusal(dumped).0, "unsupported");
+        return;
+    }
+    dumped.unwrap();
+    f.place.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await;
+    f.place.run_script(&std::fs::read_to_string(script.path()).unwrap()).await;
+    let store = f.place.open(keyring("one")).await.unwrap();
+    assert_eq!(store.check_rows().await.unwrap(), RowCheck::default());
+    assert_eq!(store.accounts(AccountFilter::default()).await.unwrap(), before.1);
+    store.open_secret(&key_account).await.unwrap();
+    store.tokens(&token_account, NOW).await.unwrap();
+    assert_eq!(store.check_audit().await.unwrap().fault, None);
+    // The log continues after its last row.
+    store.put_setting("policy", "strict", NOW).await.unwrap();
+    store.close().await;
+}
+
 /// Returns the row of the mark with that word, as the store would write it.
 fn mark(id: &str, word: &str) -> (String, String) {
     let value = format!("{id} {word}");
@@ -536,7 +574,7 @@ fn mark(id: &str, word: &str) -> (String, String) {
 }
 
 impl TestDatabase {
-    async fn put_mark(&self, id: &str, word: &str) {
+    pub(crate) async fn put_mark(&self, id: &str, word: &str) {
         let (value, code) = mark(id, word);
         let code = match self.kind {
             DatabaseKind::Sqlite => format!("x'{code}'"),
@@ -559,12 +597,12 @@ async fn upgrade_continues_after_an_interruption(f: Fixture) {
     let attached = Store::attach(f.place.options(std::sync::Arc::new(|_| {})), keyring("one")).await;
     assert!(matches!(attached, Err(OpenError::UpgradeUnfinished)), "{attached:?}");
     // An earlier copy of the mark does not bring back the time before the upgrade.
-    let known = KnownDatabase { id: id.clone(), authenticated: true };
+    let known = KnownDatabase { id: id.clone(), authenticated: true, counted: true };
     let refused = f.place.open_knowing(Some(known)).await;
     assert!(matches!(refused, Err(OpenError::Reverted { .. })), "{refused:?}");
-    let known = KnownDatabase { id: id.clone(), authenticated: false };
+    let known = KnownDatabase { id: id.clone(), authenticated: false, counted: false };
     let store = f.place.open_knowing(Some(known)).await.unwrap();
-    assert_eq!(*store.database(), KnownDatabase { id, authenticated: true });
+    assert_eq!(*store.database(), KnownDatabase { id, authenticated: true, counted: true });
     assert_eq!(store.unfit_rows().await.unwrap(), []);
     store.open_secret(&key_account).await.unwrap();
     store.close().await;
@@ -582,7 +620,7 @@ async fn secret_that_does_not_open_leaves_its_row_without_authentication(f: Fixt
     let unfit = UnfitRow { table: "accounts", row: key_account.to_string(), reason };
     assert_eq!(store.unfit_rows().await.unwrap(), [unfit]);
     store.delete_account(&key_account, NOW).await.unwrap();
-    assert_eq!(store.unfit_rows().await.unwrap(), []);
+    assert_eq!(store.check_rows().await.unwrap(), RowCheck::default());
     store.close().await;
 }
 
@@ -602,7 +640,7 @@ async fn database_that_disagrees_with_what_is_known_does_not_open(f: Fixture) {
     world(&f).await;
     let known = f.store.database().clone();
     f.store.close().await;
-    let other = KnownDatabase { id: "other".into(), authenticated: true };
+    let other = KnownDatabase { id: "other".into(), authenticated: true, counted: true };
     match f.place.open_knowing(Some(other)).await {
         Err(OpenError::OtherDatabase { expected, found }) => {
             assert_eq!((expected.as_str(), found), ("other", known.id.clone()));

@@ -175,8 +175,6 @@ async fn bundle_deletion_removes_only_its_own_accounts(f: Fixture) {
         .await
         .unwrap()
         .account;
-    let operators = f.operator("git", "1", crate::grants::received(0, NOW)).await;
-    f.store.bind(&one, &operators, NOW).await.unwrap();
     let (bundle, account) = (f.store.bundle(&one).await.unwrap(), f.store.account(&own).await.unwrap());
     f.heard();
 
@@ -188,13 +186,11 @@ async fn bundle_deletion_removes_only_its_own_accounts(f: Fixture) {
             Change::Bundles,
             Change::Bindings(one.clone()),
             Change::Account(shared.id.clone()),
-            Change::Account(operators.clone()),
             Change::Account(own.clone()),
         ]
     );
     assert_eq!(refusal(f.store.account(&own).await), ("not found", format!("no account {own}")));
     assert_eq!(f.store.account(&shared.id).await.unwrap().bound_to, [bundle_id("two")]);
-    assert_eq!(f.store.account(&operators).await.unwrap().bound_to, []);
     assert_eq!(f.store.bound_account(&one, &provider("codex")).await.unwrap(), None);
 
     let gone = f.store.delete_bundle(&bundle_id("two"), History::Remove, NOW + 2).await.unwrap();

@@ -72,6 +72,7 @@ pub(crate) fn of_user(user: &str, agent: &str, identity: Identity) -> CommitProf
         identity,
         label: None,
         make_primary: true,
+        session: None,
         jitter: Jitter::NONE,
         now: NOW,
     }

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use identity_store::maintenance::RowCheck;
 use identity_store::{
     AdoptedLogins, Contents, DatabaseKind, DatabaseUrl, DestinationBundle, Inspection, KeyFit, OpenError,
     OwnLogin, inspect,
@@ -52,7 +53,7 @@ async fn inspection_returns_the_contents_of_a_database(f: Fixture) {
                 adopted: adopted.iter().map(|(id, dir)| ((*id).to_owned(), dir.into())).collect(),
                 declined: declined.iter().map(ToString::to_string).collect(),
             }),
-            unfit: Vec::new(),
+            rows: RowCheck::default(),
         };
     let mut bundles = vec!["blank", "default", bundle.as_str()];
     bundles.sort_unstable();
@@ -78,7 +79,13 @@ async fn inspection_names_a_wrong_key_and_hides_contents_when_the_schema_is_newe
     assert_eq!(look(&f, Some("two")).await.key, KeyFit::Wrong { database, given });
     let known = look(&f, None).await.known;
     f.place.execute("UPDATE _sqlx_migrations SET version = 99 WHERE version = 1").await;
-    let newer = Inspection { schema: Some(99), known, key: KeyFit::Unasked, contents: None, unfit: vec![] };
+    let newer = Inspection {
+        schema: Some(99),
+        known,
+        key: KeyFit::Unasked,
+        contents: None,
+        rows: RowCheck::default(),
+    };
     assert_eq!(look(&f, Some("two")).await, newer);
 }
 

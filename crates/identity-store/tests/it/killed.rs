@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use identity_store::maintenance::RowCheck;
 use identity_store::{DatabaseKind, DatabaseUrl, DestinationBundle, Store, StoreOptions};
 use secrecy::ExposeSecret as _;
 
@@ -89,8 +90,8 @@ async fn upgrade_is_finished_after_kills(f: Fixture) {
             kill(child);
         }
         let store = f.place.open(keyring("one")).await.unwrap();
-        assert_eq!(store.unfit_rows().await.unwrap(), [], "kill {number}");
-        assert!(store.database().authenticated);
+        assert_eq!(store.check_rows().await.unwrap(), RowCheck::default(), "kill {number}");
+        assert!(store.database().counted);
         assert_eq!(store.open_secret(&account).await.unwrap().expose_secret(), "sk-one");
         assert_eq!(store.declined_providers().await.unwrap().len(), 3000);
         store.close().await;
@@ -102,7 +103,7 @@ async fn make_old(f: &Fixture) {
     f.place.undo_migrations_since(6).await;
     f.place
         .execute(
-            "DELETE FROM service_settings WHERE key = 'authentication';
+            "DELETE FROM service_settings WHERE key IN ('authentication', 'row_census');
              DELETE FROM tombstones;
              INSERT INTO tombstones (kind, subject, created_at)
                  WITH RECURSIVE numbers (number) AS (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < 3000)
@@ -134,7 +135,7 @@ async fn acknowledged_writes_survive_kills(f: Fixture) {
         child.wait().unwrap();
         let last = said.into_iter().max().unwrap();
         let store = f.place.open(keyring("one")).await.unwrap();
-        assert_eq!(store.unfit_rows().await.unwrap(), []);
+        assert_eq!(store.check_rows().await.unwrap(), RowCheck::default());
         assert_eq!(store.check_audit().await.unwrap().fault, None);
         for write in 1..=last {
             assert_eq!(

@@ -1,6 +1,8 @@
+use identity_store::keeping::Keeping;
 use identity_store::{
-    Account, AccountKind, Change, DestinationBundle, Evidence, LoginCredential, LoginSession, SaveLogin,
-    SavedCredential, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState, Status, StatusReport,
+    Account, AccountKind, Change, DestinationBundle, Evidence, LoginCredential, LoginSession, PersonRule,
+    SaveLogin, SavedCredential, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState, Status,
+    StatusReport,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -104,8 +106,12 @@ async fn login_renews_the_account_when_the_person_is_the_same(f: Fixture) {
         ..login(DestinationBundle::Existing(bundle_id("one")), "A@x")
     };
     let saved = f.store.save_login(again).await.unwrap();
-    let expected =
-        SavedCredential { bundle: bundle_id("one"), account: first.id.clone(), created_bundle: false };
+    let expected = SavedCredential {
+        bundle: bundle_id("one"),
+        account: first.id.clone(),
+        created_bundle: false,
+        replaced: None,
+    };
     assert_eq!(saved, expected);
     let expected = Account {
         name: "Mine".into(),
@@ -117,6 +123,7 @@ async fn login_renews_the_account_when_the_person_is_the_same(f: Fixture) {
         checked_at: Some(NOW + 5),
         expires_at: Some(NOW + 9000),
         login_deadline_at: Some(NOW + 99_000),
+        keeping: Keeping::default(),
         bound_to: vec![bundle_id("one"), bundle_id("two")],
         updated_at: NOW + 5,
         ..first.clone()
@@ -157,7 +164,7 @@ async fn login_of_another_person_changes_nothing_until_confirmed(f: Fixture) {
     assert_eq!((f.state().await, f.heard()), (before, vec![]));
     assert_eq!(f.store.session(&session.id).await.unwrap().state, SessionState::Pending);
 
-    let saved = f.store.save_login(SaveLogin { replace_identity: true, ..stranger }).await.unwrap();
+    let saved = f.store.save_login(SaveLogin { person: PersonRule::Anyone, ..stranger }).await.unwrap();
     let after = f.store.account(&saved.account).await.unwrap();
     assert_eq!((after.id, after.email.as_deref()), (first.id, Some("b@x")));
 }

@@ -16,7 +16,19 @@ on_both![
     operator_row_follows_subject_id_and_not_login_name,
     operator_account_ignores_case_and_trailing_slash_of_address,
     operator_commit_returns_login_when_a_field_is_missing,
+    operator_account_is_refused_in_a_bundle,
 ];
+
+/// No launch could use it.
+async fn operator_account_is_refused_in_a_bundle(f: Fixture) {
+    let account = f.operator("git", "1", received(0, NOW)).await;
+    let bundle = f.bundle("One").await;
+    let expected =
+        "invalid accountId: it is the operator's account at a forge, which no bundle can launch".to_owned();
+    let refused = f.store.bind(&bundle.id, &account, NOW).await;
+    assert_eq!(refusal(refused), ("invalid name", expected));
+    assert_eq!(f.store.bundle(&bundle.id).await.unwrap().bindings, []);
+}
 
 async fn row(f: &Fixture, account: &AccountId) -> Vec<String> {
     let columns = match f.place.kind {

@@ -1,6 +1,9 @@
 //! Logins whose person is not known yet, and invalid expiries.
 
-use identity_store::{Change, ExpirySource, ParkedLogin, ReceivedTokens, Status};
+use identity_store::{
+    Change, CommitOperator, ExpirySource, ParkLogin, ParkedLogin, Promotion, ReceivedTokens, SavedTokens,
+    Status,
+};
 
 use crate::grants::{
     HOUR, authority, good, login, numbered, of_user, operator, parked, person, received, texts,
@@ -10,6 +13,9 @@ use crate::harness::{Fixture, NOW, on_both, refusal};
 on_both![
     parked_login_becomes_the_operator_account_when_promoted,
     promotion_moves_the_tokens_when_the_person_has_an_account,
+    parked_login_is_deleted_when_the_person_has_signed_in_since,
+    promotion_never_replaces_a_sign_in_that_runs_beside_it,
+    promotion_keeps_the_active_account_when_it_was_chosen_since,
     commit_removes_only_the_parked_login_of_the_same_flow,
     parked_tokens_are_refreshed,
     operator_account_takes_precedence_over_a_parked_login,
@@ -31,7 +37,7 @@ async fn parked_login_becomes_the_operator_account_when_promoted(f: Fixture) {
     assert_eq!(f.store.pending_logins(None).await.unwrap(), [expected]);
     assert_eq!(f.standing(&account).await, good(0, 1, NOW));
     assert_eq!(f.store.operator_tokens().await.unwrap(), []);
-    let kept = f.store.promote_operator(&account, operator("1", true)).await.unwrap();
+    let kept = completed(f.store.promote_operator(&account, operator("1", true)).await.unwrap());
     assert_eq!((&kept.account, kept.created), (&account, false));
     assert_eq!(f.store.pending_logins(None).await.unwrap(), []);
     assert_eq!(f.standing(&account).await, good(0, 1, NOW));
@@ -48,18 +54,81 @@ async fn parked_login_becomes_the_operator_account_when_promoted(f: Fixture) {
 /// If the person already has an account, it receives the tokens, and the parked one is deleted.
 async fn promotion_moves_the_tokens_when_the_person_has_an_account(f: Fixture) {
     let known = f.operator("git", "1", received(0, NOW)).await;
-    let pending = f.store.park(login("git", "later", received(1, NOW)), parked(None)).await.unwrap();
+    let pending = f.store.park(login("git", "later", received(1, NOW)), parked_at(NOW + 1)).await.unwrap();
     let lease = f.lease(&pending, NOW).await;
     let busy = f.store.promote_operator(&pending, operator("1", false)).await;
     let expected = format!("pending login {pending}: it is being refreshed");
     assert_eq!(refusal(busy), ("conflict", expected));
     let refreshed = lease.answered(received(2, NOW), None);
     f.store.complete_refresh(&refreshed, identity_store::Jitter::NONE, NOW).await.unwrap();
-    let kept = f.store.promote_operator(&pending, operator("1", false)).await.unwrap();
+    let kept = completed(f.store.promote_operator(&pending, operator("1", false)).await.unwrap());
     assert_eq!((&kept.account, kept.replaced.is_some()), (&known, true));
     assert_eq!(f.standing(&known).await, good(2, 2, NOW));
     assert_eq!(f.store.pending_logins(None).await.unwrap(), []);
     assert_eq!(f.store.counts().await.unwrap().accounts, 1);
+}
+
+fn parked_at(now: i64) -> ParkLogin {
+    ParkLogin { now, ..parked(None) }
+}
+
+fn completed(promotion: Promotion) -> SavedTokens {
+    match promotion {
+        Promotion::Completed(kept) => kept,
+        Promotion::Superseded(account) => panic!("{account} has newer tokens"),
+    }
+}
+
+/// The tokens of the last sign-in stay, also when both have the same time.
+async fn parked_login_is_deleted_when_the_person_has_signed_in_since(f: Fixture) {
+    for later in [0, 1] {
+        let flow = format!("early-{later}");
+        let pending = f.store.park(login("git", &flow, received(1, NOW)), parked(None)).await.unwrap();
+        let commit = CommitOperator { now: NOW + later, ..operator("1", false) };
+        let fresh = f.store.commit_operator(login("git", "late", received(2, NOW)), commit).await.unwrap();
+        let before = f.standing(&fresh.account).await;
+        let promoted = f.store.promote_operator(&pending, operator("1", true)).await.unwrap();
+        assert!(
+            matches!(&promoted, Promotion::Superseded(account) if *account == fresh.account),
+            "{promoted:?}"
+        );
+        assert_eq!(f.standing(&fresh.account).await, before);
+        assert_eq!(f.store.pending_logins(None).await.unwrap(), []);
+        assert_eq!(f.store.active_forge().await.unwrap(), None);
+    }
+}
+
+/// Whichever of the two is first, the account has the tokens of the sign-in in the end, and they are never replaced.
+async fn promotion_never_replaces_a_sign_in_that_runs_beside_it(f: Fixture) {
+    for round in 0..100 {
+        let subject = format!("p{round}");
+        let pending = f.store.park(login("git", &subject, received(1, NOW)), parked(None)).await.unwrap();
+        let (store, fresh) = (f.store.clone(), login("git", &format!("fresh-{round}"), received(2, NOW)));
+        let commit = operator(&subject, false);
+        let signing_in = tokio::spawn(async move { store.commit_operator(fresh, commit).await.unwrap() });
+        if round % 2 == 0 {
+            tokio::task::yield_now().await;
+        }
+        let promoted = f.store.promote_operator(&pending, operator(&subject, false)).await.unwrap();
+        let fresh = signing_in.await.unwrap();
+        if let Promotion::Completed(kept) = promoted {
+            assert!(kept.replaced.is_none(), "round {round}: the fresh tokens were replaced");
+        }
+        let stored = f.store.tokens(&fresh.account, NOW).await.unwrap();
+        assert_eq!(texts(&stored), numbered(2, 2), "round {round}");
+    }
+}
+
+async fn promotion_keeps_the_active_account_when_it_was_chosen_since(f: Fixture) {
+    let active = async || f.store.active_forge().await.unwrap().map(|active| active.account);
+    let other = f.operator("hub", "9", received(0, NOW)).await;
+    f.store.set_active_forge(&other, NOW).await.unwrap();
+    let early = f.store.park(login("git", "early", received(1, NOW)), parked_at(NOW - 1)).await.unwrap();
+    completed(f.store.promote_operator(&early, operator("1", true)).await.unwrap());
+    assert_eq!(active().await, Some(other));
+    let late = f.store.park(login("git", "late", received(1, NOW)), parked_at(NOW + 1)).await.unwrap();
+    let kept = completed(f.store.promote_operator(&late, operator("2", true)).await.unwrap());
+    assert_eq!(active().await, Some(kept.account));
 }
 
 /// Logins parked for another authority, another flow or another user stay.

@@ -80,6 +80,7 @@ async fn key_is_sealed(f: Fixture) {
         status: Status::Unknown,
         status_reason: None,
         expires_at: None,
+        login_deadline_at: None,
         created_at: NOW,
         updated_at: NOW,
     };
@@ -188,12 +189,16 @@ async fn profile_deletion_removes_its_secrets(f: Fixture) {
     let (login, _) = f.profile("u1", "a1", person("1"), received(0, NOW)).await;
     f.heard();
     let deleted = f.store.delete_profile(&login.id, NOW).await.unwrap();
-    let expected = DeletedProfiles { profiles: 1, accounts: vec![login.account.clone()], secrets: 2 };
+    let expected =
+        DeletedProfiles { profiles: 1, accounts: vec![login.account.clone()], secrets: 2, leftovers: vec![] };
     assert_eq!(deleted, expected);
     assert_eq!(f.heard(), [Change::Profiles("u1".parse().unwrap()), Change::Account(login.account)]);
     assert_eq!(rows(&f).await, [1, 1, 0]);
     let deleted = f.store.delete_profile(&key.id, NOW).await.unwrap();
-    assert_eq!(deleted, DeletedProfiles { profiles: 1, accounts: vec![key.account], secrets: 1 });
+    assert_eq!(
+        deleted,
+        DeletedProfiles { profiles: 1, accounts: vec![key.account], secrets: 1, leftovers: vec![] }
+    );
     assert_eq!(rows(&f).await, [0, 0, 0]);
     let gone = f.store.delete_profile(&key.id, NOW).await;
     assert_eq!(refusal(gone), ("not found", format!("no profile {}", key.id)));
@@ -442,16 +447,17 @@ async fn agent_has_no_rows_without_a_user(f: Fixture) {
     let (agents, owned) = match f.place.kind {
         DatabaseKind::Sqlite => (
             "SELECT t.name || '.' || c.name FROM sqlite_schema t, pragma_table_info(t.name) c
-             WHERE t.type = 'table' AND c.name LIKE '%agent%'",
+             WHERE t.type = 'table' AND c.name LIKE '%agent%' ORDER BY 1",
             "SELECT name FROM pragma_table_info('user_profiles') WHERE name = 'user_id' AND \"notnull\" = 1",
         ),
         DatabaseKind::Postgres => (
             "SELECT (table_name || '.' || column_name)::text FROM information_schema.columns
-             WHERE table_schema = current_schema() AND column_name LIKE '%agent%'",
+             WHERE table_schema = current_schema() AND column_name LIKE '%agent%' ORDER BY 1",
             "SELECT column_name::text FROM information_schema.columns WHERE table_schema = current_schema()
              AND table_name = 'user_profiles' AND column_name = 'user_id' AND is_nullable = 'NO'",
         ),
     };
-    assert_eq!(f.place.texts(agents).await, ["user_profiles.agent_id"]);
+    // The agent of a login session is that of its user.
+    assert_eq!(f.place.texts(agents).await, ["login_sessions.target_agent", "user_profiles.agent_id"]);
     assert_eq!(f.place.texts(owned).await, ["user_id"]);
 }

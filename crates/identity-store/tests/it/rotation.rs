@@ -43,8 +43,8 @@ async fn rotation_moves_every_secret_to_the_new_key(f: Fixture) {
     let rotation = store.rotate(NOW, |done| steps.push(done)).await.unwrap();
     // The last secret is the key of the audit log's chain.
     assert_eq!(steps, [100, 200, 230, 231]);
-    // Bundles, accounts, bindings and the mark of the authentication.
-    let authenticated = 2 + 230 + 230 + 1;
+    // Bundles, accounts, bindings, the mark of the authentication and the census.
+    let authenticated = 2 + 230 + 230 + 2;
     let retired = vec![keyring("one").key_id()];
     let expected = Rotation { resealed: 231, authenticated, retired, ..Rotation::default() };
     assert_eq!(rotation, expected);
@@ -79,7 +79,7 @@ async fn rotation_keeps_the_old_key_when_a_secret_does_not_open(f: Fixture) {
     let unfit = vec![UnfitRow { table: "accounts", row, reason: SecretError::Altered }];
     let expected = Rotation {
         resealed: 2,
-        authenticated: 2 + 1 + 2 + 1,
+        authenticated: 2 + 1 + 2 + 2,
         unfit,
         unopened: unopened.clone(),
         retired: vec![],

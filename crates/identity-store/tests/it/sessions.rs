@@ -43,6 +43,8 @@ fn fresh(new: &NewSession) -> LoginSession {
         bundle: None,
         account: None,
         email: None,
+        owner: None,
+        profile: None,
         error: None,
         error_kind: None,
         hint: None,

@@ -6,10 +6,10 @@ use crate::accounts::rows::reference;
 use crate::error::StoreError;
 use crate::model::account::{SecretRef, Status};
 use crate::model::roots::Roots;
-use crate::model::save::{LoginCredential, SaveLogin};
+use crate::model::save::{LoginCredential, LoginFacts};
 use crate::names;
 
-/// The texts of a [`SaveLogin`], checked.
+/// The texts of a login, checked.
 pub(crate) struct LoginTexts {
     pub(crate) provider_name: String,
     pub(crate) email: Option<String>,
@@ -28,10 +28,14 @@ impl LoginTexts {
     }
 
     /// Checks the texts of a login. `adopted` is true for a login in the user's own directory.
-    pub(crate) fn check(login: &SaveLogin, adopted: bool, roots: Option<&Roots>) -> Result<Self, StoreError> {
+    pub(crate) fn check(
+        login: &LoginFacts<'_>,
+        adopted: bool,
+        roots: Option<&Roots>,
+    ) -> Result<Self, StoreError> {
         let stored =
             |dir: &PathBuf, adopted| roots.map_or_else(|| dir.clone(), |roots| roots.stored(dir, adopted));
-        let secret_ref = match &login.credential {
+        let secret_ref = match login.credential {
             LoginCredential::Directory(dir) if !dir.is_absolute() => {
                 return Err(StoreError::InvalidName { field: "config_dir", reason: "it is not absolute" });
             }
@@ -42,10 +46,10 @@ impl LoginTexts {
             }
         };
         Ok(Self {
-            provider_name: names::name("provider_name", &login.provider_name)?,
-            email: names::optional("email", login.email.as_deref())?,
-            subject: names::optional("subject", login.subject.as_deref())?,
-            base_url: names::optional("base_url", login.base_url.as_deref())?,
+            provider_name: names::name("provider_name", login.provider_name)?,
+            email: names::optional("email", login.email)?,
+            subject: names::optional("subject", login.subject)?,
+            base_url: names::optional("base_url", login.base_url)?,
             secret_ref: reference(&secret_ref)?,
             own: login.directory().map(|dir| stored(dir, true)),
             // A login that was just made is valid. One that was found may have expired, and then its CLI renews it.
