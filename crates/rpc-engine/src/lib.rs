@@ -84,8 +84,9 @@
 //! ## Floods
 //!
 //! A turn reads at most [`Limits::requests_per_turn`] messages. The connection then yields, so that the runtime polls
-//! the other sockets before the next turn. Calls beyond [`Limits::in_flight`] or [`Limits::in_flight_total`] are
-//! rejected with `server_busy`.
+//! the other sockets before the next turn. Calls beyond [`Limits::in_flight`] or [`Limits::in_flight_total`] wait
+//! without being started. Calls beyond [`Limits::waiting`], and calls that have waited for
+//! [`Limits::waiting_time`], are rejected with `server_busy`.
 //!
 //! ## Shutdown
 //!
@@ -110,13 +111,15 @@ pub mod serve;
 pub mod wire;
 
 // To define methods.
-pub use methods::{ApiInfo, Call, ConnectionId, MethodInfo, Params, Router, Service, Transport};
+pub use methods::{
+    ApiInfo, Call, ConnectionId, DerivedErrors, MethodInfo, MethodScope, Params, Router, Service, Transport,
+};
 // To serve them.
 pub use serve::{Closed, Counters, Engine, Io, MethodOutcome, accept_key};
 // To publish events.
 pub use events::{Broker, BrokerConfig, Cursor, EventMethods, NewEvent, Subscribed};
 // To report errors and set limits.
-pub use wire::{ENGINE_ERRORS, ErrorEntry, Limits, RpcError};
+pub use wire::{DataField, DataKind, ENGINE_ERRORS, ErrorEntry, Limits, RpcError};
 // To call a server.
 #[cfg(feature = "client")]
 pub use client::{

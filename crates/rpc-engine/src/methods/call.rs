@@ -21,6 +21,11 @@ pub trait Params: DeserializeOwned + JsonSchema + Send + 'static {
     /// The longest time until a call is answered. A call that takes longer is answered with the error `unknown` and goes
     /// on.
     const LONGEST: Duration = Duration::from_secs(20);
+    /// Further names of the method, for clients that spell it in another way.
+    const ALIASES: &'static [&'static str] = &[];
+    /// True if the handler reports unknown parameters in its result ([`Call::unknown`]), so the engine adds no
+    /// `warnings`.
+    const REPORTS_UNKNOWN: bool = false;
     /// The application error codes that this method may return.
     const ERRORS: &'static [i32] = &[];
     /// The result type of the method.
@@ -54,6 +59,10 @@ pub struct Call {
     /// The caller on whose behalf the connection or POST is served
     /// ([`Engine::on_behalf_of`](crate::Engine::on_behalf_of)).
     pub caller: Arc<str>,
+    /// The permission of the caller ([`Engine::granted`](crate::Engine::granted)); `None` if it is not limited.
+    pub grant: Option<Arc<str>>,
+    /// The unknown parameters of the call, which were ignored. Only for a method with [`Params::REPORTS_UNKNOWN`].
+    pub unknown: Vec<String>,
     /// The number of the request within the engine, used in logs.
     pub request: u64,
     pub(crate) subscriptions: Option<Subscriptions>,
@@ -101,6 +110,7 @@ impl fmt::Debug for Call {
         f.debug_struct("Call")
             .field("connection", &self.connection)
             .field("caller", &self.caller)
+            .field("grant", &self.grant)
             .field("request", &self.request)
             .field("transport", &self.transport())
             .finish_non_exhaustive()

@@ -6,24 +6,66 @@
 
 use serde::de::DeserializeOwned;
 
+use super::fields::{Unknown, nearest_absent};
 use crate::wire::RpcError;
 
 /// The replacement for an elided value.
 const ELIDED: &str = "…";
 
-/// Decodes `params`. Absent parameters are treated as an empty object.
-pub(super) fn decode<P: DeserializeOwned>(params: Option<&str>) -> Result<P, RpcError> {
+/// Decoded parameters, and the names of those that the method does not have.
+#[derive(Debug)]
+pub(super) struct Decoded<P> {
+    pub(super) params: P,
+    pub(super) unknown: Vec<String>,
+}
+
+/// Decodes `params`. Absent parameters are treated as an empty object. An unknown parameter is an error if it is
+/// probably a misspelt one, or if the method is `strict`.
+pub(super) fn decode<P: DeserializeOwned>(
+    params: Option<&str>,
+    strict: bool,
+) -> Result<Decoded<P>, RpcError> {
     let text = params.unwrap_or("{}");
-    serde_json::from_str(text).map_err(|error| {
-        let words = error.to_string();
-        let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
-        let path = path_at(text, offset(text, error.line(), error.column()));
-        let path = match between(words, "missing field `", "`") {
-            Some(field) => join(&path, field),
-            None => path,
-        };
-        RpcError::invalid_params(elide(words), Some(path.as_str()).filter(|path| !path.is_empty()))
-    })
+    let mut unknown = Unknown::default();
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let decoded = serde_ignored::deserialize(&mut reader, |path| unknown.add(&path))
+        .and_then(|params| reader.end().map(|()| params));
+    for name in &unknown.parameters {
+        if let Some(known) = nearest_absent::<P>(name, text) {
+            return Err(misspelt(name, Some(known)));
+        }
+    }
+    let params = decoded.map_err(|error| described(text, &error))?;
+    match unknown.shown(field_name) {
+        names if strict && !names.is_empty() => Err(misspelt(&names[0], None)),
+        unknown => Ok(Decoded { params, unknown }),
+    }
+}
+
+/// Returns the error for an unknown parameter.
+fn misspelt(name: &str, known: Option<&'static str>) -> RpcError {
+    let name = field_name(name);
+    let reason = match known {
+        Some(known) => format!("unknown parameter `{name}`; did you mean `{known}`?"),
+        None => format!("unknown parameter `{name}`"),
+    };
+    let error = RpcError::invalid_params(reason, Some(name));
+    match known {
+        Some(known) => error.with_member("suggestion", known.into()),
+        None => error,
+    }
+}
+
+/// Returns the error for parameters that do not fit the method.
+fn described(text: &str, error: &serde_json::Error) -> RpcError {
+    let words = error.to_string();
+    let words = words.rsplit_once(" at line ").map_or(words.as_str(), |(words, _)| words);
+    let path = path_at(text, offset(text, error.line(), error.column()));
+    let path = match between(words, "missing field `", "`") {
+        Some(field) => join(&path, field),
+        None => path,
+    };
+    RpcError::invalid_params(elide(words), Some(path.as_str()).filter(|path| !path.is_empty()))
 }
 
 /// Returns the text of a serde error with all quoted values elided.
@@ -183,7 +225,7 @@ mod tests {
     }
 
     fn check(params: &str, message: &str, path: Option<&str>) {
-        let error = decode::<Outer>(Some(params)).unwrap_err();
+        let error = decode::<Outer>(Some(params), false).unwrap_err();
         assert_eq!(error, RpcError::invalid_params(message, path), "{params}");
     }
 
@@ -234,5 +276,32 @@ mod tests {
             Some("list[2]"),
         );
         check("[[1]]", "invalid type: sequence, expected a string", Some("[0]"));
+    }
+
+    #[test]
+    fn unknown_parameter_is_named_and_ignored_unless_the_method_is_strict() {
+        let params = r#"{"name":"n","colour":"red","inner":{"port":1},"sk secret":1,"list":[1]}"#;
+        let decoded = decode::<Outer>(Some(params), false).unwrap();
+        assert_eq!(decoded.params.name, "n");
+        assert_eq!(decoded.unknown, ["colour", "…"]);
+        let error = decode::<Outer>(Some(params), true).unwrap_err();
+        assert_eq!(error, RpcError::invalid_params("unknown parameter `colour`", Some("colour")));
+    }
+
+    #[test]
+    fn unknown_parameter_is_rejected_when_it_is_within_two_edits_of_an_absent_one() {
+        let refused = |name: &str, known: &str| {
+            let reason = format!("unknown parameter `{name}`; did you mean `{known}`?");
+            RpcError::invalid_params(reason, Some(name)).with_member("suggestion", known.into())
+        };
+        let check = |params: &str, name: &str, known: &str| {
+            assert_eq!(decode::<Outer>(Some(params), false).unwrap_err(), refused(name, known), "{params}");
+        };
+        // The misspelt name is a better explanation than the missing field.
+        check(r#"{"naem":"n"}"#, "naem", "name");
+        check(r#"{"name":"n","Inner":{"port":1}}"#, "Inner", "inner");
+        check(r#"{"name":"n","lists":[]}"#, "lists", "list");
+        // The only parameter that is near is present.
+        assert_eq!(decode::<Outer>(Some(r#"{"name":"n","names":1}"#), false).unwrap().unknown, ["names"]);
     }
 }

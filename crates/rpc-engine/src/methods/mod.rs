@@ -5,13 +5,14 @@
 
 mod call;
 mod decode;
+mod fields;
 mod openrpc;
 mod router;
 mod service;
 mod titles;
 
 pub use call::{Call, ConnectionId, Params, Transport};
-pub use openrpc::{ApiInfo, MethodInfo, OPENRPC_VERSION};
+pub use openrpc::{ApiInfo, DerivedErrors, MethodInfo, MethodScope, OPENRPC_VERSION};
 pub use router::Router;
 pub use service::{DISCOVER, Service};
 

@@ -13,8 +13,8 @@ use serde_json::{Map, Value};
 use tracing::Instrument as _;
 
 use super::call::{Call, Params};
-use super::decode::decode;
-use super::openrpc::{ApiInfo, DescribedMethod, Description};
+use super::decode::{Decoded, decode};
+use super::openrpc::{ApiInfo, DerivedErrors, DescribedMethod, Description, MethodInfo, MethodScope};
 use super::service::{BoundMethod, Outcome, Running, Service, StartCall};
 use crate::wire::{ErrorEntry, Limits, RESULT_HEAD, RpcError};
 
@@ -23,12 +23,22 @@ use crate::wire::{ErrorEntry, Limits, RESULT_HEAD, RpcError};
 pub struct Router<A> {
     methods: BTreeMap<&'static str, Method<A>>,
     errors: &'static [ErrorEntry],
-    scope: Option<Scope<A>>,
+    derived: Option<DerivedErrors>,
+    schemas: Map<String, Value>,
+    handle: Option<Handle<A>>,
+    guard: Option<Guard>,
+    /// The method that was registered last.
+    last: Option<&'static str>,
+    servers: Value,
+    examples: Map<String, Value>,
     extensions: Map<String, Value>,
 }
 
 /// A function that creates the application handle for one call.
-type Scope<A> = fn(&A, &Call) -> A;
+type Handle<A> = fn(&A, &Call) -> A;
+
+/// A function that decides whether a caller may call a method.
+type Guard = fn(&Call, &MethodInfo) -> Result<(), RpcError>;
 
 impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
     fn default() -> Self {
@@ -39,13 +49,24 @@ impl<A: Clone + Send + Sync + 'static> Default for Router<A> {
 impl<A: Clone + Send + Sync + 'static> Router<A> {
     /// Creates a router without methods.
     pub fn new() -> Self {
-        Self { methods: BTreeMap::new(), errors: &[], scope: None, extensions: Map::new() }
+        Self {
+            methods: BTreeMap::new(),
+            errors: &[],
+            derived: None,
+            schemas: Map::new(),
+            handle: None,
+            guard: None,
+            last: None,
+            servers: Value::Null,
+            examples: Map::new(),
+            extensions: Map::new(),
+        }
     }
 
     /// Binds a handler, `async fn(app: A, call: Call, params: P) -> Result<P::Result, E>`, to `P::METHOD`.
     ///
     /// # Panics
-    /// If the method is already registered or its name starts with `rpc.`. Both are programming errors, so the program
+    /// If the method or one of its aliases is already registered, or a name starts with `rpc.`. Both are programming errors, so the program
     /// must not start.
     #[must_use]
     pub fn on<P, F, Fut, E>(mut self, handler: F) -> Self
@@ -58,15 +79,67 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
         assert!(!P::METHOD.starts_with("rpc."), "{}: names that start with rpc. are reserved", P::METHOD);
         let method =
             Method { described: DescribedMethod::of::<P>(), longest: P::LONGEST, start: starter(handler) };
-        let previous = self.methods.insert(P::METHOD, method);
-        assert!(previous.is_none(), "{} is registered twice", P::METHOD);
+        let names = || self.methods.values().flat_map(|method| method.described.info.names());
+        let clash = method.described.info.names().find(|name| names().any(|known| known == *name));
+        assert!(clash.is_none(), "{clash:?} is registered twice");
+        self.methods.insert(P::METHOD, method);
+        self.last = Some(P::METHOD);
+        self
+    }
+
+    /// Sets the permission that the method registered last needs, as the guard sees it.
+    ///
+    /// # Panics
+    /// If no method has been registered, or if it has a scope. Both are programming errors.
+    #[must_use]
+    pub fn needs(mut self, scope: MethodScope) -> Self {
+        let method = self.last.and_then(|name| self.methods.get_mut(name));
+        let info = method.map(|method| &mut method.described.info);
+        let taken = info.map(|info| info.scope.replace(scope));
+        assert!(matches!(taken, Some(None)), "{:?} cannot have the scope {}", self.last, scope.name);
+        self
+    }
+
+    /// Asks `guard` before each call whether the caller may call the method.
+    #[must_use]
+    pub fn guarded(mut self, guard: fn(&Call, &MethodInfo) -> Result<(), RpcError>) -> Self {
+        self.guard = Some(guard);
+        self
+    }
+
+    /// Lets `derived` name further error codes of each method, by its parameters, for the `OpenRPC` document.
+    #[must_use]
+    pub fn derived_errors(mut self, derived: DerivedErrors) -> Self {
+        self.derived = Some(derived);
+        self
+    }
+
+    /// Adds definitions to the schemas of the `OpenRPC` document.
+    #[must_use]
+    pub fn schemas(mut self, schemas: Map<String, Value>) -> Self {
+        self.schemas = schemas;
+        self
+    }
+
+    /// Sets the `servers` of the `OpenRPC` document.
+    #[must_use]
+    pub fn servers(mut self, servers: Value) -> Self {
+        self.servers = servers;
+        self
+    }
+
+    /// Sets the examples of methods in the `OpenRPC` document: an object with a list of example pairings for each
+    /// method.
+    #[must_use]
+    pub fn examples(mut self, examples: Map<String, Value>) -> Self {
+        self.examples = examples;
         self
     }
 
     /// Gives each handler a separate application handle. The handle is created for the call, so it knows the caller.
     #[must_use]
-    pub fn scoped(mut self, scope: fn(&A, &Call) -> A) -> Self {
-        self.scope = Some(scope);
+    pub fn scoped(mut self, handle: fn(&A, &Call) -> A) -> Self {
+        self.handle = Some(handle);
         self
     }
 
@@ -96,20 +169,31 @@ impl<A: Clone + Send + Sync + 'static> Router<A> {
 
     fn description(&self, info: ApiInfo) -> Description {
         let methods = self.methods.values().map(|method| method.described).collect();
-        Description { info, methods, errors: self.errors, extensions: self.extensions.clone() }
+        Description {
+            info,
+            methods,
+            errors: self.errors,
+            derived: self.derived,
+            schemas: self.schemas.clone(),
+            servers: self.servers.clone(),
+            examples: self.examples.clone(),
+            extensions: self.extensions.clone(),
+        }
     }
 
     /// Binds the table to the application and adds `rpc.discover`.
     pub fn build(self, app: &A, info: ApiInfo, limits: Limits) -> Service {
         let description = self.description(info);
-        let scope = self.scope;
+        let (handle, guard) = (self.handle, self.guard);
         let bind = |(name, method): (&'static str, Method<A>)| {
             let app = app.clone();
+            let info = method.described.info;
             let start: StartCall = Box::new(move |call, params| {
-                let app = scope.map_or_else(|| app.clone(), |scope| scope(&app, &call));
-                (method.start)(app, call, params)
+                guard.map_or(Ok(()), |guard| guard(&call, &info))?;
+                let app = handle.map_or_else(|| app.clone(), |handle| handle(&app, &call));
+                (method.start)(app, call, params, info.scope.is_some_and(|scope| scope.strict))
             });
-            (name, BoundMethod { info: method.described.info, longest: method.longest, start })
+            (name, BoundMethod { info, longest: method.longest, start })
         };
         Service::new(self.methods.into_iter().map(bind).collect(), description, limits)
     }
@@ -128,7 +212,8 @@ struct Method<A> {
     start: StartWith<A>,
 }
 
-type StartWith<A> = Box<dyn Fn(A, Call, Option<&str>) -> Result<Running, RpcError> + Send + Sync>;
+/// Decodes parameters, strictly or not, and starts the handler.
+type StartWith<A> = Box<dyn Fn(A, Call, Option<&str>, bool) -> Result<Running, RpcError> + Send + Sync>;
 
 /// Returns the function that decodes a call's parameters and starts its handler. If the handler panics, only this call
 /// ends.
@@ -141,7 +226,7 @@ where
     E: Into<RpcError>,
 {
     let handler = Arc::new(handler);
-    Box::new(move |app, call, params| {
+    Box::new(move |app, mut call, params, strict| {
         // The span uses the most severe level, so it exists whenever any line of the call is logged. Tasks spawned by a
         // handler can join it with `Instrument::in_current_span`.
         let span = tracing::error_span!(
@@ -150,22 +235,33 @@ where
             request = call.request,
             connection = call.connection.0
         );
-        let params = catch_unwind(|| decode::<P>(params)).unwrap_or_else(|_| Err(panicked()))?;
+        let decoded = catch_unwind(|| decode::<P>(params, strict)).unwrap_or_else(|_| Err(panicked()))?;
+        let Decoded { params, mut unknown } = decoded;
+        if P::REPORTS_UNKNOWN {
+            call.unknown = std::mem::take(&mut unknown);
+        }
         // The handler is called at the first poll, so that the span is entered once for a call that never waits.
         let handler = Arc::clone(&handler);
-        let reply = async move { encode(&handler(app, call, params).await.map_err(Into::into)?) };
+        let reply = async move { encode(&handler(app, call, params).await.map_err(Into::into)?, &unknown) };
         let caught = AssertUnwindSafe(reply).catch_unwind();
         Ok(Box::pin(caught.map(|outcome| outcome.unwrap_or_else(|_| Err(panicked()))).instrument(span)))
     })
 }
 
-fn encode(result: &impl serde::Serialize) -> Outcome {
+/// Encodes a result. If it is an object, the unknown parameters are named in its `warnings`.
+fn encode(result: &impl serde::Serialize, unknown: &[String]) -> Outcome {
     let mut reply = Vec::with_capacity(128);
     reply.extend_from_slice(RESULT_HEAD);
     serde_json::to_writer(&mut reply, result).map_err(|_| {
         tracing::error!("a method result cannot be encoded as JSON");
         RpcError::internal()
     })?;
+    if !unknown.is_empty() && reply.pop_if(|last| *last == b'}').is_some() {
+        let warning = |name: &String| format!("the parameter `{name}` is unknown and was ignored");
+        let warnings = unknown.iter().map(warning).collect::<Value>();
+        let comma = if reply.ends_with(b"{") { "" } else { "," };
+        reply.extend_from_slice(format!("{comma}\"warnings\":{warnings}}}").as_bytes());
+    }
     Ok(reply)
 }
 

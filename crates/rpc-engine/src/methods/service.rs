@@ -10,11 +10,17 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::call::Call;
+use super::fields::nearest;
 use super::openrpc::{Description, MethodInfo};
 use crate::wire::{Limits, RpcError};
 
 /// The reserved name of the `OpenRPC` discovery method.
 pub const DISCOVER: &str = "rpc.discover";
+
+/// The maximum number of edits between an unknown name and the method that is suggested; fewer for a short name.
+const EDITS: usize = 3;
+/// The maximum length of an unknown name for which a method is suggested, in bytes.
+const LONGEST_NAME: usize = 64;
 
 /// A complete dispatch table. Cheap to clone.
 #[derive(Clone)]
@@ -22,6 +28,8 @@ pub struct Service(Arc<Table>);
 
 struct Table {
     methods: HashMap<&'static str, BoundMethod>,
+    /// The name of the method that each further name stands for.
+    aliases: HashMap<&'static str, &'static str>,
     description: Description,
     /// The `OpenRPC` document, built on first request: few clients ask for it, and building it takes longer than the
     /// rest of the setup.
@@ -51,7 +59,17 @@ impl Service {
         description: Description,
         limits: Limits,
     ) -> Self {
-        Self(Arc::new(Table { methods, description, openrpc: OnceLock::new(), limits: Arc::new(limits) }))
+        let aliases = methods
+            .values()
+            .flat_map(|method| method.info.aliases.iter().map(|alias| (*alias, method.info.name)));
+        let aliases = aliases.collect();
+        Self(Arc::new(Table {
+            methods,
+            aliases,
+            description,
+            openrpc: OnceLock::new(),
+            limits: Arc::new(limits),
+        }))
     }
 
     /// The limits of the service.
@@ -72,7 +90,26 @@ impl Service {
     }
 
     pub(crate) fn method(&self, name: &str) -> Option<&BoundMethod> {
+        let name = self.0.aliases.get(name).copied().unwrap_or(name);
         self.0.methods.get(name)
+    }
+
+    /// Returns the error for a name without a method. It suggests the most similar name.
+    pub(crate) fn unknown_method(&self, name: &str) -> RpcError {
+        let plain = |name: &str| name.replace(['_', '-'], "").to_ascii_lowercase();
+        let known = || self.0.methods.keys().chain(self.0.aliases.keys()).copied();
+        let same = || known().filter(|known| plain(known) == plain(name)).min();
+        // The comparison takes time with the length of the name.
+        let similar = if name.len() > LONGEST_NAME {
+            None
+        } else {
+            same().or_else(|| nearest(name, known(), EDITS.min(name.len() / 3)))
+        };
+        let error = RpcError::method_not_found();
+        match similar {
+            Some(known) => error.with_member("suggestion", known.into()),
+            None => error,
+        }
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) fn add_unique_titles(schema: &mut Value, title: &str, definitions: &B
         return;
     }
     members.entry("title").or_insert_with(|| title.into());
+    // Formats of numbers, such as `uint64`, are no part of JSON Schema, so that strict validators refuse them.
+    members.remove("format");
     if let Some(Value::Object(properties)) = members.get_mut("properties") {
         for (name, property) in properties {
             add_titles(property, &joined(title, name), definitions);
@@ -72,6 +74,7 @@ mod tests {
                 "names": {"type": "array", "items": {"type": "string"}},
                 "owner": {"$ref": "#/components/schemas/Owner"},
                 "status": {"anyOf": [{"const": "needs_reauth"}, {"type": "null"}, {"type": "integer"}]},
+                "count": {"type": "integer", "format": "uint64"},
                 "titled": {"title": "Kept", "additionalProperties": {"type": "string"}},
             },
         });
@@ -81,6 +84,7 @@ mod tests {
             "type": "object",
             "properties": {
                 "any": {"title": "BundleGetAny"},
+                "count": {"title": "BundleGetCount", "type": "integer"},
                 "names": {"title": "BundleGetNamesMember", "type": "array", "items": {"title": "BundleGetNamesMemberItem", "type": "string"}},
                 "owner": {"$ref": "#/components/schemas/Owner"},
                 "status": {"title": "BundleGetStatus", "anyOf": [

@@ -1,17 +1,19 @@
 //! The unfinished calls of one connection or POST: dispatch, batches and limits.
 //!
 //! A call is polled once as soon as it is read, so a quick call needs no task and no queue. Only a call that is not
-//! ready at that point joins the set of running calls, which is polled alongside reading.
+//! ready at that point joins the set of running calls, which is polled alongside reading. Calls beyond the limit of
+//! running calls wait, undone, in a bounded queue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::outbox::Outbox;
 use super::state::{EngineState, InFlightPermit};
@@ -28,6 +30,12 @@ pub(super) struct Calls {
     /// True if new calls are rejected.
     draining: bool,
     running: FuturesUnordered<InFlight>,
+    /// The calls that wait for a permit, oldest first. Their parameters have been decoded.
+    waiting: VecDeque<Waiting>,
+    /// The wait for the permit of the oldest waiting call.
+    permit: Option<Pin<Box<dyn Future<Output = Option<InFlightPermit>> + Send>>>,
+    /// The end of the oldest waiting call's patience.
+    patience: Option<Pin<Box<Sleep>>>,
     batches: BTreeMap<u64, Batch>,
     last_batch: u64,
 }
@@ -36,6 +44,7 @@ pub(super) struct Calls {
 pub(super) struct CallOrigin {
     pub(super) connection: ConnectionId,
     pub(super) caller: Arc<str>,
+    pub(super) grant: Option<Arc<str>>,
     /// `None` for a POST.
     pub(super) subscriptions: Option<Subscriptions>,
 }
@@ -74,22 +83,39 @@ struct InFlight {
     state: Arc<EngineState>,
 }
 
+/// A call that has not been started, because too many others are running.
+struct Waiting {
+    reply: PendingReply,
+    call: Running,
+    longest: Duration,
+    since: Instant,
+}
+
 /// A call that has been dispatched.
 enum Started {
-    /// A call that is running in its handler.
-    Running(Running, InFlightPermit),
+    /// A call whose handler can be started.
+    Running(Running),
     /// A call that was answered without a handler.
     Finished(Vec<u8>),
 }
 
 impl Calls {
     pub(super) fn new(state: Arc<EngineState>, origin: CallOrigin) -> Self {
-        let running = FuturesUnordered::new();
-        Self { state, origin, draining: false, running, batches: BTreeMap::new(), last_batch: 0 }
+        Self {
+            state,
+            origin,
+            draining: false,
+            running: FuturesUnordered::new(),
+            waiting: VecDeque::new(),
+            permit: None,
+            patience: None,
+            batches: BTreeMap::new(),
+            last_batch: 0,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.running.is_empty()
+        self.running.is_empty() && self.waiting.is_empty()
     }
 
     /// Rejects new calls from now on.
@@ -119,17 +145,61 @@ impl Calls {
         }
     }
 
-    /// Collects the replies of calls that have finished since the last poll.
+    /// Collects the replies of calls that have finished since the last poll, and starts waiting calls in their place.
     pub(super) fn poll_finished(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) {
-        while let Poll::Ready(Some((reply, outcome))) = self.running.poll_next_unpin(cx) {
-            self.finish(&reply, outcome, outbox);
+        loop {
+            while let Poll::Ready(Some((reply, outcome))) = self.running.poll_next_unpin(cx) {
+                self.finish(&reply, outcome, outbox);
+            }
+            if !self.poll_waiting(cx, outbox) {
+                return;
+            }
         }
     }
 
     /// Runs all unfinished calls to completion.
     pub(super) async fn finish_all(&mut self, outbox: &mut Outbox) {
-        while let Some((reply, outcome)) = self.running.next().await {
-            self.finish(&reply, outcome, outbox);
+        std::future::poll_fn(|cx| {
+            self.poll_finished(cx, outbox);
+            if self.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Takes the oldest waiting call out of the queue if it can start, has waited too long or must not start any more.
+    /// Returns whether it did.
+    fn poll_waiting(&mut self, cx: &mut Context<'_>, outbox: &mut Outbox) -> bool {
+        let Some(oldest) = self.waiting.front() else { return false };
+        if self.draining {
+            self.give_up(&RpcError::shutting_down(), outbox);
+            return true;
+        }
+        let limits = self.state.limits();
+        let until = oldest.since + limits.waiting_time;
+        if self.running.len() < limits.in_flight {
+            let state = &self.state;
+            let permit = self.permit.get_or_insert_with(|| Box::pin(state.clone().permit()));
+            if let Poll::Ready(Some(permit)) = permit.as_mut().poll(cx) {
+                (self.permit, self.patience) = (None, None);
+                if let Some(Waiting { reply, call, longest, .. }) = self.waiting.pop_front() {
+                    self.begin(reply, call, longest, permit, outbox);
+                }
+                return true;
+            }
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        if patience.as_mut().poll(cx).is_pending() {
+            return false;
+        }
+        self.give_up(&RpcError::server_busy(), outbox);
+        true
+    }
+
+    /// Answers the oldest waiting call without starting it.
+    fn give_up(&mut self, error: &RpcError, outbox: &mut Outbox) {
+        (self.permit, self.patience) = (None, None);
+        if let Some(waiting) = self.waiting.pop_front() {
+            self.finish(&waiting.reply, Err(error.clone()), outbox);
         }
     }
 
@@ -173,21 +243,44 @@ impl Calls {
         match self.start(request, method, number) {
             Err(error) => self.finish(&reply, Err(error), outbox),
             Ok(Started::Finished(result)) => self.finish(&reply, Ok(result), outbox),
-            Ok(Started::Running(mut call, permit)) => {
-                let mut cx = Context::from_waker(Waker::noop());
-                match call.as_mut().poll(&mut cx) {
-                    Poll::Ready(outcome) => self.finish(&reply, outcome, outbox),
-                    Poll::Pending => {
-                        let longest = method.map(BoundMethod::longest).unwrap_or_default();
-                        self.running.push(InFlight {
-                            reply: Some(reply),
-                            call: Some((call, permit)),
-                            deadline: Box::pin(tokio::time::sleep(longest)),
-                            state,
-                        });
-                    }
-                }
+            Ok(Started::Running(call)) => {
+                let longest = method.map(BoundMethod::longest).unwrap_or_default();
+                self.admit(reply, call, longest, outbox);
             }
+        }
+    }
+
+    /// Starts a call, or lets it wait while too many others are running.
+    fn admit(&mut self, reply: PendingReply, call: Running, longest: Duration, outbox: &mut Outbox) {
+        let limits = self.state.limits();
+        let has_room = self.waiting.is_empty() && self.running.len() < limits.in_flight;
+        if has_room && let Some(permit) = self.state.try_permit() {
+            return self.begin(reply, call, longest, permit, outbox);
+        }
+        if self.waiting.len() >= limits.waiting {
+            return self.finish(&reply, Err(RpcError::server_busy()), outbox);
+        }
+        self.waiting.push_back(Waiting { reply, call, longest, since: Instant::now() });
+    }
+
+    /// Polls a call once, and keeps it if it is not ready then.
+    fn begin(
+        &mut self,
+        reply: PendingReply,
+        mut call: Running,
+        longest: Duration,
+        permit: InFlightPermit,
+        outbox: &mut Outbox,
+    ) {
+        let mut cx = Context::from_waker(Waker::noop());
+        match call.as_mut().poll(&mut cx) {
+            Poll::Ready(outcome) => self.finish(&reply, outcome, outbox),
+            Poll::Pending => self.running.push(InFlight {
+                reply: Some(reply),
+                call: Some((call, permit)),
+                deadline: Box::pin(tokio::time::sleep(longest)),
+                state: self.state.clone(),
+            }),
         }
     }
 
@@ -205,20 +298,18 @@ impl Calls {
                 let document = self.state.service.openrpc();
                 return Ok(Started::Finished([RESULT_HEAD, document].concat()));
             }
-            return Err(RpcError::method_not_found());
+            return Err(self.state.service.unknown_method(&request.method));
         };
-        if self.running.len() >= self.state.limits().in_flight {
-            return Err(RpcError::server_busy());
-        }
-        let permit = InFlightPermit::acquire(&self.state).ok_or_else(RpcError::server_busy)?;
-        let CallOrigin { connection, caller, subscriptions } = &self.origin;
+        let CallOrigin { connection, caller, grant, subscriptions } = &self.origin;
         let call = Call {
             connection: *connection,
             caller: caller.clone(),
+            grant: grant.clone(),
+            unknown: Vec::new(),
             request: number,
             subscriptions: subscriptions.clone(),
         };
-        Ok(Started::Running(method.start(call, request.params)?, permit))
+        Ok(Started::Running(method.start(call, request.params)?))
     }
 
     fn finish(&mut self, reply: &PendingReply, outcome: Outcome, outbox: &mut Outbox) {

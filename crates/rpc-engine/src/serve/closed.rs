@@ -23,6 +23,8 @@ pub enum Closed {
     Idle,
     /// 4013: the client did not read its messages.
     Slow,
+    /// 4003: the caller's permission ended ([`Engine::serve_until`](crate::Engine::serve_until)).
+    Dismissed,
     /// 1001: the daemon is shutting down.
     Drained,
     /// 1001: the daemon's grace period ended while the connection was still open.
@@ -30,6 +32,19 @@ pub enum Closed {
 }
 
 impl Closed {
+    /// Every reason for which the engine closes a connection with a code.
+    pub const BY_SERVER: &'static [Self] = &[
+        Self::Drained,
+        Self::Protocol,
+        Self::Binary,
+        Self::InvalidUtf8,
+        Self::TooManyFrames,
+        Self::TooLarge,
+        Self::Dismissed,
+        Self::Idle,
+        Self::Slow,
+    ];
+
     /// The close code that was sent, or received from the client.
     pub fn code(self) -> Option<u16> {
         match self {
@@ -42,6 +57,7 @@ impl Closed {
             Self::TooLarge => Some(1009),
             Self::Idle => Some(4008),
             Self::Slow => Some(4013),
+            Self::Dismissed => Some(4003),
             Self::Drained | Self::Aborted => Some(1001),
         }
     }
@@ -59,6 +75,7 @@ impl fmt::Display for Closed {
             Self::TooLarge => "a message or frame is too large",
             Self::Idle => "the client sent nothing for too long",
             Self::Slow => "the client reads too slowly",
+            Self::Dismissed => "the token was revoked or has expired",
             Self::Drained | Self::Aborted => "the daemon is shutting down",
         })
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::calls::Calls;
 use super::closed::Closed;
@@ -36,6 +37,8 @@ pub(super) struct Connection {
     last_ping: Instant,
     /// The time when the current flush first had to wait.
     blocked_since: Option<Instant>,
+    /// Ready when the caller's permission ends. Boxed because it belongs to the memory of an idle connection.
+    dismissed: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Connection {
@@ -44,11 +47,22 @@ impl Connection {
         subscriptions: Subscriptions,
         socket: Socket,
         calls: Calls,
+        dismissal: CancellationToken,
     ) -> Self {
         let (now, limits) = (Instant::now(), state.limits());
         let timer = Box::pin(tokio::time::sleep_until(now + limits.ping_every.min(limits.idle)));
         let outbox = Outbox::default();
-        Self { state, subscriptions, socket, calls, outbox, timer, last_ping: now, blocked_since: None }
+        Self {
+            state,
+            subscriptions,
+            socket,
+            calls,
+            outbox,
+            timer,
+            last_ping: now,
+            blocked_since: None,
+            dismissed: Box::pin(dismissal.cancelled_owned()),
+        }
     }
 
     /// Serves the connection until it ends. Returns the reason.
@@ -65,6 +79,9 @@ impl Connection {
         std::future::poll_fn(|cx| {
             if abort.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Closed::Aborted);
+            }
+            if self.dismissed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Closed::Dismissed);
             }
             if !self.calls.is_draining() && drain.as_mut().poll(cx).is_ready() {
                 self.calls.drain();

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::calls::{CallOrigin, Calls};
@@ -23,43 +24,68 @@ use crate::wire::{RpcError, error_reply};
 pub struct Engine {
     state: Arc<EngineState>,
     caller: Arc<str>,
+    grant: Option<Arc<str>>,
 }
 
 impl Engine {
     /// Creates an engine without connections.
     pub fn new(service: Service, broker: Broker) -> Self {
-        Self { state: Arc::new(EngineState::new(service, broker)), caller: Arc::from("") }
+        Self { state: Arc::new(EngineState::new(service, broker)), caller: Arc::from(""), grant: None }
     }
 
     /// Returns a handle to the same engine that serves connections and POSTs on behalf of `caller`, which each
     /// [`Call`](crate::Call) reports. The engine does not interpret the caller.
     #[must_use]
     pub fn on_behalf_of(&self, caller: impl Into<Arc<str>>) -> Self {
-        Self { state: self.state.clone(), caller: caller.into() }
+        Self { caller: caller.into(), ..self.clone() }
+    }
+
+    /// Returns a handle to the same engine whose callers have this permission, which each [`Call`](crate::Call) reports
+    /// to the guard ([`Router::guarded`](crate::Router::guarded)). The engine does not interpret the permission.
+    #[must_use]
+    pub fn granted(&self, grant: impl Into<Arc<str>>) -> Self {
+        Self { grant: Some(grant.into()), ..self.clone() }
     }
 
     /// Drives one upgraded WebSocket connection until it ends. `leftover` contains the bytes read past the HTTP head.
     /// Calls that are still running when the client disconnects run to completion. Dropping this future aborts them, so
     /// await it.
     pub async fn serve(&self, stream: impl Io + 'static, leftover: Bytes) -> Closed {
+        self.serve_until(stream, leftover, CancellationToken::new()).await
+    }
+
+    /// Like [`Self::serve`]. The connection is also closed, with 4003, when `dismissal` is cancelled.
+    pub async fn serve_until(
+        &self,
+        stream: impl Io + 'static,
+        leftover: Bytes,
+        dismissal: CancellationToken,
+    ) -> Closed {
         let subscriptions =
             Subscriptions::new(self.state.broker.clone(), self.state.service.limits().clone());
         let _open = OpenConnection::new(self.state.clone(), subscriptions.clone());
         // Boxing the stream means that the code is compiled only once, in this crate and with this crate's settings.
-        self.connection(Box::new(stream), leftover, subscriptions).run().await
+        self.connection(Box::new(stream), leftover, subscriptions, dismissal).run().await
     }
 
-    fn connection(&self, stream: Box<dyn Io>, leftover: Bytes, subscriptions: Subscriptions) -> Connection {
+    fn connection(
+        &self,
+        stream: Box<dyn Io>,
+        leftover: Bytes,
+        subscriptions: Subscriptions,
+        dismissal: CancellationToken,
+    ) -> Connection {
         let state = self.state.clone();
         let socket = Socket::new(stream, &leftover, state.limits());
         drop(leftover);
         let origin = CallOrigin {
             connection: ConnectionId(state.last_connection.fetch_add(1, Ordering::Relaxed) + 1),
             caller: self.caller.clone(),
+            grant: self.grant.clone(),
             subscriptions: Some(subscriptions.clone()),
         };
         let calls = Calls::new(state.clone(), origin);
-        Connection::new(state, subscriptions, socket, calls)
+        Connection::new(state, subscriptions, socket, calls, dismissal)
     }
 
     /// Answers the body of a POST, which is a request or a batch. Returns `None` if there is nothing to answer. Like
@@ -71,8 +97,8 @@ impl Engine {
         let Ok(text) = std::str::from_utf8(body) else {
             return Some(error_reply(&RpcError::parse_error(), None).into());
         };
-        let origin =
-            CallOrigin { connection: ConnectionId(0), caller: self.caller.clone(), subscriptions: None };
+        let (caller, grant) = (self.caller.clone(), self.grant.clone());
+        let origin = CallOrigin { connection: ConnectionId(0), caller, grant, subscriptions: None };
         let (mut calls, mut outbox) = (Calls::new(self.state.clone(), origin), Outbox::default());
         if self.state.drain.is_cancelled() {
             calls.drain();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -54,7 +55,7 @@ pub(super) struct EngineState {
     pub(super) abort: CancellationToken,
     pub(super) connections: AtomicUsize,
     pub(super) last_connection: AtomicU64,
-    in_flight: AtomicUsize,
+    in_flight: Arc<Semaphore>,
     calls: AtomicU64,
     failures: AtomicU64,
     failed_notifications: AtomicU64,
@@ -67,6 +68,7 @@ const NO_METHOD: &str = "";
 
 impl EngineState {
     pub(super) fn new(service: Service, broker: Broker) -> Self {
+        let limit = service.limits().in_flight_total;
         let names = service.methods().into_iter().map(|info| info.name).chain([DISCOVER, NO_METHOD]);
         Self {
             finished: names.map(|name| (name, Finished::default())).collect(),
@@ -77,7 +79,7 @@ impl EngineState {
             abort: CancellationToken::new(),
             connections: AtomicUsize::new(0),
             last_connection: AtomicU64::new(0),
-            in_flight: AtomicUsize::new(0),
+            in_flight: Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))),
             calls: AtomicU64::new(0),
             failures: AtomicU64::new(0),
             failed_notifications: AtomicU64::new(0),
@@ -146,21 +148,17 @@ impl EngineState {
     }
 }
 
-/// A permit for one unfinished call. The limit applies to the whole engine.
-pub(super) struct InFlightPermit(Arc<EngineState>);
+/// A permit for one running call. The limit applies to the whole engine.
+pub(super) type InFlightPermit = OwnedSemaphorePermit;
 
-impl InFlightPermit {
-    /// Returns `None` if the engine has reached its limit of unfinished calls.
-    pub(super) fn acquire(state: &Arc<EngineState>) -> Option<Self> {
-        let limit = state.limits().in_flight_total;
-        let more = |count: usize| (count < limit).then_some(count + 1);
-        state.in_flight.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Self(state.clone()))
+impl EngineState {
+    /// Returns a permit; `None` if the engine has reached its limit of running calls.
+    pub(super) fn try_permit(&self) -> Option<InFlightPermit> {
+        self.in_flight.clone().try_acquire_owned().ok()
     }
-}
 
-impl Drop for InFlightPermit {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    /// Waits for a permit. Returns `None` only if the engine is gone.
+    pub(super) async fn permit(self: Arc<Self>) -> Option<InFlightPermit> {
+        self.in_flight.clone().acquire_owned().await.ok()
     }
 }

@@ -67,6 +67,15 @@ impl RpcError {
         self
     }
 
+    /// Adds a member to `data`.
+    #[must_use]
+    pub fn with_member(mut self, name: &str, value: Value) -> Self {
+        if let Value::Object(fields) = self.data.get_or_insert_with(|| Value::Object(Map::new())) {
+            fields.insert(name.to_owned(), value);
+        }
+        self
+    }
+
     /// Returns `data.kind`, if present.
     pub fn kind(&self) -> Option<&str> {
         self.data.as_ref()?.get("kind")?.as_str()
@@ -105,7 +114,7 @@ impl RpcError {
 
     /// Creates error -32000 (too many calls in flight).
     pub fn server_busy() -> Self {
-        Self::new(SERVER_BUSY, "too many calls are in flight; retry after one has finished")
+        Self::new(SERVER_BUSY, "too many calls are waiting; retry after one has finished")
             .with_kind("server_busy")
     }
 
@@ -161,48 +170,100 @@ pub struct ErrorEntry {
     pub kind: &'static str,
     /// The situation in which a client receives the error, as one phrase.
     pub when: &'static str,
+    /// The members of `data` besides `kind` and `hint`. Any of them may be absent.
+    pub data: &'static [DataField],
+}
+
+/// A member of an error's `data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DataField {
+    /// The name.
+    pub name: &'static str,
+    /// The type of the value.
+    pub kind: DataKind,
+}
+
+/// The type of a member of an error's `data`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// A string.
+    Text,
+    /// An integer.
+    Number,
+    /// True or false.
+    Flag,
+    /// A list of strings.
+    Texts,
+    /// Any value.
+    Any,
+}
+
+const fn text(name: &'static str) -> DataField {
+    DataField { name, kind: DataKind::Text }
 }
 
 /// Every error that the engine can return.
 pub const ENGINE_ERRORS: &[ErrorEntry] = &[
-    ErrorEntry { code: PARSE_ERROR, kind: "parse_error", when: "the text is not JSON" },
+    ErrorEntry { code: PARSE_ERROR, kind: "parse_error", when: "the text is not JSON", data: &[] },
     ErrorEntry {
         code: INVALID_REQUEST,
         kind: "invalid_request",
         when: "the JSON is not a JSON-RPC 2.0 request, is nested too deeply, or is a batch that is empty or too long",
+        data: &[],
     },
-    ErrorEntry { code: METHOD_NOT_FOUND, kind: "method_not_found", when: "the method does not exist" },
+    ErrorEntry {
+        code: METHOD_NOT_FOUND,
+        kind: "method_not_found",
+        when: "the method does not exist (`data.suggestion` names a similar one)",
+        data: &[text("suggestion")],
+    },
     ErrorEntry {
         code: INVALID_PARAMS,
         kind: "invalid_params",
-        when: "the parameters do not fit the method (`data.path` names the field)",
+        when: "the parameters do not fit the method (`data.path` names the field, and `data.suggestion` the right one if it is misspelt)",
+        data: &[text("path"), text("suggestion")],
     },
-    ErrorEntry { code: INTERNAL, kind: "internal", when: "the daemon failed; the cause is in its log" },
+    ErrorEntry {
+        code: INTERNAL,
+        kind: "internal",
+        when: "the daemon failed; the cause is in its log",
+        data: &[],
+    },
     ErrorEntry {
         code: SERVER_BUSY,
         kind: "server_busy",
-        when: "too many calls are in flight on this connection or in the daemon; retry after one has finished",
+        when: "too many calls of this connection are waiting, or a call waited too long; it was not started, so retry after another one has finished",
+        data: &[],
     },
     ErrorEntry {
         code: MESSAGE_TOO_LARGE,
         kind: "message_too_large",
         when: "the message exceeds the limit; the WebSocket is then closed with 1009",
+        data: &[],
     },
     ErrorEntry {
         code: TOO_MANY_SUBSCRIPTIONS,
         kind: "too_many_subscriptions",
         when: "the connection has as many subscriptions as one connection may have",
+        data: &[],
     },
     ErrorEntry {
         code: SHUTTING_DOWN,
         kind: "shutting_down",
         when: "the daemon is shutting down and accepts no new calls",
+        data: &[],
     },
-    ErrorEntry { code: NOT_SUPPORTED, kind: "not_supported", when: "the method needs a WebSocket" },
+    ErrorEntry {
+        code: NOT_SUPPORTED,
+        kind: "not_supported",
+        when: "the method needs a WebSocket",
+        data: &[],
+    },
     ErrorEntry {
         code: UNKNOWN,
         kind: "unknown",
         when: "the call was not finished in time, for example because the database hangs; it goes on, and it is unknown whether it takes effect",
+        data: &[],
     },
 ];
 

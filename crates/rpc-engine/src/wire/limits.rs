@@ -18,10 +18,14 @@ pub struct Limits {
     pub outbound_messages: usize,
     /// The number of bytes in each of the two outbound queues: as for `outbound_messages`. Default 4 MiB.
     pub outbound_bytes: usize,
-    /// Unfinished calls per connection or POST: error `server_busy` for the call. Default 32.
+    /// Running calls per connection or POST: further calls wait. Default 32.
     pub in_flight: usize,
-    /// Unfinished calls in the whole engine: error `server_busy` for the call. Default 256.
+    /// Running calls in the whole engine: further calls wait. Default 256.
     pub in_flight_total: usize,
+    /// Waiting calls per connection or POST: error `server_busy` for the call. Default 64.
+    pub waiting: usize,
+    /// The maximum time for which a call waits: error `server_busy` for the call. Default 20 s.
+    pub waiting_time: Duration,
     /// Requests per batch: error `invalid_request`. Default 50.
     pub batch: usize,
     /// The nesting depth of a request, including its own object: error `invalid_request`. A depth of 128 or more is
@@ -57,6 +61,8 @@ impl Default for Limits {
             outbound_bytes: 4 << 20,
             in_flight: 32,
             in_flight_total: 256,
+            waiting: 64,
+            waiting_time: Duration::from_secs(20),
             batch: 50,
             json_depth: 64,
             id_bytes: 256,

@@ -11,8 +11,8 @@ mod reply;
 
 pub use envelope::{Element, Id, Message, Request, parse, parse_element};
 pub use error::{
-    ENGINE_ERRORS, ErrorEntry, INTERNAL, INVALID_PARAMS, INVALID_REQUEST, MESSAGE_TOO_LARGE,
-    METHOD_NOT_FOUND, NOT_SUPPORTED, PARSE_ERROR, RpcError, SERVER_BUSY, SHUTTING_DOWN,
+    DataField, DataKind, ENGINE_ERRORS, ErrorEntry, INTERNAL, INVALID_PARAMS, INVALID_REQUEST,
+    MESSAGE_TOO_LARGE, METHOD_NOT_FOUND, NOT_SUPPORTED, PARSE_ERROR, RpcError, SERVER_BUSY, SHUTTING_DOWN,
     TOO_MANY_SUBSCRIPTIONS, UNKNOWN,
 };
 pub(crate) use frame::put_text_frame;

@@ -6,12 +6,15 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use rpc_engine::{ApiInfo, Closed, Counters, Limits, Params, Router, RpcError};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::support::{Server, soon};
+use tokio_util::sync::CancellationToken;
+
+use crate::support::{Peer, Server, soon};
 
 fn result(value: impl Into<Value>, id: impl Into<Value>) -> Value {
     json!({"jsonrpc": "2.0", "result": value.into(), "id": id.into()})
@@ -331,4 +334,66 @@ async fn openrpc_document_is_stable_and_its_references_resolve() {
         assert!(document.pointer(pointer).is_some(), "{pointer}");
     }
     insta::assert_json_snapshot!("openrpc", document);
+}
+
+async fn answer(server: &Server, method: &str, params: Value) -> Value {
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+    server.post(&request.to_string()).await.unwrap()
+}
+
+#[tokio::test]
+async fn unknown_parameter_is_named_in_warnings_when_it_is_ignored() {
+    let server = Server::new(Limits::default());
+    let result = answer(&server, "greet.person", json!({"name": "you", "colour": 1})).await;
+    let warning = "the parameter `colour` is unknown and was ignored";
+    assert_eq!(result["result"], json!({"text": "you", "warnings": [warning]}));
+    let empty = answer(&server, "greet.person", json!({"colour": 1})).await;
+    assert_eq!(empty["result"], json!({"warnings": [warning]}));
+    // A result that is no object cannot name it.
+    assert_eq!(answer(&server, "echo", json!({"text": "a", "colour": 1})).await["result"], "a");
+    assert_eq!(answer(&server, "report", json!({"colour": 1})).await["result"], json!(["colour"]));
+    let refused = answer(&server, "greet.person", json!({"nmae": "you"})).await;
+    assert_eq!(
+        refused["error"]["data"],
+        json!({"kind": "invalid_params", "path": "nmae", "suggestion": "name"})
+    );
+}
+
+#[tokio::test]
+async fn method_is_found_by_its_alias_and_suggested_when_its_name_is_misspelt() {
+    let server = Server::new(Limits::default());
+    assert_eq!(answer(&server, "greetPerson", json!({"name": "you"})).await["result"]["text"], "you");
+    let check = async |name: &str, suggestion: Value| {
+        let error = answer(&server, name, json!({})).await["error"].take();
+        assert_eq!((&error["code"], &error["data"]["suggestion"]), (&json!(-32601), &suggestion), "{name}");
+    };
+    check("Greet_Person", json!("greetPerson")).await;
+    check("greet.persn", json!("greet.person")).await;
+    check("something.else", Value::Null).await;
+    check(&"x".repeat(10_000), Value::Null).await;
+}
+
+#[tokio::test]
+async fn caller_with_a_permission_reaches_only_the_methods_of_its_scope() {
+    let server = Server::new(Limits::default());
+    let limited = server.granted("greet");
+    assert_eq!(answer(&limited, "greetPerson", json!({"name": "you"})).await["result"]["text"], "you");
+    // A method without a scope is closed to every limited caller.
+    assert_eq!(answer(&limited, "echo", json!({"text": "a"})).await["error"]["code"], 1015);
+    assert_eq!(answer(&server.granted("other"), "greet.person", json!({})).await["error"]["code"], 1015);
+    assert_eq!(answer(&server, "echo", json!({"text": "a"})).await["result"], "a");
+}
+
+#[tokio::test]
+async fn connection_is_closed_when_its_permission_ends() {
+    let server = Server::new(Limits::default());
+    let (near, far) = tokio::io::duplex(4096);
+    let dismissal = CancellationToken::new();
+    let (engine, ends) = (server.engine.clone(), dismissal.clone());
+    let serving = tokio::spawn(async move { engine.serve_until(far, Bytes::new(), ends).await });
+    let mut peer = Peer { stream: near, served: serving };
+    assert_eq!(peer.call("sum", &json!([1])).await, 1);
+    dismissal.cancel();
+    assert_eq!(peer.closing().await.0, 4003);
+    assert_eq!(soon(peer.served).await.unwrap(), Closed::Dismissed);
 }

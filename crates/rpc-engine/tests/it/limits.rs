@@ -134,7 +134,7 @@ async fn request_is_rejected_when_its_id_exceeds_256_bytes() {
 
 #[tokio::test]
 async fn connection_answers_busy_at_its_limit_of_calls_in_flight() {
-    let server = Server::new(Limits { in_flight: 3, ..Limits::default() });
+    let server = Server::new(Limits { in_flight: 3, waiting: 0, ..Limits::default() });
     let (mut busy, mut other) = (server.connect(), server.connect());
     let wait = r#"{"jsonrpc":"2.0","method":"wait","id":"w"}"#;
     for _ in 0..4 {
@@ -151,10 +151,89 @@ async fn connection_answers_busy_at_its_limit_of_calls_in_flight() {
     assert_eq!(busy.call("sum", &json!([1])).await, 1);
 }
 
+#[tokio::test]
+async fn batch_of_the_allowed_size_succeeds_when_its_calls_wait() {
+    let server = Server::new(Limits::default());
+    let wait: Vec<Value> = (1..=50).map(|id| json!({"jsonrpc": "2.0", "method": "wait", "id": id})).collect();
+    let batch = Value::from(wait).to_string();
+    server.app.permits.add_permits(100);
+    let mut peer = server.connect();
+    for mut replies in [server.post(&batch).await.unwrap(), peer.ask(&batch).await] {
+        let replies = replies.as_array_mut().unwrap();
+        replies.sort_by_key(|reply| reply["id"].as_u64());
+        let expected: Vec<Value> =
+            (1..=50).map(|id| json!({"jsonrpc": "2.0", "result": true, "id": id})).collect();
+        assert_eq!(*replies, expected);
+    }
+}
+
+#[tokio::test]
+async fn calls_over_the_limit_wait_in_order_and_only_those_beyond_the_queue_are_refused() {
+    let server = Server::new(Limits { in_flight: 2, waiting: 3, ..Limits::default() });
+    let mut peer = server.connect();
+    for id in 1..=6 {
+        peer.send(&format!(r#"{{"jsonrpc":"2.0","method":"wait","id":{id}}}"#)).await;
+    }
+    // Two run and three wait, so the sixth has no place.
+    assert_eq!(peer.next().await, refusal(&RpcError::server_busy(), 6));
+    for id in 1..=5 {
+        server.app.permits.add_permits(1);
+        assert_eq!(peer.next().await["id"], id);
+    }
+    assert_eq!(peer.call("sum", &json!([1])).await, 1);
+}
+
+#[tokio::test]
+async fn waiting_call_starts_when_another_connection_frees_its_place() {
+    let server = Server::new(Limits { in_flight_total: 1, ..Limits::default() });
+    let (mut first, mut second) = (server.connect(), server.connect());
+    first.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;
+    soon(server.app.begun.notified()).await;
+    second.send(r#"{"jsonrpc":"2.0","method":"sum","params":[2],"id":2}"#).await;
+    second.raw(&frame(0x89, b"")).await;
+    // The pong shows that the request before it has been read.
+    assert_eq!(second.frame().await.unwrap().0, 0x8a);
+    server.app.permits.add_permits(1);
+    assert_eq!(first.next().await["result"], true);
+    assert_eq!(second.next().await["result"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_call_is_refused_after_its_time_and_never_started() {
+    let hours = Duration::from_hours(2);
+    let limits = Limits { in_flight: 1, ping_every: hours, idle: hours, ..Limits::default() };
+    let server = Server::new(limits);
+    let mut peer = server.connect();
+    for id in 1..=2 {
+        peer.send(&format!(r#"{{"jsonrpc":"2.0","method":"wait","id":{id}}}"#)).await;
+    }
+    assert_eq!(peer.next().await, refusal(&RpcError::server_busy(), 2));
+    server.app.permits.add_permits(2);
+    assert_eq!(peer.next().await["id"], 1);
+    assert_eq!(server.app.permits.available_permits(), 1);
+}
+
+#[tokio::test]
+async fn waiting_calls_are_refused_when_the_engine_drains() {
+    let server = Server::new(Limits { in_flight: 1, ..Limits::default() });
+    let mut peer = server.connect();
+    for id in 1..=2 {
+        peer.send(&format!(r#"{{"jsonrpc":"2.0","method":"wait","id":{id}}}"#)).await;
+    }
+    soon(server.app.begun.notified()).await;
+    let engine = server.engine.clone();
+    let drained = tokio::spawn(async move { engine.drain(Duration::from_mins(1)).await });
+    assert_eq!(peer.next().await, refusal(&RpcError::shutting_down(), 2));
+    server.app.permits.add_permits(1);
+    assert_eq!(peer.next().await["id"], 1);
+    soon(drained).await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn call_that_takes_too_long_is_answered_as_unknown_and_goes_on() {
     let hours = Duration::from_hours(2);
-    let limits = Limits { in_flight_total: 1, ping_every: hours, idle: hours, ..Limits::default() };
+    let limits =
+        Limits { in_flight_total: 1, waiting: 0, ping_every: hours, idle: hours, ..Limits::default() };
     let server = Server::new(limits);
     let mut peer = server.connect();
     let slow = r#"{"jsonrpc":"2.0","method":"slow_subscribe","params":{"topic":"a"},"id":1}"#;
@@ -175,7 +254,7 @@ async fn call_that_takes_too_long_is_answered_as_unknown_and_goes_on() {
 
 #[tokio::test]
 async fn engine_limit_includes_calls_of_disconnected_clients() {
-    let server = Server::new(Limits { in_flight_total: 2, ..Limits::default() });
+    let server = Server::new(Limits { in_flight_total: 2, waiting: 0, ..Limits::default() });
     for _ in 0..2 {
         let mut peer = server.connect();
         peer.send(r#"{"jsonrpc":"2.0","method":"wait","id":1}"#).await;

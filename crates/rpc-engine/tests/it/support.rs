@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rpc_engine::{
-    ApiInfo, Broker, BrokerConfig, Call, Closed, Cursor, Engine, EventMethods, Io, Limits, Params, Router,
-    RpcError, Subscribed,
+    ApiInfo, Broker, BrokerConfig, Call, Closed, Cursor, Engine, EventMethods, Io, Limits, MethodScope,
+    Params, Router, RpcError, Subscribed,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,35 @@ pub(crate) struct Echo {
     pub(crate) text: String,
 }
 method!(Echo, "echo", String);
+
+/// A greeting in an object, so that a result can have warnings.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Greet {
+    pub(crate) name: Option<String>,
+    pub(crate) greeting: Option<String>,
+}
+impl Params for Greet {
+    const METHOD: &'static str = "greet.person";
+    const SUMMARY: &'static str = "Test method greet.person.";
+    const ALIASES: &'static [&'static str] = &["greetPerson"];
+    type Result = Greeted;
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Greeted {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+}
+
+/// Returns its unknown parameters.
+#[derive(Serialize, Deserialize, JsonSchema)]
+pub(crate) struct Report {}
+impl Params for Report {
+    const METHOD: &'static str = "report";
+    const SUMMARY: &'static str = "Test method report.";
+    const REPORTS_UNKNOWN: bool = true;
+    type Result = Vec<String>;
+}
 
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Crash {}
@@ -178,6 +207,14 @@ fn router() -> Router<App> {
         .on(|app: App, _, p: Publish| async move { Ok::<_, RpcError>(app.broker.publish(&p.topic, 7, p.data)) })
         .on(|_, call: Call, p: Subscribe| async move { call.subscribe(p.topics, p.since) })
         .on(|_, call: Call, p: Unsubscribe| async move { call.unsubscribe(&p.subscription_id) })
+        .guarded(|call, method| match (call.grant.as_deref(), method.scope) {
+            (Some(grant), Some(scope)) if grant == scope.name => Ok(()),
+            (None, _) => Ok(()),
+            _ => Err(RpcError::new(1015, "no").with_kind("forbidden")),
+        })
+        .on(|_, _, p: Greet| async move { Ok::<_, RpcError>(Greeted { text: p.name.or(p.greeting) }) })
+        .needs(MethodScope { name: "greet", strict: false })
+        .on(|_, call: Call, _: Report| async move { Ok::<_, RpcError>(call.unknown) })
         .on(crash)
         .on(spawn)
         .on(wait)
@@ -228,6 +265,11 @@ impl Server {
     pub(crate) fn serve(&self, stream: impl Io + 'static, leftover: &[u8]) -> JoinHandle<Closed> {
         let (engine, leftover) = (self.engine.clone(), Bytes::copy_from_slice(leftover));
         tokio::spawn(async move { engine.serve(stream, leftover).await })
+    }
+
+    /// Returns the same server for callers with this permission.
+    pub(crate) fn granted(&self, grant: &str) -> Self {
+        Self { engine: self.engine.granted(grant), app: self.app.clone() }
     }
 
     pub(crate) async fn post(&self, body: &str) -> Option<Value> {
