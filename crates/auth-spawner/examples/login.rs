@@ -44,7 +44,13 @@ impl Sink for PrintingSink {
 
     fn save(&self, login: ConfirmedLogin) -> BoxFuture<'static, Result<Saved, SaveError>> {
         println!("proven: {:?}", login.credential);
-        ready(Ok(Saved { bundle: "bundle".to_owned(), account: "account".to_owned() })).boxed()
+        ready(Ok(Saved {
+            bundle: Some("bundle".to_owned()),
+            profile: None,
+            account: "account".to_owned(),
+            replaced: None,
+        }))
+        .boxed()
     }
 }
 
@@ -77,6 +83,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         program: fake_cli()?,
         version: None,
         args: None,
+        check_args: None,
         extra_env: Vec::new(),
         config_dir,
         destination: None,

@@ -46,6 +46,7 @@
 
 mod answer;
 mod findings;
+mod keep_alive;
 mod login;
 mod logout;
 mod process;
@@ -59,32 +60,34 @@ mod who_am_i;
 
 // The registry: providers and their CLIs, recipes, key services.
 pub use registry::{
-    Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, HelpText, Host,
-    HostChoice, InvalidHost, KeyFile, KeyHome, KeyService, KeyringMark, MergeFormat, Mode, OtherHosts,
-    Overlay, Pair, Paste, PasteForm, PasteShape, Pattern, Patterns, PreparedFile, Probe, Provider, Reach,
-    Recipe, Registry, RegistryError, ScreenToken, SettingsFile, SettingsFormat, SettingsScope, ShareFormat,
-    ShareKind, ShareRule, Slot, SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation,
-    TokenBody, TokenEndpoint, Variable, VariableClass, VariableRules, VariableScope, VersionRange, WhoAmI,
-    base_url, key_tail, marked,
+    AppRequest, Check, Class, Cli, ConfigDir, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, HelpText,
+    Host, HostChoice, InvalidHost, KeepAlive, KeepAliveBy, KeyFile, KeyHome, KeyService, KeyringMark,
+    LockFile, MergeFormat, Mode, OtherHosts, Overlay, Pair, Paste, PasteForm, PasteShape, Pattern, Patterns,
+    PreparedFile, Probe, Provider, QuotaLine, QuotaQuestion, Reach, Recipe, Refusal, Registry, RegistryError,
+    ScreenToken, SettingsFile, SettingsFormat, SettingsScope, ShareFormat, ShareKind, ShareRule, Slot,
+    SlotFallback, SqliteValue, Step, System, Template, Terminal, TextLocation, TokenBody, TokenEndpoint,
+    Variable, VariableClass, VariableRules, VariableScope, VersionRange, WhoAmI, base_url, key_tail, marked,
 };
 // Processes: programs, their environment, the guard, and processes left running by an earlier daemon.
 pub use process::{
-    ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, Names, PortHolder, ProcessIdentity, SHIM_HEAD,
-    Version, VersionQuestion, end_leftover, held_ports, is_program, is_shim, locate, login_path, names_in,
-    prepare, prepare_key, programs, start_ticks, watch_over,
+    ChildEnv, Guard, GuardCommand, HeldPort, KeyValues, Names, PortHolder, ProcessIdentity, RunEnd,
+    SHIM_HEAD, Version, VersionQuestion, end_leftover, held_ports, is_marked, is_program, is_shim, locate,
+    login_path, names_in, prepare, prepare_key, programs, start_ticks, watch_over,
 };
 // The proof of a login from a CLI's files.
 pub use proof::{
-    Credential, Fingerprint, Proof, Shadow, ShadowCause, fingerprint, prove, prove_own, read_document,
+    Credential, Fingerprint, LockSeen, Proof, Shadow, ShadowCause, TokenMark, fingerprint, prove, prove_own,
+    read_document,
 };
 // Logins, their pasted answers and their sink.
 pub use answer::SubmitError;
 pub use findings::{Recorded, Recording, Recordings, Token, names_network};
 pub use login::{
-    Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, SaveError, Saved, Sink, Snapshot,
-    SpawnLimits, Spawner, SpawnerConfig, StartError, State,
+    Advice, Clock, ConfirmedLogin, Failure, FailureKind, LoginRequest, NotLive, ReplacedPerson, SaveError,
+    Saved, Sink, Snapshot, SpawnLimits, Spawner, SpawnerConfig, StartError, State,
 };
 // Operations other than logging in.
+pub use keep_alive::{CliAnswer, Limits, LoginCommand, QuotaWindow, RenewalRun};
 pub use logout::{Logout, LogoutError};
 pub use secret_command::{SecretCommand, SecretError};
 pub use transfer::{Transfer, TransferError};

@@ -17,4 +17,4 @@ pub use recorded::{Recorded, Recording, Recordings};
 pub use token::Token;
 
 pub(crate) use matcher::{Completeness, Finding, Matcher, public_words};
-pub(crate) use output::{Findings, Output, SETTLED};
+pub(crate) use output::{Findings, Output, SETTLED, explanation_in};

@@ -9,8 +9,8 @@ use regex::bytes::Regex;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
-use super::matcher::{Completeness, Finding, Matcher};
-use crate::registry::Pattern;
+use super::matcher::{Completeness, Finding, Matcher, public_words};
+use crate::registry::{Pattern, Terminal};
 use crate::terminal::{Line, View};
 
 /// The initial size of a read buffer, and its size again when there is little output.
@@ -216,9 +216,31 @@ const EXPLAINING: &str = "(?i)error|fail|couldn't|could not|cannot|unable|denied
 static EXPLAINS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Pattern::try_from(EXPLAINING.to_owned()).ok()?.regex().cloned());
 
+/// Lines that tell the user how to open a page. They may contain the words of a failure, but explain none.
+const GUIDING: &str = "(?i)(browser|page|link|url).{0,60}(not|n't|fail|unable|cannot).{0,30}(open|launch|start)|(not|n't|unable to|cannot|fail(ed)? to).{0,20}(open|launch|start).{0,40}(browser|page|link|url)|^\\W*(if|when|in case) .{0,60}browser|without a browser";
+
+static GUIDES: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Pattern::try_from(GUIDING.to_owned()).ok()?.regex().cloned());
+
 /// Returns whether a line may explain a failed login. Other lines are not stored, because some CLIs print tokens.
 fn explains(text: &str) -> bool {
-    EXPLAINS.as_ref().is_some_and(|words| words.is_match(text.as_bytes()))
+    let matches =
+        |words: &LazyLock<Option<Regex>>| words.as_ref().is_some_and(|words| words.is_match(text.as_bytes()));
+    matches(&EXPLAINS) && !matches(&GUIDES)
+}
+
+/// Returns the last line of a command's output that may explain a failure, shortened for display.
+pub(crate) fn explanation_in(output: &[u8]) -> Option<String> {
+    let mut found = None;
+    let mut read = |line: &Line| {
+        if explains(&line.text) {
+            found = Some(public_words(&line.text));
+        }
+    };
+    let mut view = View::new(Terminal::Pipe, LARGE);
+    view.feed(output, &mut read);
+    view.finish(&mut read);
+    found
 }
 
 #[cfg(test)]
@@ -227,7 +249,24 @@ mod tests {
     use tokio::io::{AsyncWriteExt, duplex};
 
     use super::*;
-    use crate::{Provider, Recipe, Registry, Terminal};
+    use crate::{Provider, Recipe, Registry};
+
+    #[test]
+    fn line_explains_failure_unless_it_only_helps_to_open_the_page() {
+        let check = |line: &str, expected: bool| assert_eq!(explains(line), expected, "{line}");
+        check("Error logging in: Token exchange failed: 400", true);
+        check("Couldn't log in: getaddrinfo EAI_AGAIN platform.claude.com", true);
+        check("Not logged in", true);
+        check("If your browser did not open, navigate to this URL to authenticate:", false);
+        check("If the browser didn't open, visit: https://claude.com/cai/oauth/authorize?x=1", false);
+        check("If your browser does not open automatically, visit:", false);
+        check("Failed to open browser automatically. Please open this link:", false);
+        check("Could not open the browser; open the URL yourself", false);
+        check("Opening browser for login", false);
+        let said = explanation_in(b"all good\n\x1b[31mError: the token was refused\x1b[0m\nbye\n");
+        assert_eq!(said.as_deref(), Some("Error: the token was refused"));
+        assert_eq!(explanation_in(b"fine\n"), None);
+    }
 
     /// Returns all findings of a `recipe` login whose CLI prints these chunks to a pipe, however the bytes are split.
     fn hear<'a>(

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use super::spawner::Clock;
-use crate::findings::Token;
+use crate::findings::{Token, explanation_in};
 use crate::process::{BoundedCommand, ChildEnv, CommandError, CommandOutput};
 use crate::proof::{Credential, Fingerprint, Proof, fingerprint, prove};
 use crate::registry::{Check, Cli, Provider};
@@ -21,6 +21,8 @@ const LATE: Duration = Duration::from_secs(1);
 /// The maximum wait for the account's name once the login exists.
 const NAME: Duration = Duration::from_millis(500);
 const AGAIN: Duration = Duration::from_millis(50);
+/// The maximum length of the output of a check command, in bytes, on each stream.
+const CHECK_BYTES: usize = 256 * 1024;
 
 /// The data needed for one check, which runs alongside the session.
 #[derive(Clone)]
@@ -41,6 +43,8 @@ pub(crate) struct LoginCheck {
     /// The spawner's task tracker. It also covers file reads that the session no longer waits for.
     pub(crate) tracker: TaskTracker,
     pub(crate) check_timeout: Duration,
+    /// Arguments to use instead of those of the CLI's check; an empty list means no check command.
+    pub(crate) check_args: Option<Vec<String>>,
     pub(crate) clock: Clock,
 }
 
@@ -62,9 +66,11 @@ pub(crate) enum CheckResult {
     },
     NotConfirmed {
         reason: String,
+        /// True if the reason explains a failure to the user. False if there is simply no login yet.
+        telling: bool,
     },
-    /// The CLI's check command did not end in time, so the login is neither confirmed nor refused.
-    Hung {
+    /// The CLI's check command did not end in time or printed too much, so the login is neither confirmed nor refused.
+    NoAnswer {
         reason: String,
     },
     /// The CLI has stored its login in a place that only the CLI can read.
@@ -81,7 +87,7 @@ impl LoginCheck {
             return screen.judge((self.clock)());
         }
         let Some(cli) = self.provider.cli.clone() else {
-            return CheckResult::NotConfirmed { reason: "the provider has no CLI".to_owned() };
+            return missing("the provider has no CLI");
         };
         let names = cli.credential.iter().any(|file| file.email.is_some());
         let mut waited = Duration::ZERO;
@@ -102,53 +108,97 @@ impl LoginCheck {
             waited += AGAIN;
             sleep(AGAIN).await;
         };
-        match &cli.check {
-            None => CheckResult::Confirmed { credential, checked: false },
-            Some(check) => match self.run_command(&cli, check).await {
-                Ok(ended) if ended.code.is_some_and(|code| check.ok.contains(&code)) => {
-                    CheckResult::Confirmed { credential, checked: true }
-                }
-                Err(CommandError::TimedOut) => CheckResult::Hung {
-                    reason: format!(
-                        "the CLI's check command ({}) did not end within {} seconds",
-                        check.args.join(" "),
-                        self.check_timeout.as_secs_f64().ceil()
-                    ),
-                },
-                Ok(_) | Err(CommandError::Io(_) | CommandError::TooLong) => CheckResult::NotConfirmed {
-                    reason: "the CLI's check command did not confirm the login".to_owned(),
-                },
+        let Some(check) = self.command(&cli) else {
+            return CheckResult::Confirmed { credential, checked: false };
+        };
+        match self.run_command(&cli, &check).await {
+            Ok(ended) if ended.code.is_some_and(|code| check.ok.contains(&code)) => {
+                CheckResult::Confirmed { credential, checked: true }
+            }
+            Err(CommandError::TimedOut) => CheckResult::NoAnswer {
+                reason: format!(
+                    "the CLI's check command ({}) did not end within {} seconds",
+                    check.args.join(" "),
+                    self.check_timeout.as_secs_f64().ceil()
+                ),
             },
+            Err(error @ CommandError::TooLong) => CheckResult::NoAnswer { reason: no_result(&check, &error) },
+            Err(error @ CommandError::Io(_)) => telling(no_result(&check, &error)),
+            Ok(ended) => not_confirmed(&check, &ended),
+        }
+    }
+
+    /// Returns the check command: the caller's, or else the registry's.
+    fn command(&self, cli: &Cli) -> Option<Check> {
+        match &self.check_args {
+            Some(args) if args.is_empty() => None,
+            Some(args) => Some(Check { args: args.clone(), ok: vec![0] }),
+            None => cli.check.clone(),
         }
     }
 
     /// Reads the login from the files, on a blocking thread.
     async fn look(&self, cli: &Cli) -> Result<Credential, CheckResult> {
-        let no = |reason: String| Err(CheckResult::NotConfirmed { reason });
         let (cli, dir) = (cli.clone(), self.dir.clone());
         let read = move || (fingerprint(&cli, &dir), prove(&cli, &dir));
         let (now, proof) = match self.tracker.spawn_blocking(read).await {
             Ok(read) => read,
-            Err(error) => return no(error.to_string()),
+            Err(error) => return Err(missing(&error.to_string())),
         };
         match proof.at((self.clock)()) {
             Proof::LoggedIn(_) if now == self.baseline => {
-                no("the credential has not changed since the start of the login".to_owned())
+                Err(missing("the credential has not changed since the start of the login"))
             }
             Proof::LoggedIn(_) if self.logged_in_before && self.failed => {
-                no("the CLI failed, and the credential may be from an earlier login".to_owned())
+                Err(missing("the CLI failed, and the credential may be from an earlier login"))
             }
             Proof::LoggedIn(credential) => Ok(credential),
-            Proof::Absent => no("there is no login".to_owned()),
-            Proof::Incomplete { reason } | Proof::Unreadable { reason } => no(reason),
+            Proof::Absent => Err(missing("it stored no login")),
+            // A file from before the login does not explain how the login went.
+            Proof::Incomplete { reason } | Proof::Unreadable { reason } if now == self.baseline => {
+                Err(missing(&reason))
+            }
+            Proof::Incomplete { reason } | Proof::Unreadable { reason } => Err(telling(reason)),
             Proof::InKeyring { reason, hint } => Err(CheckResult::InKeyring { reason, hint }),
         }
     }
 
     async fn run_command(&self, cli: &Cli, check: &Check) -> Result<CommandOutput, CommandError> {
         let args = cli.config_dir.arguments(&check.args, &self.dir);
-        BoundedCommand::silent(&self.program, &args, &self.env, &self.dir, self.check_timeout).run().await
+        let limit = self.check_timeout;
+        let command = BoundedCommand {
+            program: &self.program,
+            args: &args,
+            env: &self.env,
+            dir: &self.dir,
+            limit,
+            out: CHECK_BYTES,
+            err: CHECK_BYTES,
+        };
+        command.run().await
     }
+}
+
+fn missing(reason: &str) -> CheckResult {
+    CheckResult::NotConfirmed { reason: reason.to_owned(), telling: false }
+}
+
+fn telling(reason: String) -> CheckResult {
+    CheckResult::NotConfirmed { reason, telling: true }
+}
+
+/// Returns the result of a check command that did not confirm the login, with the command's own explanation.
+fn not_confirmed(check: &Check, ended: &CommandOutput) -> CheckResult {
+    let words = [&ended.err, &ended.out].into_iter().find_map(|bytes| explanation_in(bytes));
+    let said = words.map_or_else(
+        || {
+            ended
+                .code
+                .map_or_else(|| "it was ended by a signal".to_owned(), |code| format!("exit code {code}"))
+        },
+        |words| format!("\"{words}\""),
+    );
+    telling(format!("the CLI's check command ({}) did not confirm the login: {said}", check.args.join(" ")))
 }
 
 impl ShownCredential {
@@ -156,7 +206,7 @@ impl ShownCredential {
     /// shown is the only proof.
     fn judge(&self, now: i64) -> CheckResult {
         if self.token.is_none() {
-            return CheckResult::NotConfirmed { reason: "the CLI has not shown a credential".to_owned() };
+            return missing("it has not shown a credential");
         }
         let end = now.checked_add(self.lifetime);
         let credential = Credential {
@@ -167,4 +217,7 @@ impl ShownCredential {
         };
         CheckResult::Confirmed { credential, checked: false }
     }
+}
+fn no_result(check: &Check, error: &CommandError) -> String {
+    format!("the CLI's check command ({}) has no result: {error}", check.args.join(" "))
 }

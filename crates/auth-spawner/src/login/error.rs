@@ -18,6 +18,8 @@ pub enum StartError {
         port: u16,
         /// The session that is using it.
         session: String,
+        /// The provider of that session.
+        provider: String,
     },
     /// A session with this id already exists.
     #[error("a session with this id already exists")]

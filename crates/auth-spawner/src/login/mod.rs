@@ -8,6 +8,7 @@
 mod check;
 mod error;
 mod machine;
+mod request;
 mod session;
 mod sink;
 mod snapshot;
@@ -15,6 +16,7 @@ mod spawner;
 mod table;
 
 pub use error::{NotLive, StartError};
-pub use sink::{ConfirmedLogin, SaveError, Saved, Sink};
-pub use snapshot::{Failure, FailureKind, Snapshot, State};
-pub use spawner::{Clock, LoginRequest, SpawnLimits, Spawner, SpawnerConfig};
+pub use request::LoginRequest;
+pub use sink::{ConfirmedLogin, ReplacedPerson, SaveError, Saved, Sink};
+pub use snapshot::{Advice, Failure, FailureKind, Snapshot, State};
+pub use spawner::{Clock, SpawnLimits, Spawner, SpawnerConfig};

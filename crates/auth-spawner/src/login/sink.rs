@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use futures_util::future::BoxFuture;
 
-use super::snapshot::{FailureKind, Snapshot};
+use super::snapshot::{Advice, FailureKind, Snapshot};
 use crate::findings::Token;
 use crate::proof::Credential;
 
@@ -48,13 +48,26 @@ pub struct ConfirmedLogin {
     pub token: Option<Token>,
 }
 
-/// The bundle and account in which a login was committed.
+/// The rows in which a login was committed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Saved {
-    /// The bundle id.
-    pub bundle: String,
+    /// The bundle id, if the login is a bundle's.
+    pub bundle: Option<String>,
+    /// The profile id, if the login is a user's.
+    pub profile: Option<String>,
     /// The account id.
     pub account: String,
+    /// The persons, if the login has replaced that of another person.
+    pub replaced: Option<ReplacedPerson>,
+}
+
+/// The persons of a login that replaced the login of another person, by email address or the provider's id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplacedPerson {
+    /// The person whose login was there before.
+    pub former: String,
+    /// The person whose login is there now.
+    pub present: String,
 }
 
 /// The reason why a login was not committed.
@@ -62,6 +75,8 @@ pub struct Saved {
 pub struct SaveError {
     /// Machine-readable kind, such as [`FailureKind::Storage`] or [`FailureKind::IdentityMismatch`].
     pub kind: FailureKind,
-    /// The text to display, without secrets.
+    /// The text to display, without secrets. It stands alone, without the usual text for the kind.
     pub message: String,
+    /// The next step for the user.
+    pub advice: Option<Advice>,
 }

@@ -133,9 +133,43 @@ pub struct Failure {
     /// The text to display.
     pub message: String,
     /// The next step for the user.
-    pub hint: Option<String>,
+    pub advice: Option<Advice>,
     /// The CLI's exit code, if known; only with [`FailureKind::CliExited`].
     pub exit_code: Option<i32>,
+}
+
+/// The next step after a login that did not succeed. The caller words it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Advice {
+    /// The CLI could not be started.
+    CheckInstalled,
+    /// No terminal could be opened.
+    CheckTerminals,
+    /// The CLI failed.
+    StartAgain,
+    /// The CLI exited without a login.
+    FinishInBrowser,
+    /// The login was denied.
+    Approve,
+    /// The login was not completed in time.
+    ApproveInTime,
+    /// The CLI could not reach the provider.
+    CheckNetwork,
+    /// The check of the login hung.
+    CheckHung,
+    /// Another program uses the callback port.
+    FreePort,
+    /// The CLI says that it logged in, but stored nothing in the login's directory.
+    StoredElsewhere,
+    /// The CLI's file or its check does not confirm the login.
+    Unproven,
+    /// The program is no longer the provider's CLI. Holds the command that installs the current one.
+    Reinstall(String),
+    /// The words of the provider's entry.
+    OfEntry(String),
+    /// The caller's own words, about the network ([`SpawnerConfig::network_advice`](crate::SpawnerConfig)) or a login that
+    /// it did not store ([`SaveError::advice`](crate::SaveError)).
+    OfCaller(String),
 }
 
 /// The machine-readable reason why a session did not succeed.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::panic::AssertUnwindSafe;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -14,15 +14,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::{NotLive, StartError};
+use super::request::LoginRequest;
 use super::session;
 use super::session::{Inbox, Submit};
 use super::sink::Sink;
 use super::snapshot::{Failure, FailureKind, Snapshot, State};
-use super::table::{LiveLogin, Table};
+use super::table::{LiveLogin, STOPPED, Table};
 use crate::answer::SubmitError;
 use crate::process::tree::{self, Tree};
 use crate::process::{ChildEnv, Guard, child_pid};
-use crate::registry::{Provider, Recipe, Terminal};
+use crate::registry::{Provider, Recipe};
 
 /// Starts logins and tracks their state. Cheap to clone; clones share one spawner.
 #[derive(Clone)]
@@ -100,61 +101,6 @@ impl Default for SpawnLimits {
             linger: Duration::from_secs(2),
             ended_keep: 256,
         }
-    }
-}
-
-/// A login to start. Its `Debug` output hides arguments and variables, because they may contain secrets.
-#[derive(Clone)]
-pub struct LoginRequest {
-    /// The unique session id. It also marks the processes of this login.
-    pub id: String,
-    /// The provider to log in to.
-    pub provider: Arc<Provider>,
-    /// The recipe id; empty for the provider's default.
-    pub recipe: String,
-    /// The absolute path of the CLI.
-    pub program: PathBuf,
-    /// The version reported by the program. It selects the recipe variant.
-    pub version: Option<String>,
-    /// Arguments to use instead of the recipe's, already checked against the caller's policy.
-    pub args: Option<Vec<String>>,
-    /// Additional variables, already checked against the caller's policy.
-    pub extra_env: Vec<(String, String)>,
-    /// The directory in which the CLI stores the login. It must exist and belong to this scope only.
-    pub config_dir: PathBuf,
-    /// The directory to which the login is moved when it is saved, if it is not `config_dir`. Two logins for the same
-    /// directory never run at the same time.
-    pub destination: Option<PathBuf>,
-    /// The owner of the login. Only one login runs at a time for a scope and a provider.
-    pub scope: String,
-    /// The deadline of the login, in Unix milliseconds.
-    pub expires_at: i64,
-    /// The terminal to use instead of the recipe's.
-    pub terminal: Option<Terminal>,
-}
-
-impl fmt::Debug for LoginRequest {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("LoginRequest")
-            .field("id", &self.id)
-            .field("provider", &self.provider.id)
-            .field("recipe", &self.recipe)
-            .field("program", &self.program)
-            .field("version", &self.version)
-            .field("config_dir", &self.config_dir)
-            .field("destination", &self.destination)
-            .field("scope", &self.scope)
-            .field("expires_at", &self.expires_at)
-            .field("terminal", &self.terminal)
-            .finish_non_exhaustive()
-    }
-}
-
-impl LoginRequest {
-    /// Returns the directory for which the login is made.
-    pub(crate) fn directory(&self) -> &Path {
-        self.destination.as_deref().unwrap_or(&self.config_dir)
     }
 }
 
@@ -303,7 +249,7 @@ impl Spawner {
         {
             let mut table = self.0.table();
             table.closed = true;
-            table.live.values().for_each(|handle| handle.end(Some("the daemon was stopped")));
+            table.live.values().for_each(|handle| handle.end(Some(STOPPED)));
         }
         self.0.tracker.close();
         if tokio::time::timeout(grace, self.0.tracker.wait()).await.is_err() {
@@ -389,7 +335,7 @@ impl SpawnerState {
         snapshot.failure = Some(Failure {
             kind: FailureKind::Internal,
             message: "the login ended because of an internal error".to_owned(),
-            hint: None,
+            advice: None,
             exit_code: None,
         });
         let moved = AssertUnwindSafe(self.sink.moved(snapshot.clone())).catch_unwind();

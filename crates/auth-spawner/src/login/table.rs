@@ -8,9 +8,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::error::StartError;
+use super::request::LoginRequest;
 use super::session::Submit;
 use super::snapshot::Snapshot;
-use super::spawner::{LoginRequest, SpawnLimits};
+use super::spawner::SpawnLimits;
 use crate::registry::Recipe;
 
 /// All live and recently ended logins.
@@ -24,6 +25,9 @@ pub(crate) struct Table {
     most_waiting: usize,
     ended_keep: usize,
 }
+
+/// The reason for the end of a login when the daemon stops.
+pub(crate) const STOPPED: &str = "the daemon was stopped";
 
 /// A live login: its resources, and the channels to its session.
 pub(crate) struct LiveLogin {
@@ -88,8 +92,10 @@ impl Table {
             }
         }
         for port in &recipe.callback_ports {
-            if let Some((session, _)) = self.live.iter().find(|(_, handle)| handle.ports.contains(port)) {
-                return Err(StartError::PortLeased { port: *port, session: session.clone() });
+            if let Some((session, handle)) = self.live.iter().find(|(_, handle)| handle.ports.contains(port))
+            {
+                let (session, provider) = (session.clone(), handle.provider.clone());
+                return Err(StartError::PortLeased { port: *port, session, provider });
             }
         }
         let full = self.live.len() >= self.most_running.saturating_add(self.most_waiting);

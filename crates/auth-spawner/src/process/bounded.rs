@@ -41,13 +41,16 @@ pub(crate) struct CommandOutput {
 }
 
 /// The reason why a command has no result.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// The command could not be started, or its output could not be read.
+    #[error("{0}")]
     Io(io::Error),
     /// The command printed more than its limit and was killed.
+    #[error("it printed too much")]
     TooLong,
     /// The command ran longer than its limit and was killed.
+    #[error("it did not end in time")]
     TimedOut,
 }
 

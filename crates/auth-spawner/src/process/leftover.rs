@@ -3,7 +3,7 @@
 use rustix::process::Signal;
 
 use super::inspect::{child_pid, families, stat};
-use super::tree::{kill_each, sweep};
+use super::tree::{self, kill_each, sweep};
 
 /// The identity of a process until the next boot: a process id can be reused, but not together with its start time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +30,11 @@ pub fn end_leftover(session: &str, process: Option<ProcessIdentity<'_>>) -> bool
         ended
     });
     sweep(&[session]) || ended
+}
+
+/// Returns whether a process carries this mark, or one below it; always `false` without `/proc`. Blocks.
+pub fn is_marked(mark: &str) -> bool {
+    tree::is_marked(mark)
 }
 
 /// Returns the start time of a process in kernel clock ticks since boot, which is field 22 of `/proc/<pid>/stat`.

@@ -18,20 +18,23 @@ mod names;
 mod pipe;
 pub(crate) mod ports;
 mod pty;
+mod supervised;
 pub(crate) mod tree;
 
 pub use directory::prepare;
 pub use environment::ChildEnv;
 pub use guard::{Guard, GuardCommand, watch_over};
 pub use key_home::{KeyValues, prepare_key};
-pub use leftover::{ProcessIdentity, end_leftover, start_ticks};
+pub use leftover::{ProcessIdentity, end_leftover, is_marked, start_ticks};
 pub use locate::{SHIM_HEAD, Version, VersionQuestion, is_program, is_shim, locate, programs};
 pub use login_shell::login_path;
 pub use names::{Names, names_in};
 pub use ports::{HeldPort, PortHolder, held_ports};
+pub use supervised::RunEnd;
 
 pub(crate) use bounded::{BoundedCommand, CommandError, CommandOutput};
 pub(crate) use child::{ChildCommand, Exit, KillOnDrop, OpenError, StartedChild, open};
 pub(crate) use directory::private_directory;
 pub(crate) use environment::{ChildEnvSources, asking_env, child_env, own_env};
 pub(crate) use inspect::child_pid;
+pub(crate) use supervised::{SupervisedCommand, Turn};

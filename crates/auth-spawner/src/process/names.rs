@@ -5,46 +5,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::registry::{Cli, KeyService, Provider};
+use crate::registry::{Provider, VariableClass, VariableRules, marked};
 
-/// Prefixes that programs of many vendors use. A new name below them says nothing about this provider.
-const SHARED: [&str; 12] = [
-    "AWS_", "AZURE_", "DBUS_", "GH_", "GITHUB_", "GITLAB_", "GOOGLE_", "HF_", "NODE_", "OPENAI_", "SSL_",
-    "XDG_",
-];
-/// Words of names that hold a credential, or that lead a credential or a prompt to another place.
-const WORDS: [&str; 30] = [
-    "APIKEY",
-    "ASSERTION",
-    "AUDIENCE",
-    "AUTH",
-    "BEARER",
-    "COMMAND",
-    "COOKIE",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "ENDPOINT",
-    "FEDERATION",
-    "GATEWAY",
-    "HEADERS",
-    "HOST",
-    "IDENTITY",
-    "ISSUER",
-    "KEY",
-    "OAUTH",
-    "PASSWORD",
-    "PAT",
-    "PROVIDER",
-    "PROXY",
-    "SECRET",
-    "SOCKET",
-    "SPIFFE",
-    "TENANT",
-    "TOKEN",
-    "URI",
-    "URL",
-    "ORG",
-];
 /// Longest name of a variable.
 const LONGEST: usize = 64;
 /// Most bytes that are read of all files of a program.
@@ -62,7 +24,7 @@ pub enum Names {
     /// Most names that the entry knows are not in the program either, so it is packed or its names are built at run
     /// time.
     NotReadable,
-    /// The entry has no name with a prefix of its own.
+    /// The entry names no prefix of its own.
     NoPrefix,
 }
 
@@ -71,7 +33,7 @@ pub enum Names {
 /// It reads the program itself, the file that a start script leads to, and the npm package that it belongs to with its
 /// programs for this system, at most 1 GiB.
 #[must_use]
-pub fn names_in(provider: &Provider, program: &Path) -> Names {
+pub fn names_in(provider: &Provider, rules: &VariableRules, program: &Path) -> Names {
     let known = known(provider);
     let prefixes = prefixes(provider);
     if prefixes.is_empty() {
@@ -88,37 +50,26 @@ pub fn names_in(provider: &Provider, program: &Path) -> Names {
     if present * 2 < own {
         return Names::NotReadable;
     }
-    let marked = |name: &String| name.split('_').any(|word| WORDS.contains(&word));
-    Names::Unknown(found.into_iter().filter(|name| !known.contains(name.as_str()) && marked(name)).collect())
+    // A launch moves the directories, so a name of a new one is no news.
+    let leads_away =
+        |name: &String| marked(&rules.words, name).is_some_and(|(_, class)| class != VariableClass::Location);
+    let unknown = found.into_iter().filter(|name| !known.contains(name.as_str()) && leads_away(name));
+    Names::Unknown(unknown.collect())
 }
 
 /// Returns every name in the entry.
 fn known(provider: &Provider) -> BTreeSet<&str> {
-    let of_cli = provider.cli.iter().flat_map(|cli| {
-        let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
+    let set = provider.cli.iter().flat_map(|cli| {
         let recipes = cli.recipes.iter().flat_map(|recipe| recipe.env.keys());
-        let single = [&cli.access_token_var, &cli.credential_var].into_iter().flatten();
-        let token = cli.token.iter().map(|token| &token.var).chain(cli.host.iter().map(|host| &host.var));
-        let lists = cli.key_vars.iter().chain(&cli.scrub).chain(cli.env.keys());
-        dirs.chain(recipes).chain(single).chain(token).chain(lists).map(String::as_str)
+        let keys = cli.keys.values().flat_map(|home| home.env.keys().chain(&home.vars));
+        recipes.chain(keys).chain(cli.env.keys()).chain(cli.logged_out.keys()).map(String::as_str)
     });
-    of_cli.chain(provider.key.iter().flat_map(KeyService::shadowing)).collect()
+    provider.variables().into_keys().chain(set).collect()
 }
 
-/// Returns the prefixes that belong to this provider: those of its directory and of the variables that lead elsewhere.
+/// Returns the prefixes that belong to this provider.
 fn prefixes(provider: &Provider) -> BTreeSet<String> {
-    let names = |cli: &Cli| {
-        let dirs = std::iter::once(&cli.config_dir.var).chain(cli.config_dir.extra_vars.keys());
-        dirs.chain(&cli.scrub).chain(&cli.credential_var).cloned().collect::<Vec<_>>()
-    };
-    let prefix = |name: String| name.split_once('_').map(|(first, _)| format!("{first}_"));
-    let own = provider.cli.iter().flat_map(names).filter_map(prefix);
-    own.filter(|prefix| {
-        let upper =
-            prefix.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
-        upper && !SHARED.contains(&prefix.as_str())
-    })
-    .collect()
+    provider.cli.iter().flat_map(|cli| &cli.environment_prefixes).cloned().collect()
 }
 
 /// Returns the files of a program: itself, what a start script leads to, the package that it belongs to, and the
@@ -255,6 +206,10 @@ mod tests {
         std::sync::Arc::clone(Registry::builtin().unwrap().provider(id).unwrap())
     }
 
+    fn rules() -> VariableRules {
+        Registry::builtin().unwrap().variable_rules().clone()
+    }
+
     #[test]
     fn names_are_separated_when_they_are_stored_without_a_gap() {
         let prefixes = BTreeSet::from(["CODEX_".to_owned()]);
@@ -272,9 +227,8 @@ mod tests {
     fn prefixes_are_those_of_the_vendor_only() {
         let of = |id: &str| prefixes(&provider(id)).into_iter().collect::<Vec<_>>();
         assert_eq!(of("grok"), ["GROK_", "XAI_"]);
-        assert_eq!(of("kilo"), ["KILO_"]);
-        assert_eq!(of("pi"), ["PI_"]);
-        assert_eq!(of("auggie"), ["AUGMENT_"]);
+        assert_eq!(of("pi"), ["PI_CODING_AGENT_"]);
+        assert_eq!(of("github"), [""; 0]);
     }
 
     #[test]
@@ -291,13 +245,16 @@ mod tests {
         let known: Vec<String> = known(&provider("grok")).into_iter().map(str::to_owned).collect();
         // The new name lies across the end of the first read.
         let mut text = vec![b' '; CHUNK - 6];
-        text.extend_from_slice(b"GROK_NEW_TOKEN GROK_COLOR ");
+        text.extend_from_slice(b"GROK_NEW_TOKEN GROK_COLOR GROK_NEW_DIR ");
         text.extend_from_slice(known.join("\n").as_bytes());
         std::fs::write(system.join("grok"), &text).unwrap();
         let script = dir.path().join("grok");
         let node = format!("#!/bin/sh\nexec node \"{}\" \"$@\"\n", package.join("start.js").display());
         std::fs::write(&script, node).unwrap();
-        assert_eq!(names_in(&provider("grok"), &script), Names::Unknown(vec!["GROK_NEW_TOKEN".to_owned()]));
+        assert_eq!(
+            names_in(&provider("grok"), &rules(), &script),
+            Names::Unknown(vec!["GROK_NEW_TOKEN".to_owned()])
+        );
     }
 
     #[test]
@@ -305,6 +262,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let program = dir.path().join("grok");
         std::fs::write(&program, "GROK_HOME GROK_SOME_TOKEN and nothing more").unwrap();
-        assert_eq!(names_in(&provider("grok"), &program), Names::NotReadable);
+        assert_eq!(names_in(&provider("grok"), &rules(), &program), Names::NotReadable);
     }
 }

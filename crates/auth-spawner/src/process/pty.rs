@@ -46,7 +46,8 @@ type Spawned = (Box<dyn Child + Send + Sync>, File, File);
 
 fn spawn(command: &ChildCommand, size: PtySize) -> Result<Spawned, OpenError> {
     let terminal = |error: &dyn std::fmt::Display| OpenError::Terminal(error.to_string());
-    let pair = native_pty_system().openpty(size).map_err(|error| terminal(&error))?;
+    let pair =
+        native_pty_system().openpty(size).map_err(|error| OpenError::Terminal(plain(&error.to_string())))?;
     let reader = duplicate(pair.master.as_ref()).map_err(|error| terminal(&error))?;
     let writer = duplicate(pair.master.as_ref()).map_err(|error| terminal(&error))?;
     silence(&writer).map_err(|error| terminal(&error))?;
@@ -60,6 +61,16 @@ fn spawn(command: &ChildCommand, size: PtySize) -> Result<Spawned, OpenError> {
     builder.cwd(&command.dir);
     let child = pair.slave.spawn_command(builder).map_err(|error| OpenError::Program(error.to_string()))?;
     Ok((child, reader, writer))
+}
+
+/// Returns the reason of the library as the operating system words it. The library gives the error only as the debug text
+/// of its value, such as `failed to openpty: Os { code: 2, kind: NotFound, message: "No such file or directory" }`.
+fn plain(reason: &str) -> String {
+    let code = reason.split_once("code: ").and_then(|(_, rest)| rest.split_once([',', ' ', '}']));
+    match code.and_then(|(code, _)| code.parse().ok()) {
+        Some(code) => io::Error::from_raw_os_error(code).to_string(),
+        None => reason.to_owned(),
+    }
 }
 
 /// A descriptor that the library exposes only as a number. The wrapper allows duplicating it without `unsafe`.
@@ -164,6 +175,13 @@ mod tests {
 
     use super::*;
     use crate::process::environment::ChildEnv;
+
+    #[test]
+    fn terminal_error_is_a_plain_sentence() {
+        let library = format!("failed to openpty: {:?}", io::Error::from_raw_os_error(2));
+        assert_eq!(plain(&library), "No such file or directory (os error 2)");
+        assert_eq!(plain("another reason"), "another reason");
+    }
 
     #[tokio::test]
     async fn pty_does_not_echo_input_and_reports_the_exit_code() {

@@ -181,6 +181,15 @@ pub(crate) fn sweep(sessions: &[&str]) -> bool {
     any
 }
 
+/// Returns whether a process of this user carries the mark, or one below it.
+#[cfg(target_os = "linux")]
+pub(crate) fn is_marked(mark: &str) -> bool {
+    let mark = format!("{SESSION_VAR}={mark}");
+    let marked =
+        |pid: Pid| environ(pid).is_some_and(|all| all.split(|byte| *byte == 0).any(|one| covers(&mark, one)));
+    inspect::pids().into_iter().any(marked)
+}
+
 /// Makes one pass over all processes: kills those with a mark, then waits until they have exited.
 #[cfg(target_os = "linux")]
 fn kill_marked(marks: &[String]) -> bool {
@@ -283,6 +292,11 @@ fn signal(process: Identity, signal: Signal) {
     if inspect::lives(process) {
         let _ = rustix::process::pidfd_send_signal(&held, signal);
     }
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn is_marked(_mark: &str) -> bool {
+    false
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -1,14 +1,20 @@
 //! Reads the facts of a credential document: whether it contains a login, its account, and its expiry.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
 
 use serde_json::Value;
 
 use super::document::{read_member, read_other};
 use super::files::Root;
-use super::time::claims;
-use super::{Credential, time};
+use super::mark::TokenMark;
+use super::time::{End, claims};
+use super::{Credential, files, time};
 use crate::registry::{CredentialFile, Expiry, Mode, SlotFallback, Template, TextLocation};
+
+/// The time for which a login is assumed to last after the last change of its file, in milliseconds, if the file gives no
+/// end that can be read. The end does not depend on when the file is read, and a change of the file moves it.
+const ASSUMED_LIFE: i64 = 60 * 60 * 1000;
 
 /// A login, and a hash that changes with it.
 pub(super) struct Facts {
@@ -23,6 +29,8 @@ pub(super) struct Source<'a> {
     pub(super) file: &'a CredentialFile,
     /// The file name, for display.
     pub(super) name: &'a str,
+    /// The file itself.
+    pub(super) path: &'a Path,
     pub(super) document: &'a Value,
     pub(super) root: &'a Root<'a>,
 }
@@ -38,13 +46,26 @@ impl Source<'_> {
         if let Some(missing) = seen.missing(file) {
             return Err(self.incomplete(missing));
         }
-        let end = |expiry: &Option<Expiry>| expiry.as_ref().and_then(|expiry| seen.time(expiry));
+        let end = file.expires.as_ref().map(|expiry| seen.time(expiry));
+        let assumed = end == Some(End::Odd);
+        let expires_at = match end {
+            Some(End::At(end)) => Some(end),
+            Some(End::Odd) => files::changed(self.path).map(|changed| changed.saturating_add(ASSUMED_LIFE)),
+            Some(End::Never) | None => None,
+        };
+        let at = |expiry: &Option<Expiry>| match seen.time(expiry.as_ref()?) {
+            End::At(time) => Some(time),
+            End::Never | End::Odd => None,
+        };
         let credential = Credential {
             email: file.email.as_ref().and_then(|place| seen.text_of(place, root)),
             subject: file.subject.as_ref().and_then(|place| seen.text_of(place, root)),
-            expires_at: end(&file.expires),
-            login_deadline_at: end(&file.refresh_expires),
+            expires_at,
+            assumed_end: assumed,
+            login_deadline_at: at(&file.refresh_expires),
             refreshable: file.refresh.as_ref().is_some_and(|pointer| seen.text(pointer).is_some()),
+            issued_at: at(&file.issued),
+            refresh_mark: file.refresh.as_ref().and_then(|pointer| seen.text(pointer)).map(TokenMark::of),
         };
         Ok(Facts { mark: seen.mark(file), credential, member: seen.member })
     }
@@ -200,9 +221,9 @@ impl View<'_> {
         (found.len() <= 320 && !found.chars().any(char::is_control)).then_some(found)
     }
 
-    /// Returns the expiry time; `None` if the document has none.
-    fn time(&self, expiry: &Expiry) -> Option<i64> {
-        time::read(self.at(&expiry.pointer)?, expiry.unit)
+    /// Returns the end at this place. One that is not there is odd, as the CLI writes one.
+    fn time(&self, expiry: &Expiry) -> End {
+        self.at(&expiry.pointer).map_or(End::Odd, |value| time::read(value, expiry.unit))
     }
 
     /// Returns a hash that changes whenever one of the login's values changes.

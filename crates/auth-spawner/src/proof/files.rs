@@ -182,6 +182,14 @@ fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
+/// Returns the time of the last change of a file, or of the log of a database, in Unix milliseconds.
+pub(super) fn changed(path: &Path) -> Option<i64> {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let times = [path, Path::new(&log)].into_iter().filter_map(|path| std::fs::symlink_metadata(path).ok());
+    times.map(|found| found.mtime() * 1000 + found.mtime_nsec() / 1_000_000).max()
+}
+
 /// Returns whether the path itself is a symbolic link.
 pub(super) fn is_link(path: &Path) -> bool {
     std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink())

@@ -15,6 +15,8 @@ mod facts;
 mod files;
 mod jsonc;
 mod keyring;
+mod locks;
+mod mark;
 mod prove;
 mod shadow;
 mod sqlite;
@@ -22,6 +24,8 @@ mod time;
 mod wal;
 
 pub use document::read_document;
+pub use locks::LockSeen;
+pub use mark::TokenMark;
 pub use prove::{Credential, Fingerprint, Proof, fingerprint, prove, prove_own};
 pub use shadow::{Shadow, ShadowCause};
 

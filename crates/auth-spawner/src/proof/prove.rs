@@ -8,6 +8,7 @@ use secrecy::SecretString;
 use super::document::Found;
 use super::facts::Source;
 use super::files::{Root, Trouble};
+use super::mark::TokenMark;
 use super::{document, files, keyring};
 use crate::registry::{Cli, Format, Reach};
 
@@ -39,19 +40,34 @@ pub enum Proof {
 
 impl Proof {
     /// Returns the proof as of a given time (Unix milliseconds). An expired access token no longer counts as a login if
-    /// it cannot be refreshed, or if its refresh token has also expired.
+    /// it cannot be refreshed, or if its refresh token has also expired. No login is given up because of an assumed end.
     #[must_use]
     pub fn at(self, now: i64) -> Self {
         let past = |end: Option<i64>| end.is_some_and(|end| end <= now);
         match self {
             Self::LoggedIn(credential)
                 if past(credential.expires_at)
-                    && (!credential.refreshable || past(credential.login_deadline_at)) =>
+                    && (past(credential.login_deadline_at)
+                        || !(credential.refreshable || credential.assumed_end)) =>
             {
                 Self::Incomplete { reason: "it has expired".to_owned() }
             }
             proof => proof,
         }
+    }
+}
+
+impl Proof {
+    /// Returns whether two proofs are of the same login, wherever its files are. An assumed end depends on when a file was
+    /// written, so it is not compared.
+    pub(crate) fn is_same_login(&self, other: &Self) -> bool {
+        let given = |proof: &Self| match proof {
+            Self::LoggedIn(credential) if credential.assumed_end => {
+                Self::LoggedIn(Credential { expires_at: None, ..credential.clone() })
+            }
+            proof => proof.clone(),
+        };
+        given(self) == given(other)
     }
 }
 
@@ -64,10 +80,16 @@ pub struct Credential {
     pub subject: Option<String>,
     /// The expiry time of the access token, in Unix milliseconds.
     pub expires_at: Option<i64>,
+    /// True if the file gives no end that can be read. `expires_at` is then one hour after the last change of the file.
+    pub assumed_end: bool,
     /// The expiry time of the refresh token, in Unix milliseconds. After that, the user must log in again.
     pub login_deadline_at: Option<i64>,
     /// True if the CLI can renew the access token without the user.
     pub refreshable: bool,
+    /// The time at which the access token was issued, in Unix milliseconds.
+    pub issued_at: Option<i64>,
+    /// The mark of the refresh token.
+    pub refresh_mark: Option<TokenMark>,
 }
 
 /// Reads the state of a login from the directory's files. `dir` is the directory that the CLI's variable points to.
@@ -112,6 +134,21 @@ impl Cli {
         Some(SecretString::from(String::from_utf8(found.bytes).ok()?))
     }
 
+    /// Returns whether a credential file is there whose tokens are empty texts: the trace of a login that its provider
+    /// refused. Blocks.
+    #[must_use]
+    pub fn is_emptied(&self, dir: &Path, reach: Reach) -> bool {
+        let root = Root::reached(&self.config_dir, dir, reach);
+        self.credential.iter().any(|file| {
+            let found = document::read(file, &root).ok().flatten();
+            let empty = |pointer: &String| {
+                found.as_ref().and_then(|found| found.value.pointer(pointer))
+                    == Some(&serde_json::Value::from(""))
+            };
+            file.requires.iter().any(empty)
+        })
+    }
+
     /// Returns the files that decide whether there is a login and that name its account. The last segment may contain
     /// `*`. `dir` is the directory to which the CLI's variable points, or would point. In the user's own directory, a
     /// file that is a symbolic link is followed in the list by the files to which it leads. Blocks.
@@ -137,7 +174,8 @@ fn prove_at(cli: &Cli, root: &Root<'_>) -> (Proof, Slot) {
         let proof = match document::read(file, root) {
             Ok(None) => Proof::Absent,
             Ok(Some(found)) => {
-                let source = Source { file, name: &found.name, document: &found.value, root };
+                let source =
+                    Source { file, name: &found.name, path: &found.path, document: &found.value, root };
                 match source.read() {
                     Ok(facts) => return (Proof::LoggedIn(facts.credential), Some((position, facts.member))),
                     Err(reason) => Proof::Incomplete { reason },
@@ -168,7 +206,7 @@ pub fn fingerprint(cli: &Cli, dir: &Path) -> Fingerprint {
     for file in &cli.credential {
         let Ok(Some(found)) = document::read_any(file, &root) else { continue };
         let Found { path, name, bytes, value } = found;
-        let read = |document| Source { file, name: &name, document, root: &root }.read().ok();
+        let read = |document| Source { file, name: &name, path: &path, document, root: &root }.read().ok();
         let facts = value.as_ref().ok().and_then(read);
         match facts {
             Some(facts) => return Fingerprint(vec![(path, facts.mark)]),

@@ -11,7 +11,9 @@ use serde_json::{Map, Value};
 use super::document::{members, parse};
 use super::facts::text;
 use super::files::{Root, Trust, hops, read_trusted};
-use crate::registry::{Cli, Format, Reach, SettingsFile, SettingsFormat, SettingsScope};
+use crate::registry::{
+    Cli, Format, KeyHome, Reach, SettingsFile, SettingsFormat, SettingsScope, settings_of,
+};
 
 /// Largest settings file that is read, in bytes. Some CLIs keep their whole state in one.
 const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -40,6 +42,13 @@ pub enum ShadowCause {
     Unreadable(String),
 }
 
+/// The credential whose place a setting takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beaten {
+    Login,
+    Key,
+}
+
 impl fmt::Display for Shadow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.file.display();
@@ -58,12 +67,30 @@ impl Cli {
     /// A file that the CLI cannot read either, because it is missing or not permitted, sets nothing.
     #[must_use]
     pub fn shadow(&self, dir: &Path, reach: Reach) -> Option<Shadow> {
+        self.first_shadow(&self.shadows, dir, reach, Beaten::Login)
+    }
+
+    /// Returns the setting that takes the place of the key with which the CLI runs in `dir`, as [`Cli::shadow`] does for
+    /// a login. Blocks.
+    #[must_use]
+    pub fn shadow_of_key(&self, key: &KeyHome, dir: &Path) -> Option<Shadow> {
+        let files = key.shadows.as_deref().unwrap_or(&self.shadows);
+        self.first_shadow(files, dir, Reach::Bundle, Beaten::Key)
+    }
+
+    fn first_shadow(
+        &self,
+        files: &[SettingsFile],
+        dir: &Path,
+        reach: Reach,
+        beaten: Beaten,
+    ) -> Option<Shadow> {
         let mut unreadable = None;
         let places = self
-            .settings(dir, reach)
+            .settings(files, dir, reach)
             .flat_map(|(place, file)| matching(place).into_iter().map(move |place| (place, file)));
         for (place, file) in places {
-            match self.look(&place, file) {
+            match self.look(&place, file, beaten) {
                 None => {}
                 Some(found @ Shadow { cause: ShadowCause::Set(_), .. }) => return Some(found),
                 Some(found) => unreadable = unreadable.or(Some(found)),
@@ -81,7 +108,7 @@ impl Cli {
         for above in dir.ancestors().take(MAX_DEPTH) {
             let counts = |file: &&SettingsFile| file.upward || above == dir;
             for file in self.settings_in(SettingsScope::Project).filter(counts) {
-                found.extend(self.look(&above.join(&file.path), file));
+                found.extend(self.look(&above.join(&file.path), file, Beaten::Login));
             }
             if std::fs::symlink_metadata(above.join(".git")).is_ok() {
                 break;
@@ -93,33 +120,34 @@ impl Cli {
     /// Returns the files whose change may change what [`Cli::shadow`] returns, also those that do not exist. Blocks.
     #[must_use]
     pub fn settings_files(&self, dir: &Path, reach: Reach) -> Vec<(PathBuf, Format)> {
-        let files = self.settings(dir, reach).flat_map(|(place, _)| hops(place));
+        let files = self.settings(&self.shadows, dir, reach).flat_map(|(place, _)| hops(place));
         files.map(|path| (path, Format::Json)).collect()
     }
 
     fn settings<'a>(
         &'a self,
+        files: &'a [SettingsFile],
         dir: &'a Path,
         reach: Reach,
     ) -> impl Iterator<Item = (PathBuf, &'a SettingsFile)> + 'a {
         let root = Root::reached(&self.config_dir, dir, reach);
-        let home = self.settings_in(SettingsScope::Home).filter_map(move |file| {
+        let home = settings_of(files, SettingsScope::Home).filter_map(move |file| {
             let plain = file.own.is_none() && !file.path.starts_with('{');
             // The user's own setup has some of the CLI's files in other places.
             let place =
                 if plain { Some(root.place(&file.path)) } else { self.settings_place(file, dir, reach) };
             Some((place?, file))
         });
-        let system = self.settings_in(SettingsScope::System).map(|file| (PathBuf::from(&file.path), file));
+        let system = settings_of(files, SettingsScope::System).map(|file| (PathBuf::from(&file.path), file));
         home.chain(system)
     }
 
-    fn look(&self, place: &Path, file: &SettingsFile) -> Option<Shadow> {
+    fn look(&self, place: &Path, file: &SettingsFile, beaten: Beaten) -> Option<Shadow> {
         let shadow = |cause| Some(Shadow { file: place.to_owned(), cause });
         match settings(place, file) {
             Ok(None) => None,
             Ok(Some(document)) => {
-                first_key(self, file, &document).and_then(|key| shadow(ShadowCause::Set(key)))
+                first_key(self, file, &document, beaten).and_then(|key| shadow(ShadowCause::Set(key)))
             }
             Err(reason) => shadow(ShadowCause::Unreadable(reason)),
         }
@@ -188,7 +216,7 @@ fn assignments(bytes: &[u8]) -> Value {
 }
 
 /// Returns the first setting of a document that takes the place of the login.
-fn first_key(cli: &Cli, file: &SettingsFile, document: &Value) -> Option<String> {
+fn first_key(cli: &Cli, file: &SettingsFile, document: &Value, beaten: Beaten) -> Option<String> {
     let by_key = || file.keys.iter().find_map(|pointer| set_at(document, pointer));
     let by_value = || {
         file.values.iter().find_map(|(pointer, texts)| {
@@ -205,7 +233,11 @@ fn first_key(cli: &Cli, file: &SettingsFile, document: &Value) -> Option<String>
     let by_variable = || {
         let pointer = file.variables.as_deref()?;
         let table = document.pointer(pointer)?.as_object()?;
-        let found = cli.overriding_variables().find(|name| table.get(*name).is_some_and(takes_effect))?;
+        // Lines of an `env` file set only variables that are not set, and a launch with a key sets the key's.
+        let only_addresses = beaten == Beaten::Key && file.format == SettingsFormat::Env;
+        let counts = |name: &&str| !(only_addresses && cli.key_vars.iter().any(|known| known == name));
+        let mut names = cli.overriding_variables().filter(counts);
+        let found = names.find(|name| table.get(*name).is_some_and(takes_effect))?;
         Some(name(&format!("{pointer}/{found}")))
     };
     by_key().or_else(by_value).or_else(by_other).or_else(by_variable)

@@ -9,17 +9,41 @@ use crate::registry::ExpiryUnit;
 /// to it.
 const FURTHEST: f64 = 9e15;
 
-/// Returns the expiry in Unix milliseconds. Returns `None` (unknown) for a value that is not a time, and for zero,
-/// which several CLIs use to mean "never".
-pub(super) fn read(value: &Value, unit: ExpiryUnit) -> Option<i64> {
+/// The latest time that a provider can mean as an end, the end of the year 9999, in Unix milliseconds.
+const LATEST: i64 = 253_402_300_799_999;
+
+/// An end time in a credential file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// The end, in Unix milliseconds.
+    At(i64),
+    /// There is no end.
+    Never,
+    /// The value is no time that a provider can mean.
+    Odd,
+}
+
+/// Reads an end. Zero means "never" to several CLIs. A CLI may change its way to write a time: a number of seconds or
+/// milliseconds, also with a fraction or as text, or a date. Every way is unambiguous, so the unit only says where the
+/// value is. A small number, which some users write in order to make a CLI renew its login, is a time long ago.
+pub(super) fn read(value: &Value, unit: ExpiryUnit) -> End {
     let time = match unit {
-        // A CLI may change its way to write a time. Every way is unambiguous.
-        ExpiryUnit::Ms => number(value, 1).or_else(|| date(value)),
-        ExpiryUnit::S | ExpiryUnit::FloatS => number(value, 1000).or_else(|| date(value)),
-        ExpiryUnit::Rfc3339 => date(value).or_else(|| guessed(value)),
-        ExpiryUnit::JwtExp => number(claims(value.as_str()?)?.get("exp")?, 1000),
+        ExpiryUnit::Ms | ExpiryUnit::S | ExpiryUnit::FloatS | ExpiryUnit::Rfc3339 => {
+            date(value).or_else(|| guessed(value))
+        }
+        ExpiryUnit::JwtExp => in_claims(value, "exp"),
+        ExpiryUnit::JwtIat => in_claims(value, "iat"),
     };
-    time.filter(|time| *time != 0)
+    match time {
+        Some(0) => End::Never,
+        Some(time) if (1..=LATEST).contains(&time) => End::At(time),
+        _ => End::Odd,
+    }
+}
+
+/// Returns a time, in seconds, from the claims of a JSON Web Token.
+fn in_claims(value: &Value, name: &str) -> Option<i64> {
+    guessed(claims(value.as_str()?)?.get(name)?)
 }
 
 /// Returns a date and time as text.
@@ -65,53 +89,54 @@ mod tests {
 
     use super::*;
 
+    const NUMBERS: [ExpiryUnit; 3] = [ExpiryUnit::Ms, ExpiryUnit::S, ExpiryUnit::FloatS];
+
     #[test]
-    fn expiry_is_read_from_integer_float_text_and_date() {
+    fn expiry_is_read_from_integer_float_text_and_date_whatever_its_unit() {
         let end = 1_893_456_000_000;
-        for (value, unit, expected) in [
-            (json!(1_893_456_000_000_i64), ExpiryUnit::Ms, Some(end)),
-            (json!(1_893_456_000_000.5), ExpiryUnit::Ms, Some(end + 1)),
-            (json!("2030-01-01T00:00:00Z"), ExpiryUnit::Ms, Some(end)),
-            (json!("2030-01-01T00:00:00.000Z"), ExpiryUnit::S, Some(end)),
-            (json!(1_893_456_000), ExpiryUnit::Rfc3339, Some(end)),
-            (json!("1893456000000"), ExpiryUnit::Rfc3339, Some(end)),
-            (json!("1893456000000"), ExpiryUnit::Ms, Some(end)),
-            (json!(1_893_456_000), ExpiryUnit::S, Some(end)),
-            (json!(1_893_456_000.75), ExpiryUnit::S, Some(end + 750)),
-            (json!("1893456000.75"), ExpiryUnit::S, Some(end + 750)),
-            (json!(1_893_456_000), ExpiryUnit::FloatS, Some(end)),
-            (json!("2030-01-01T00:00:00Z"), ExpiryUnit::Rfc3339, Some(end)),
-            (json!("2030-01-01T02:00:00.250+02:00"), ExpiryUnit::Rfc3339, Some(end + 250)),
-            (json!("2030-01-01t00:00:00.123456789z"), ExpiryUnit::Rfc3339, Some(end + 123)),
-            (json!(-1), ExpiryUnit::Ms, Some(-1)),
-        ] {
-            assert_eq!(read(&value, unit), expected, "{value} as {unit:?}");
+        for unit in NUMBERS.into_iter().chain([ExpiryUnit::Rfc3339]) {
+            for (value, expected) in [
+                (json!(1_893_456_000_000_i64), end),
+                (json!(1_893_456_000_000.5), end + 1),
+                (json!("1893456000000"), end),
+                (json!(1_893_456_000), end),
+                (json!(1_893_456_000.75), end + 750),
+                (json!("1893456000.75"), end + 750),
+                (json!("2030-01-01T00:00:00Z"), end),
+                (json!("2030-01-01T00:00:00.000Z"), end),
+                (json!("2030-01-01T02:00:00.250+02:00"), end + 250),
+                (json!("2030-01-01t00:00:00.123456789z"), end + 123),
+            ] {
+                assert_eq!(read(&value, unit), End::At(expected), "{value} as {unit:?}");
+            }
+            assert!(matches!(read(&json!(1), unit), End::At(1..=1000)), "{unit:?}");
+            assert_eq!(read(&json!(0), unit), End::Never);
+            assert_eq!(read(&json!("0"), unit), End::Never);
         }
     }
 
     #[test]
-    fn expiry_is_unknown_when_the_value_is_not_a_time() {
-        let numbers = [ExpiryUnit::Ms, ExpiryUnit::S, ExpiryUnit::FloatS];
+    fn expiry_is_odd_when_the_value_is_not_a_time() {
         for value in [
-            json!(0),
-            json!("0"),
             json!(null),
             json!("soon"),
             json!(""),
             json!("inf"),
             json!("NaN"),
             json!(1e300),
+            json!(-1),
+            json!(i64::MAX),
+            json!("2030-01-01"),
+            json!("2030-13-01T00:00:00Z"),
+            json!("2030-01-01T00:00:00"),
         ] {
-            for unit in numbers {
-                assert_eq!(read(&value, unit), None, "{value} as {unit:?}");
+            for unit in NUMBERS.into_iter().chain([ExpiryUnit::Rfc3339, ExpiryUnit::JwtExp]) {
+                assert_eq!(read(&value, unit), End::Odd, "{value} as {unit:?}");
             }
         }
-        assert_eq!(read(&json!(i64::MAX), ExpiryUnit::S), None);
-        for text in ["2030-01-01", "2030-13-01T00:00:00Z", "2030-01-01T00:00:00", "a.b.c"] {
-            assert_eq!(read(&json!(text), ExpiryUnit::Rfc3339), None, "{text}");
-            assert_eq!(read(&json!(text), ExpiryUnit::JwtExp), None, "{text}");
+        for text in ["a.b.c", "1893456000"] {
+            assert_eq!(read(&json!(text), ExpiryUnit::JwtExp), End::Odd, "{text}");
         }
-        assert_eq!(read(&json!("1893456000"), ExpiryUnit::JwtExp), None);
     }
 
     proptest! {
@@ -125,9 +150,9 @@ mod tests {
         }
 
         #[test]
-        fn expiry_is_the_same_for_text_and_number(time in 1..4_000_000_000_000_i64) {
-            prop_assert_eq!(read(&json!(time), ExpiryUnit::Ms), Some(time));
-            prop_assert_eq!(read(&json!(time.to_string()), ExpiryUnit::Ms), Some(time));
+        fn expiry_is_the_same_for_text_and_number(time in 1_000_000_000_000..4_000_000_000_000_i64) {
+            prop_assert_eq!(read(&json!(time), ExpiryUnit::Ms), End::At(time));
+            prop_assert_eq!(read(&json!(time.to_string()), ExpiryUnit::Ms), End::At(time));
         }
     }
 }

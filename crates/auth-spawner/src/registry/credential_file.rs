@@ -35,6 +35,9 @@ pub struct CredentialFile {
     /// Expiry of the access token.
     #[serde(default)]
     pub expires: Option<Expiry>,
+    /// Time at which the access token was issued.
+    #[serde(default)]
+    pub issued: Option<Expiry>,
     /// JSON pointer to the refresh token.
     #[serde(default)]
     pub refresh: Option<String>,
@@ -116,7 +119,7 @@ pub struct TextLocation {
     pub claim: Option<String>,
 }
 
-/// Place and unit of an expiry time.
+/// Place and unit of a time.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expiry {
@@ -140,4 +143,6 @@ pub enum ExpiryUnit {
     Rfc3339,
     /// The value is a JSON Web Token. Its `exp` claim, in seconds, is used.
     JwtExp,
+    /// The value is a JSON Web Token. Its `iat` claim, in seconds, is used.
+    JwtIat,
 }

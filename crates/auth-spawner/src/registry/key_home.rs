@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::settings_file::SettingsFile;
+
 /// The preparation of a CLI's directory for an API key of one provider.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -17,6 +19,9 @@ pub struct KeyHome {
     /// Further variables that carry the complete key.
     #[serde(default)]
     pub vars: Vec<String>,
+    /// Settings that make the CLI use another credential than the key; absent if they are those of a login.
+    #[serde(default)]
+    pub shadows: Option<Vec<SettingsFile>>,
 }
 
 /// Settings that are merged into a file of the CLI. Other settings of the file stay as they are.

@@ -41,6 +41,9 @@ pub struct KeyService {
     /// Text that every key begins with.
     #[serde(default)]
     pub prefix: Option<String>,
+    /// The page of the vendor on which a person gets a key.
+    #[serde(default)]
+    pub page: Option<String>,
 }
 
 impl KeyService {

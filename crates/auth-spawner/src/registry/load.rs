@@ -227,6 +227,7 @@ struct Entry {
     cli: Option<Cli>,
     key: Option<KeyService>,
     oauth: Option<TokenEndpoint>,
+    superseded_by: Option<String>,
 }
 
 fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryError> {
@@ -260,6 +261,7 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
             tool: entry.tool,
             cli: entry.cli,
             key: entry.key,
+            superseded_by: entry.superseded_by,
             oauth: entry.oauth,
             template: template.map(Arc::new),
         };
@@ -287,7 +289,27 @@ fn read(source: &str, merged: &Table) -> Result<Vec<Arc<Provider>>, RegistryErro
         providers.push(Arc::new(provider));
     }
     providers.sort_by(|left, right| left.id.cmp(&right.id));
+    successors_hold(source, &providers)?;
     Ok(providers)
+}
+
+/// Refuses a successor that is no other provider with a login, or that has a successor itself.
+fn successors_hold(source: &str, providers: &[Arc<Provider>]) -> Result<(), RegistryError> {
+    for provider in providers {
+        let Some(successor) = &provider.superseded_by else { continue };
+        let logs_in = |other: &Arc<Provider>| {
+            other.id == *successor
+                && other.id != provider.id
+                && other.superseded_by.is_none()
+                && other.cli.as_ref().is_some_and(|cli| !cli.recipes.is_empty())
+        };
+        if !providers.iter().any(logs_in) {
+            let place = format!("providers.{}.superseded-by", provider.id);
+            let reason = format!("`{successor}` is no other provider with a login of its own");
+            return Err(refuse(source, place, reason));
+        }
+    }
+    Ok(())
 }
 
 /// Aliases that an earlier release gave to a provider and that are another provider's id now. A file of that release may

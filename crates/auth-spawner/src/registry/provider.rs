@@ -9,9 +9,11 @@ use serde::Deserialize;
 use super::config_dir::ConfigDir;
 use super::credential_file::CredentialFile;
 use super::host::HostChoice;
+use super::keep_alive::KeepAlive;
 use super::key_home::KeyHome;
 use super::key_service::KeyService;
 use super::keyring_mark::KeyringMark;
+use super::quota::QuotaQuestion;
 use super::recipe::{Pattern, Recipe};
 use super::settings_file::SettingsFile;
 use super::share::ShareRule;
@@ -38,6 +40,8 @@ pub struct Provider {
     /// True for one of the user's own tools, such as `gh`, which a launch may leave as it is. False for an agent, and for
     /// a service that agents use.
     pub tool: bool,
+    /// The provider whose CLI has taken the place of this one's.
+    pub superseded_by: Option<String>,
     /// The endpoint that refreshes tokens that users supply. Without it they are used until they expire.
     pub oauth: Option<TokenEndpoint>,
     /// The table of a CLI that can log in to several hosts, before a host was filled in.
@@ -112,6 +116,12 @@ pub struct Cli {
     /// Command that names the credential that the CLI would use.
     #[serde(default)]
     pub who_am_i: Option<WhoAmI>,
+    /// The way in which the CLI renews its own login.
+    #[serde(default)]
+    pub keep_alive: Option<KeepAlive>,
+    /// The question about the limits of a login.
+    #[serde(default)]
+    pub quota: Option<QuotaQuestion>,
     /// Settings that make the CLI use another credential than its login.
     #[serde(default)]
     pub shadows: Vec<SettingsFile>,
@@ -156,6 +166,9 @@ pub struct Cli {
     /// Variables through which this CLI takes an API key. They are removed like `scrub`.
     #[serde(default)]
     pub key_vars: Vec<String>,
+    /// Those of `key_vars` that the CLI was seen to ignore while it has a login.
+    #[serde(default)]
+    pub login_first: Vec<String>,
     /// Prefixes of variables that only this CLI reads. An unknown variable below one of them is removed at a launch if its
     /// name has a word that marks a credential.
     #[serde(default)]
@@ -213,6 +226,13 @@ impl Cli {
             (Some(_), None) => false,
             (Some(tested), Some(version)) => is_newer(version, tested).unwrap_or(version != tested),
         }
+    }
+
+    /// Returns the variables that the CLI uses instead of its login. `all` includes those that the tested version ignores
+    /// while it has one.
+    pub fn key_variables_before_login(&self, all: bool) -> impl Iterator<Item = &str> {
+        let counts = move |name: &&String| all || !self.login_first.contains(name);
+        self.key_vars.iter().chain(&self.scrub).filter(counts).map(String::as_str)
     }
 
     /// Returns whether the version of the program decides how it logs in.

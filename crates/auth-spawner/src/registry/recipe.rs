@@ -17,11 +17,17 @@ pub struct Recipe {
     /// Id, such as `login` or `device-auth`. Recipes that share an id are the same login for different versions of the
     /// CLI.
     pub id: String,
+    /// The name of this way to log in, for a user who chooses; absent if its kind says enough.
+    #[serde(default)]
+    pub label: Option<String>,
     /// The versions of the CLI that the recipe is for; all of them if absent.
     #[serde(default)]
     pub versions: Option<VersionRange>,
     /// Arguments of the CLI.
     pub args: Vec<String>,
+    /// Other arguments by which a client means this recipe. They are never run.
+    #[serde(default)]
+    pub args_aliases: Vec<Vec<String>>,
     /// The kind of terminal or pipe that the CLI runs on.
     #[serde(default = "pipe")]
     pub terminal: Terminal,

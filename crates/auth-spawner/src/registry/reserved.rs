@@ -6,12 +6,11 @@ use toml::{Table, Value};
 const PROVIDER: &[&str] = &["billing", "quota", "refresh", "share"];
 /// Reserved keys below `[providers.<id>.cli]`.
 const CLI: &[&str] = &["locks", "packages"];
-/// Reserved keys below one `[[providers.<id>.cli.recipes]]`.
-const RECIPE: &[&str] = &["args-aliases"];
 /// Reserved keys below `[providers.<id>.key]`.
 const KEY: &[&str] = &["home"];
 /// Reserved keys below `[providers.<id>.oauth]`.
-const OAUTH: &[&str] = &["authorization-url", "device-authorization-url", "revocation-url", "scopes"];
+const OAUTH: &[&str] = &["revocation-url"];
+
 /// Returns the path of the first reserved key in a file, if there is one.
 pub(super) fn find(file: &Table) -> Option<String> {
     let providers = file.get("providers").and_then(Value::as_table)?;
@@ -30,13 +29,6 @@ fn in_provider(provider: &Table) -> Option<String> {
         .or_else(|| below("cli", CLI))
         .or_else(|| below("key", KEY))
         .or_else(|| below("oauth", OAUTH))
-        .or_else(|| {
-            let recipes = provider.get("cli")?.get("recipes")?.as_array()?;
-            recipes.iter().enumerate().find_map(|(position, recipe)| {
-                let key = first(recipe.as_table()?, RECIPE)?;
-                Some(format!("cli.recipes.{position}.{key}"))
-            })
-        })
 }
 
 fn first<'a>(table: &Table, reserved: &[&'a str]) -> Option<&'a str> {

@@ -93,10 +93,18 @@ impl SettingsFile {
     }
 }
 
+/// Returns those of the files that are in one kind of place and exist on this kind of system.
+pub(crate) fn settings_of(
+    files: &[SettingsFile],
+    scope: SettingsScope,
+) -> impl Iterator<Item = &SettingsFile> {
+    files.iter().filter(move |file| file.scope == scope && file.is_here())
+}
+
 impl Cli {
     /// Returns the settings files of one kind of place that exist on this kind of system.
     pub(crate) fn settings_in(&self, scope: SettingsScope) -> impl Iterator<Item = &SettingsFile> {
-        self.shadows.iter().filter(move |file| file.scope == scope && file.is_here())
+        settings_of(&self.shadows, scope)
     }
 
     /// Returns the names of the variables that make the CLI use another credential or another server.

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-/// The endpoint that exchanges a provider's refresh tokens, and its public client.
+/// The endpoints at which users log in and a provider's refresh tokens are exchanged, and its public client.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct TokenEndpoint {
@@ -10,6 +10,17 @@ pub struct TokenEndpoint {
     pub token_url: String,
     /// Id of the client that the tokens were issued to.
     pub client_id: String,
+    /// Address of the page at which a user logs in with a browser, under the same conditions. Without it there is no such
+    /// login.
+    #[serde(default)]
+    pub authorization_url: Option<String>,
+    /// Address at which a login with a code begins (RFC 8628), under the same conditions. Without it there is no such
+    /// login.
+    #[serde(default)]
+    pub device_authorization_url: Option<String>,
+    /// Scopes that a login requests.
+    #[serde(default)]
+    pub scopes: Vec<String>,
     /// Format of a request.
     #[serde(default)]
     pub body: TokenBody,

@@ -7,11 +7,13 @@ use super::forms::{
     has_star, is_id, is_place, is_plain, is_pointer, is_relative, is_sql_name, is_var, is_version, is_word,
     loads_code,
 };
+use super::keep_alive::KeepAlive;
 use super::key_home::{KEY_BASE, KEY_TAIL, KeyFile, KeyHome, MergeFormat};
 use super::key_service::{BASE, HOST, KeyService};
 use super::keyring_mark::KeyringMark;
 use super::load::fold;
 use super::provider::{Class, Cli, Provider};
+use super::quota::QuotaQuestion;
 use super::recipe::{Delivery, Paste, PasteShape};
 use super::selection::{Mode, Slot, Template};
 use super::settings_file::{SettingsFile, SettingsScope};
@@ -92,12 +94,23 @@ fn key_holds(key: &KeyService) -> Result<(), Violation> {
 }
 
 fn endpoint_holds(endpoint: &TokenEndpoint) -> Result<(), Violation> {
-    let url = url::Url::parse(&endpoint.token_url).ok();
-    let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
-    ensure(safe, "oauth.token-url", HTTPS)?;
-    let bare = url
-        .is_some_and(|url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none());
-    ensure(bare, "oauth.token-url", "must not hold a user, a password or a fragment")?;
+    let mut addresses = vec![("oauth.token-url", &endpoint.token_url)];
+    addresses.extend(endpoint.authorization_url.iter().map(|url| ("oauth.authorization-url", url)));
+    addresses
+        .extend(endpoint.device_authorization_url.iter().map(|url| ("oauth.device-authorization-url", url)));
+    for (key, address) in addresses {
+        let url = url::Url::parse(address).ok();
+        let safe = url.as_ref().is_some_and(|url| url.scheme() == "https" || is_loopback(url));
+        ensure(safe, key, HTTPS)?;
+        let plain =
+            |url: url::Url| url.username().is_empty() && url.password().is_none() && url.fragment().is_none();
+        ensure(url.is_some_and(plain), key, "must not hold a user, a password or a fragment")?;
+    }
+    let words = endpoint.scopes.iter().all(|scope| {
+        !scope.is_empty()
+            && scope.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+    });
+    ensure(words, "oauth.scopes", "must be words without spaces")?;
     let id = &endpoint.client_id;
     let visible = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_graphic());
     ensure(visible, "oauth.client-id", "must be printable text without spaces")
@@ -138,6 +151,8 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
         elsewhere_holds(mark, &format!("cli.elsewhere.{position}"))?;
     }
     let own = |prefix: &String| prefix.len() >= 3 && prefix.ends_with('_') && is_var(prefix);
+    let known = cli.login_first.iter().all(|name| cli.key_vars.contains(name));
+    ensure(known, "cli.login-first", "must be names that `key-vars` has")?;
     let prefixes = cli.environment_prefixes.iter().all(own);
     ensure(prefixes, "cli.environment-prefixes", "must be the beginnings of names and end with `_`")?;
     let named = cli.variables.keys().chain(cli.logged_out.keys());
@@ -147,6 +162,10 @@ fn cli_holds(cli: &Cli) -> Result<(), Violation> {
         settings_hold(file, &format!("cli.shadows.{position}"))?;
     }
     cli.who_am_i.iter().try_for_each(question_holds)?;
+    let problem = cli.keep_alive.as_ref().and_then(KeepAlive::problem);
+    ensure(problem.is_none(), "cli.keep-alive", problem.unwrap_or_default())?;
+    let problem = cli.quota.as_ref().and_then(QuotaQuestion::problem);
+    ensure(problem.is_none(), "cli.quota", problem.unwrap_or_default())?;
     ensure(cli.host.as_ref().is_none_or(|choice| is_var(&choice.var)), "cli.host.var", VARS)?;
     ensure(cli.prepare.iter().all(|file| is_relative(&file.path)), "cli.prepare", RELATIVE)?;
     ensure(cli.history.iter().all(|path| is_relative(path)), "cli.history", RELATIVE)?;
@@ -162,6 +181,7 @@ fn key_home_holds(provider: &str, home: &KeyHome) -> Result<(), Violation> {
     ensure(home.files.iter().all(|file| is_relative(&file.path)), &place, RELATIVE)?;
     let vars = home.env.keys().chain(&home.vars);
     ensure(vars.into_iter().all(|name| is_var(name)), &place, VARS)?;
+    home.shadows.iter().flatten().try_for_each(|file| settings_hold(file, &place))?;
     // A text that cannot be parsed would fail each launch.
     let sample = |file: &KeyFile| file.text.replace(KEY_BASE, "https://example.com").replace(KEY_TAIL, "0");
     let parses = |file: &KeyFile| match file.format {
@@ -231,7 +251,8 @@ fn credential_holds(credential: &CredentialFile) -> Result<(), Violation> {
         "must not be empty, or an empty file would prove a login",
     )?;
     ensure(credential.requires.iter().all(|pointer| is_pointer(pointer)), ".requires", POINTER)?;
-    let expiries = [&credential.expires, &credential.refresh_expires].into_iter().flatten();
+    let expiries =
+        [&credential.expires, &credential.issued, &credential.refresh_expires].into_iter().flatten();
     let others = credential.refresh.iter().chain(expiries.map(|expiry| &expiry.pointer));
     let places = || [&credential.email, &credential.subject].into_iter().flatten();
     ensure(

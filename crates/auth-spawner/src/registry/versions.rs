@@ -43,6 +43,11 @@ pub(crate) fn is_newer(version: &str, than: &str) -> Option<bool> {
     Some(parse(version)? > parse(than)?)
 }
 
+/// Returns whether a version is older than another one; `None` if one of the texts is no version.
+pub(crate) fn is_older(version: &str, than: &str) -> Option<bool> {
+    Some(parse(version)? < parse(than)?)
+}
+
 fn parse(text: &str) -> Option<Version> {
     let text = text.trim();
     let text = text.strip_prefix(['v', 'V']).unwrap_or(text);

@@ -143,7 +143,7 @@ impl Transfer {
             rename(&self.work.join(NEW).join(number.to_string()), &place).map_err(io_at(&place))?;
         }
         match prove(cli, to) {
-            proof @ Proof::LoggedIn(_) if proof == prove(cli, from) => Ok(()),
+            proof @ Proof::LoggedIn(_) if proof.is_same_login(&prove(cli, from)) => Ok(()),
             _ => Err(TransferError::Unproven(to.to_owned())),
         }
     }

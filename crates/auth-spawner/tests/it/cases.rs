@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use auth_spawner::{Credential, FailureKind, NotLive, SaveError, SpawnLimits, State, SubmitError, Terminal};
+use auth_spawner::{
+    Advice, Credential, FailureKind, NotLive, SaveError, SpawnLimits, State, SubmitError, Terminal,
+};
 use futures_util::future::join_all;
 use secrecy::SecretString;
 
@@ -18,8 +20,11 @@ fn credential() -> Credential {
         email: Some("ada@example.test".to_owned()),
         subject: Some("u-1".to_owned()),
         expires_at: Some(1_795_000_900_000),
+        assumed_end: false,
         login_deadline_at: None,
         refreshable: true,
+        issued_at: None,
+        refresh_mark: "8621b2bc3241681ae0ea3ad6dee251fa".parse().ok(),
     }
 }
 
@@ -263,6 +268,7 @@ async fn login_fails_when_saving_is_rejected() {
         let answer = Err(SaveError {
             kind: FailureKind::IdentityMismatch,
             message: "the login belongs to a different user".to_owned(),
+            advice: Some(Advice::OfCaller("log in as the user of the account".to_owned())),
         });
         let script = format!("{YES}write auth.json {LOGIN}\nout Logged in\nhang\n");
         let world = World::with(Options { answer, ..Options::on(terminal) }, &script);
@@ -270,7 +276,8 @@ async fn login_fails_when_saving_is_rejected() {
         let end = world.end().await;
         let failure = end.failure.unwrap();
         assert_eq!((end.state, failure.kind), (State::Failed, FailureKind::IdentityMismatch));
-        assert!(failure.message.contains("the login belongs to a different user"));
+        assert_eq!(failure.message, "the login belongs to a different user");
+        assert_eq!(failure.advice, Some(Advice::OfCaller("log in as the user of the account".to_owned())));
         assert_eq!(end.saved, None);
         world.assert_no_process_left();
     }

@@ -42,7 +42,11 @@ async fn callback_port_is_reserved_until_its_login_ends() {
         let world = World::new(terminal, "hang\n");
         world.start("callback").unwrap();
         let other = world.in_scope(&format!("{}-other", world.id), "callback", "bundle-2");
-        let leased = StartError::PortLeased { port: world.port, session: world.id.clone() };
+        let leased = StartError::PortLeased {
+            port: world.port,
+            session: world.id.clone(),
+            provider: "fake".to_owned(),
+        };
         assert_eq!(world.spawner.start(other.clone()), Err(leased));
         world.spawner.cancel(&world.id).await.unwrap();
         world.spawner.start(other).unwrap();
@@ -66,7 +70,11 @@ async fn callback_port_reservation_applies_across_providers() {
             provider: std::sync::Arc::clone(registry.provider("other").unwrap()),
             ..world.in_scope(&format!("{}-other", world.id), "callback", "bundle-2")
         };
-        let leased = StartError::PortLeased { port: world.port, session: world.id.clone() };
+        let leased = StartError::PortLeased {
+            port: world.port,
+            session: world.id.clone(),
+            provider: "fake".to_owned(),
+        };
         assert_eq!(world.spawner.start(other), Err(leased));
         world.spawner.shutdown(PATIENCE).await;
     }
@@ -84,7 +92,7 @@ async fn login_fails_and_names_the_holder_when_its_callback_port_is_in_use() {
         let expected =
             format!("port {} is in use by {} (pid {})", world.port, name.trim(), std::process::id());
         assert_eq!((failure.kind, failure.message), (FailureKind::PortInUse, expected));
-        assert!(failure.hint.is_some());
+        assert!(failure.advice.is_some());
         assert!(!world.home.path().join("up").exists(), "no process may have been started");
         drop(holder);
         let again = world.request(&format!("{}-again", world.id), "callback");

@@ -53,7 +53,7 @@ impl Sink for Ear {
 }
 
 pub(crate) fn saved() -> Saved {
-    Saved { bundle: "b-1".to_owned(), account: "a-1".to_owned() }
+    Saved { bundle: Some("b-1".to_owned()), profile: None, account: "a-1".to_owned(), replaced: None }
 }
 
 /// A home for logins of the provider `fake`.
@@ -148,6 +148,7 @@ impl World {
             program: fake_cli(),
             version: None,
             args: None,
+            check_args: None,
             extra_env: Vec::new(),
             config_dir: self.home.path().join("config"),
             destination: None,

@@ -29,6 +29,7 @@ fn noted(world: &World, number: usize) -> LoginRequest {
         program: "/bin/sh".into(),
         version: None,
         args: Some(vec!["-c".to_owned(), script]),
+        check_args: None,
         ..world.in_scope(&id, "login", &format!("scope-{number}"))
     }
 }

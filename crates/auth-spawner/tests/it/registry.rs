@@ -81,8 +81,7 @@ fn registry_file_of_a_later_format_is_rejected() {
         ("[providers.codex.share]", "providers.codex.share"),
         ("[providers.codex.cli]\nlocks = []", "providers.codex.cli.locks"),
         ("[providers.openai.key]\nhome = 'x'", "providers.openai.key.home"),
-        ("[providers.openai.oauth]\nscopes = []", "providers.openai.oauth.scopes"),
-        ("[[providers.codex.cli.recipes]]\nargs-aliases = []", "providers.codex.cli.recipes.0.args-aliases"),
+        ("[providers.openai.oauth]\nrevocation-url = ''", "providers.openai.oauth.revocation-url"),
     ] {
         check(text, &format!("own.toml: {place}: this key is reserved for a later srvd"));
     }

@@ -170,6 +170,7 @@ async fn replay(recording: &Recording, registry: &Registry, terminal: Terminal) 
         program: fake_cli(),
         version: Some(recording.version.clone()),
         args: None,
+        check_args: None,
         extra_env: vec![("FAKE_SCRIPT".to_owned(), path.to_str().unwrap().to_owned())],
         config_dir: config,
         destination: None,

@@ -1,7 +1,7 @@
 //! Logins that are read from the screen: a credential shown once, menus, and a program that is no longer the provider's
 //! CLI.
 
-use auth_spawner::{Credential, FailureKind, State};
+use auth_spawner::{Advice, Credential, FailureKind, State};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::harness::{LOGIN, NOW, PATIENCE, TERMINALS, World, saved};
@@ -105,8 +105,8 @@ async fn login_fails_as_cli_retired_when_the_program_reports_its_retirement() {
             failure.message,
             "the program is no longer the provider's CLI: fake is no longer maintained. See (URL)"
         );
-        let hint = "install the current CLI: cargo build --example fake_cli";
-        assert_eq!(failure.hint.as_deref(), Some(hint));
+        let advice = Advice::Reinstall("cargo build --example fake_cli".to_owned());
+        assert_eq!(failure.advice, Some(advice));
         world.assert_no_process_left();
     }
 }

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 
 use crate::proof::{jwt, look};
 
+/// Two ends that differ, in Unix milliseconds.
+const FIRST: i64 = 1_893_456_000_001;
+const SECOND: i64 = 1_893_456_000_002;
+
 fn login(credential: Credential) -> Proof {
     Proof::LoggedIn(credential)
 }
@@ -50,12 +54,12 @@ fn codex_login_counts_only_when_codex_would_use_its_tokens() {
 }
 
 #[test]
-fn login_expiry_is_unknown_when_it_cannot_be_read() {
+fn login_expiry_is_assumed_when_it_cannot_be_read() {
     let codex = |access: &str| {
         let tokens = json!({"id_token": jwt(&json!({})), "access_token": access, "refresh_token": "rt"});
         look("codex", &[("auth.json", json!({"auth_mode": "chatgpt", "tokens": tokens}).to_string())])
     };
-    let unknown = || login(Credential { refreshable: true, ..Credential::default() });
+    let unknown = || login(Credential { assumed_end: true, refreshable: true, ..Credential::default() });
     assert_eq!(codex("opaque"), unknown());
     assert_eq!(codex("a.b.c"), unknown());
     for (written, end) in [
@@ -71,6 +75,7 @@ fn login_expiry_is_unknown_when_it_cannot_be_read() {
         );
         let expected = Credential {
             expires_at: end,
+            assumed_end: end.is_none() && written != "0",
             login_deadline_at: end,
             refreshable: true,
             ..Credential::default()
@@ -148,7 +153,7 @@ fn github_login_is_the_token_that_gh_would_use() {
 #[test]
 fn gemini_login_counts_only_when_its_settings_select_it() {
     let creds = json!({"access_token": "a", "refresh_token": "r"}).to_string();
-    let used = || login(Credential { refreshable: true, ..Credential::default() });
+    let used = || login(Credential { assumed_end: true, refreshable: true, ..Credential::default() });
     let selects =
         |kind: &str| no_login(&format!("settings.json selects {kind}, so the CLI would not use this login"));
     let none = || no_login("settings.json selects no login, so the CLI would not use this login");
@@ -170,16 +175,15 @@ fn gemini_login_counts_only_when_its_settings_select_it() {
 #[test]
 fn pi_login_is_the_default_providers_or_else_the_first() {
     let member = |end: i64| json!({"type": "oauth", "access": "a", "refresh": "r", "expires": end});
-    let auth =
-        json!({"anthropic": member(1), "google": {"type": "api_key", "key": "k"}, "openai-codex": member(2)});
+    let auth = json!({"anthropic": member(FIRST), "google": {"type": "api_key", "key": "k"}, "openai-codex": member(SECOND)});
     for (settings, end) in [
-        (Some(r#"{"defaultProvider": "openai-codex"}"#), 2),
-        (Some(r#"{"defaultProvider": "anthropic"}"#), 1),
+        (Some(r#"{"defaultProvider": "openai-codex"}"#), SECOND),
+        (Some(r#"{"defaultProvider": "anthropic"}"#), FIRST),
         // pi would use this key first, but its logins still count.
-        (Some(r#"{"defaultProvider": "google"}"#), 1),
-        (Some(r#"{"defaultProvider": "groq"}"#), 1),
-        (Some("{}"), 1),
-        (None, 1),
+        (Some(r#"{"defaultProvider": "google"}"#), FIRST),
+        (Some(r#"{"defaultProvider": "groq"}"#), FIRST),
+        (Some("{}"), FIRST),
+        (None, FIRST),
     ] {
         let mut files = vec![("auth.json", auth.to_string())];
         files.extend(settings.map(|text| ("settings.json", text.to_owned())));
@@ -195,8 +199,8 @@ fn opencode_login_is_openai_or_else_any_usable_one() {
     let refreshable = Credential { refreshable: true, ..Credential::default() };
     for (file, expected) in [
         (
-            json!({"github-copilot": oauth(0, "c"), "openai": oauth(5, "o"), "opencode": key}),
-            Credential { expires_at: Some(5), subject: Some("o".into()), ..refreshable.clone() },
+            json!({"github-copilot": oauth(0, "c"), "openai": oauth(FIRST, "o"), "opencode": key}),
+            Credential { expires_at: Some(FIRST), subject: Some("o".into()), ..refreshable.clone() },
         ),
         (
             json!({"github-copilot": {"type": "oauth", "refresh": "ghu", "access": "ghu", "expires": 0}, "opencode": key}),

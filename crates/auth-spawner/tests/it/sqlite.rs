@@ -78,8 +78,11 @@ fn login() -> Proof {
         email: Some("ada@example.test".into()),
         subject: Some("acct-1".into()),
         expires_at: Some(1_795_000_000_002),
+        assumed_end: false,
         login_deadline_at: None,
         refreshable: true,
+        issued_at: None,
+        refresh_mark: "8621b2bc3241681ae0ea3ad6dee251fa".parse().ok(),
     })
 }
 

@@ -5,23 +5,24 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::opening::{Opened, Unopened, open};
-use super::replies::Replies;
-use super::report::{KeyringLogin, Report};
+use super::report::{Doubt, KeyringLogin, NotSaved, Report};
 use super::timers::Timers;
+use super::work::{Confirmed, Work};
 use super::{Inbox, Submit};
-use crate::answer::{Delivered, Stdin, SubmitError};
+use crate::answer::{Delivered, SubmitError};
 use crate::findings::{Completeness, Finding, Findings, Matcher, Output, Token};
-use crate::login::check::{CheckResult, LoginCheck};
+use crate::login::check::CheckResult;
 use crate::login::machine::{Effect, Input, Machine};
+use crate::login::request::LoginRequest;
 use crate::login::sink::{SaveError, Saved};
-use crate::login::snapshot::Snapshot;
-use crate::login::spawner::{LoginRequest, SpawnerState};
-use crate::process::{Exit, KillOnDrop, StartedChild, start_ticks};
-use crate::proof::{Credential, Fingerprint, fingerprint};
+use crate::login::snapshot::{Advice, Snapshot};
+use crate::login::spawner::SpawnerState;
+use crate::process::{Exit, StartedChild, start_ticks};
+use crate::proof::{Fingerprint, fingerprint};
 use crate::registry::Recipe;
 use crate::terminal::View;
 
@@ -110,58 +111,6 @@ pub(super) struct Session {
     pub(super) work: Work,
 }
 
-/// The child, and all work in progress for it. At most one item of each kind exists.
-pub(super) struct Work {
-    pub(super) check: LoginCheck,
-    pub(super) stdin: Option<Stdin>,
-    pub(super) exit: Option<BoxFuture<'static, Exit>>,
-    pub(super) pid: u32,
-    pub(super) kill_on_drop: KillOnDrop,
-    pub(super) checking: Option<BoxFuture<'static, CheckResult>>,
-    pub(super) saving: Option<BoxFuture<'static, Result<Saved, SaveError>>>,
-    pub(super) delivering: Option<BoxFuture<'static, Delivered>>,
-    pub(super) replies: Replies,
-    pub(super) reply: Option<oneshot::Sender<Result<(), SubmitError>>>,
-    pub(super) glancing: Option<BoxFuture<'static, Option<Fingerprint>>>,
-    pub(super) confirmed: Option<Confirmed>,
-    /// The number of recipe steps that have been reached, and the number that have been typed.
-    pub(super) steps_reached: usize,
-    pub(super) steps_typed: usize,
-    pub(super) glanced: Option<Fingerprint>,
-    pub(super) ticks: u32,
-}
-
-impl Work {
-    fn idle(check: LoginCheck) -> Self {
-        Self {
-            check,
-            stdin: None,
-            exit: None,
-            pid: 0,
-            kill_on_drop: KillOnDrop::new(None),
-            checking: None,
-            saving: None,
-            delivering: None,
-            replies: Replies::default(),
-            reply: None,
-            glancing: None,
-            confirmed: None,
-            steps_reached: 0,
-            steps_typed: 0,
-            glanced: None,
-            ticks: 0,
-        }
-    }
-}
-
-/// A login that the check has confirmed.
-#[derive(Clone)]
-pub(super) struct Confirmed {
-    pub(super) credential: Credential,
-    /// True if a check command has confirmed the login as well.
-    pub(super) checked: bool,
-}
-
 /// An event that wakes the session.
 enum Event {
     Output(Findings),
@@ -176,6 +125,8 @@ enum Event {
     Delivered(Delivered),
     Submit(Submit),
     Replied,
+    /// The CLI has not become ready for a pasted answer in time.
+    HeldTooLong,
     Cancel,
     Deadline,
 }
@@ -242,14 +193,27 @@ impl Session {
                 timers.drain = Some(Instant::now());
             }
             for input in inputs {
-                timers.told(input);
-                for effect in self.machine.step(input) {
-                    if self.apply(effect).await {
-                        return;
-                    }
+                if self.advance(input, &mut timers).await {
+                    return;
                 }
             }
+            if let Some(input) = self.release_held()
+                && self.advance(input, &mut timers).await
+            {
+                return;
+            }
         }
+    }
+
+    /// Applies an input. Returns whether the session has finished.
+    async fn advance(&mut self, input: Input, timers: &mut Timers) -> bool {
+        timers.told(input);
+        for effect in self.machine.step(input) {
+            if self.apply(effect).await {
+                return true;
+            }
+        }
+        false
     }
 
     async fn next_event(&mut self, timers: &mut Timers) -> Event {
@@ -271,6 +235,7 @@ impl Session {
             // An error needs no handling: the CLI has closed its input, which will show in its output or its exit.
             _ = work.replies.write(&mut work.stdin) => Event::Replied,
             Some(submit) = self.inbox.commands.recv() => Event::Submit(submit),
+            () = moment(work.held.as_ref().map(|held| held.until)) => Event::HeldTooLong,
         }
     }
 
@@ -297,7 +262,7 @@ impl Session {
                 Finding::Token(_) => continue,
                 Finding::Retired(_) => {
                     let install = self.request.provider.cli.as_ref().map(|cli| &cli.install);
-                    self.report.hint = install.map(|line| format!("install the current CLI: {line}"));
+                    self.report.advice = install.map(|line| Advice::Reinstall(line.clone()));
                     Input::Retired
                 }
                 Finding::Step(position) => {
@@ -329,13 +294,14 @@ impl Session {
                 self.work.confirmed = Some(Confirmed { credential, checked });
                 vec![Input::Confirmed]
             }
-            Event::CheckResult(CheckResult::NotConfirmed { reason }) => {
+            Event::CheckResult(CheckResult::NotConfirmed { reason, telling }) => {
                 tracing::debug!(session = %self.request.id, reason, "no login yet");
                 self.report.in_keyring = None;
                 self.report.hung = None;
+                self.report.doubt = Some(Doubt { reason, telling });
                 vec![Input::NotConfirmed]
             }
-            Event::CheckResult(CheckResult::Hung { reason }) => {
+            Event::CheckResult(CheckResult::NoAnswer { reason }) => {
                 tracing::warn!(session = %self.request.id, reason, "the login could not be checked");
                 self.report.hung = Some(reason);
                 vec![Input::NotConfirmed]
@@ -349,7 +315,7 @@ impl Session {
                 vec![Input::Saved]
             }
             Event::Saved(Err(error)) => {
-                self.report.message = Some(error.message);
+                self.report.not_saved = Some(NotSaved { message: error.message, advice: error.advice });
                 vec![Input::SaveFailed(error.kind)]
             }
             Event::Delivered(delivered) => self.delivered(delivered).into_iter().collect(),
@@ -360,6 +326,7 @@ impl Session {
             }
             Event::Deadline => vec![Input::Deadline],
             Event::GiveUp => vec![Input::GivenUp],
+            Event::HeldTooLong => self.give_held_up().into_iter().collect(),
             Event::Output(_) | Event::Exit(_) | Event::Drained | Event::Still(_) | Event::Replied => {
                 Vec::new()
             }

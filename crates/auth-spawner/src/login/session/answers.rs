@@ -1,22 +1,108 @@
 //! Delivery of pasted answers to the CLI.
 
+use std::time::Duration;
+
 use futures_util::FutureExt;
+use tokio::time::Instant;
 
 use super::Submit;
 use super::actor::Session;
 use crate::answer::{Answer, Delivered, SubmitError, Typed, deliver, paste};
 use crate::login::machine::Input;
+use crate::login::snapshot::State;
 use crate::registry::{Delivery, Terminal};
 
+/// The maximum time for a CLI to show its URL once an answer was pasted. It is shorter than a client's call.
+const FOR_URL: Duration = Duration::from_secs(20);
+/// The maximum time for a CLI to prompt once it has shown its URL and an answer was pasted. After that, the answer is
+/// delivered without the prompt, because another version of the CLI may prompt in other words.
+const FOR_PROMPT: Duration = Duration::from_secs(5);
+
+/// An answer that was pasted before the CLI was ready for it.
+pub(super) struct Held {
+    submit: Submit,
+    /// The end of the wait.
+    pub(super) until: Instant,
+}
+
+/// The time at which a pasted answer can be delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    Now,
+    /// The CLI has not shown the URL to which the answer must belong.
+    AfterUrl,
+    /// The CLI reads its input only once it has prompted.
+    AfterPrompt,
+    Never,
+}
+
 impl Session {
-    /// Validates a pasted answer and starts its delivery.
-    pub(super) fn submit(&mut self, Submit { pasted, reply }: Submit) -> Option<Input> {
-        let answer = match (&self.recipe.paste, &self.report.snapshot.auth_url) {
+    /// Starts the delivery of a pasted answer, or keeps it until the CLI is ready for it.
+    pub(super) fn submit(&mut self, submit: Submit) -> Option<Input> {
+        let wait = match self.readiness() {
+            Readiness::AfterUrl if self.work.held.is_none() => FOR_URL,
+            Readiness::AfterPrompt if self.work.held.is_none() => match self.interpret(&submit) {
+                Ok(_) => FOR_PROMPT,
+                Err(_) => return self.answer(submit),
+            },
+            _ => return self.answer(submit),
+        };
+        self.work.held = Some(Held { submit, until: Instant::now() + wait });
+        None
+    }
+
+    /// Starts the delivery of a kept answer once the CLI is ready for it, or refuses it if the CLI never will be.
+    pub(super) fn release_held(&mut self) -> Option<Input> {
+        if self.work.delivering.is_some() {
+            return None;
+        }
+        match self.readiness() {
+            Readiness::Now | Readiness::Never => {}
+            Readiness::AfterUrl => return None,
+            Readiness::AfterPrompt => {
+                let by = Instant::now() + FOR_PROMPT;
+                if let Some(held) = &mut self.work.held {
+                    held.until = held.until.min(by);
+                }
+                return None;
+            }
+        }
+        let held = self.work.held.take()?;
+        self.answer(held.submit)
+    }
+
+    /// Ends the wait for the CLI to become ready.
+    pub(super) fn give_held_up(&mut self) -> Option<Input> {
+        let held = self.work.held.take()?;
+        self.answer(held.submit)
+    }
+
+    fn readiness(&self) -> Readiness {
+        let Some(paste) = &self.recipe.paste else { return Readiness::Never };
+        if self.report.snapshot.auth_url.is_none() {
+            let starting = self.machine.state() == State::Pending && self.work.exit.is_some();
+            return if starting { Readiness::AfterUrl } else { Readiness::Never };
+        }
+        if !self.machine.takes_paste() || self.work.delivering.is_some() {
+            return Readiness::Never;
+        }
+        let prompts = paste.delivery != Delivery::CallbackGet && !self.recipe.patterns.prompt.is_empty();
+        if prompts && !self.report.snapshot.prompted { Readiness::AfterPrompt } else { Readiness::Now }
+    }
+
+    fn interpret(&self, submit: &Submit) -> Result<Answer, SubmitError> {
+        match (&self.recipe.paste, &self.report.snapshot.auth_url) {
             (Some(paste), Some(url)) if self.machine.takes_paste() && self.work.delivering.is_none() => {
-                paste::interpret(paste, url, &pasted)
+                paste::interpret(paste, url, &submit.pasted)
             }
             _ => Err(SubmitError::NotExpected),
-        };
+        }
+    }
+
+    /// Validates a pasted answer and starts its delivery.
+    fn answer(&mut self, submit: Submit) -> Option<Input> {
+        let answer = self.interpret(&submit);
+        let Submit { pasted, reply } = submit;
         let delivery = match answer {
             Err(error) => Err(error),
             Ok(Answer::Get(url)) => Ok(deliver::callback(url).boxed()),

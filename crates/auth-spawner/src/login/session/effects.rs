@@ -5,7 +5,8 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use super::actor::{Confirmed, Session, done};
+use super::actor::{Session, done};
+use super::work::Confirmed;
 use crate::login::machine::Effect;
 use crate::login::sink::{ConfirmedLogin, SaveError};
 use crate::login::snapshot::FailureKind;
@@ -57,7 +58,8 @@ impl Session {
         let save = timeout(SAVE_PATIENCE, self.shared.sink.save(login));
         let late = || SaveError {
             kind: FailureKind::Storage,
-            message: "the store did not answer in time".to_owned(),
+            message: "the login could not be stored: the store did not answer in time".to_owned(),
+            advice: None,
         };
         self.work.saving = Some(save.map(move |saved| saved.unwrap_or_else(|_| Err(late()))).boxed());
     }

@@ -7,6 +7,7 @@ mod opening;
 mod replies;
 mod report;
 mod timers;
+mod work;
 
 pub(crate) use actor::run;
 

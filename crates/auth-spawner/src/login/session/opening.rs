@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::login::check::{LoginCheck, ShownCredential};
 use crate::login::machine::Input;
+use crate::login::request::LoginRequest;
 use crate::login::snapshot::FailureKind;
-use crate::login::spawner::{LoginRequest, SpawnerState};
+use crate::login::spawner::SpawnerState;
 use crate::process;
 use crate::process::{
     ChildCommand, ChildEnv, ChildEnvSources, OpenError, StartedChild, child_env, ports, prepare,
@@ -90,6 +91,7 @@ pub(crate) async fn open(
         screen,
         tracker: shared.tracker.clone(),
         check_timeout: shared.config.limits.check_timeout,
+        check_args: request.check_args.clone(),
         clock: Arc::clone(&shared.config.clock),
     };
     Ok(Opened { child, check })

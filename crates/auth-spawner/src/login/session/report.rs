@@ -11,8 +11,9 @@ use super::SINK_PATIENCE;
 use crate::answer::is_taken;
 use crate::findings::{Finding, names_network, public_words};
 use crate::login::machine::Machine;
-use crate::login::snapshot::{Failure, FailureKind, Snapshot};
+use crate::login::snapshot::{Advice, Failure, FailureKind, Snapshot};
 use crate::login::spawner::SpawnerState;
+use crate::login::table::STOPPED;
 use crate::registry::Paste;
 
 /// The maximum length of an email address from the CLI's output, in bytes. The same limit applies to its file.
@@ -42,13 +43,30 @@ pub(crate) struct Report {
     /// An explanation of the failure, if it is not the CLI's exit.
     pub(crate) message: Option<String>,
     /// The next step for the user, if this kind of failure does not always have the same one.
-    pub(crate) hint: Option<String>,
+    pub(crate) advice: Option<Advice>,
     /// The login that the CLI stored in the keyring instead of a file.
     pub(crate) in_keyring: Option<KeyringLogin>,
     /// The reason why the last check of the login has no result.
     pub(crate) hung: Option<String>,
+    /// The reason why the last check found no login.
+    pub(crate) doubt: Option<Doubt>,
+    /// The reason why a proven login was not committed.
+    pub(crate) not_saved: Option<NotSaved>,
     /// True if the CLI has said that it logged in.
     claimed: bool,
+}
+
+/// The reason why a check found no login.
+pub(crate) struct Doubt {
+    pub(crate) reason: String,
+    /// True if the reason explains the failure. False if there is simply no login.
+    pub(crate) telling: bool,
+}
+
+/// The reason why a proven login was not committed.
+pub(crate) struct NotSaved {
+    pub(crate) message: String,
+    pub(crate) advice: Option<Advice>,
 }
 
 impl Report {
@@ -67,9 +85,11 @@ impl Report {
             pasted: Vec::new(),
             email: None,
             message: None,
-            hint: None,
+            advice: None,
             in_keyring: None,
             hung: None,
+            doubt: None,
+            not_saved: None,
             claimed: false,
         }
     }
@@ -169,44 +189,61 @@ impl Report {
             && let Some(KeyringLogin { reason: message, hint }) = self.in_keyring.take()
         {
             // Logging in through the browser again would have the same result.
-            self.snapshot.failure = Some(Failure { kind, message, hint: Some(hint), exit_code: None });
+            let advice = Some(Advice::OfEntry(hint));
+            self.snapshot.failure = Some(Failure { kind, message, advice, exit_code: None });
             return;
         }
         if kind == FailureKind::NotAuthenticated
             && let Some(message) = self.hung.take()
         {
             // The login may be good. That it was not confirmed in time says nothing about the person.
-            let hint = Some(
-                "start the login again; if the check hangs again, look at the network of this machine"
-                    .to_owned(),
-            );
+            let advice = Some(Advice::CheckHung);
             self.snapshot.failure =
-                Some(Failure { kind: FailureKind::Expired, message, hint, exit_code: None });
+                Some(Failure { kind: FailureKind::Expired, message, advice, exit_code: None });
             return;
         }
-        let (message, hint) = wording(kind);
+        if let Some(NotSaved { message, advice }) = self.not_saved.take() {
+            let advice = advice.or_else(|| wording(kind).1);
+            self.snapshot.failure = Some(Failure { kind, message, advice, exit_code: None });
+            return;
+        }
+        // To the client, the end by a shutdown is the same as one by a crash.
+        let is_stopped = kind == FailureKind::Cancelled && self.message.as_deref() == Some(STOPPED);
+        let kind = if is_stopped { FailureKind::DaemonRestarted } else { kind };
+        let (message, usual) = wording(kind);
         let exit_code = machine.exit_code().filter(|_| kind == FailureKind::CliExited);
-        let explained = self.message.take();
-        let line = self.explanation.take().filter(|_| {
-            matches!(
-                kind,
-                FailureKind::CliExited
-                    | FailureKind::Denied
-                    | FailureKind::LoginFailed
-                    | FailureKind::NotAuthenticated
-            )
-        });
-        let message = match explained.or(line) {
-            // The explanation already names the port and its holder.
+        let unstored = self.doubt.as_ref().is_none_or(|doubt| !doubt.telling);
+        let message = match self.reason(kind) {
+            // The reason already names the port and its holder.
             Some(text) if kind == FailureKind::PortInUse => text,
             Some(text) => format!("{message}: {text}"),
             None => message.to_owned(),
         };
-        let hint = if kind == FailureKind::NotAuthenticated && self.claimed { Some(ELSEWHERE) } else { hint };
+        let usual = match kind {
+            FailureKind::NotAuthenticated if self.claimed && unstored => Some(Advice::StoredElsewhere),
+            FailureKind::NotAuthenticated if !unstored => Some(Advice::Unproven),
+            _ => usual,
+        };
         let unreached = kind != FailureKind::PortInUse && names_network(&message);
-        let advice = self.shared.config.network_advice.clone().filter(|_| unreached);
-        let hint = self.hint.take().or(advice).or_else(|| hint.map(str::to_owned));
-        self.snapshot.failure = Some(Failure { kind, message, hint, exit_code });
+        let network = self.shared.config.network_advice.clone().filter(|_| unreached);
+        let advice = self.advice.take().or(network.map(Advice::OfCaller)).or(usual);
+        self.snapshot.failure = Some(Failure { kind, message, advice, exit_code });
+    }
+
+    /// Returns the text that best explains a failure. If the CLI exited as after a success, its file and its check say
+    /// more than its output.
+    fn reason(&mut self, kind: FailureKind) -> Option<String> {
+        if let Some(message) = self.message.take() {
+            return Some(message);
+        }
+        let (words, doubt) = (self.explanation.take(), self.doubt.take());
+        let found = doubt.as_ref().filter(|doubt| doubt.telling).map(|doubt| doubt.reason.clone());
+        match kind {
+            FailureKind::NotAuthenticated => found.or(words).or(doubt.map(|doubt| doubt.reason)),
+            FailureKind::CliExited | FailureKind::Denied | FailureKind::LoginFailed => words.or(found),
+            FailureKind::Expired => found,
+            _ => None,
+        }
     }
 }
 
@@ -222,39 +259,27 @@ fn secret_parts(pasted: &str) -> Vec<Cow<'_, str>> {
     written.map(Cow::Borrowed).chain(decoded.map(|(_, value)| value)).collect()
 }
 
-/// The next step after a CLI that said that it logged in, and stored nothing in the login's directory.
-const ELSEWHERE: &str = "the CLI says that it logged in, but it stored nothing in the directory that srvd gave it; if the program is a script that sets a directory of its own, put the CLI itself first on spawn.search_path in srvd.toml";
-
-fn wording(kind: FailureKind) -> (&'static str, Option<&'static str>) {
+fn wording(kind: FailureKind) -> (&'static str, Option<Advice>) {
     match kind {
-        FailureKind::SpawnFailed => ("the CLI could not be started", Some("check that the CLI is installed")),
-        FailureKind::TtyUnavailable => ("no terminal could be opened for the CLI", None),
-        FailureKind::CliExited => ("the CLI exited with an error", Some("start the login again")),
-        FailureKind::NotAuthenticated => {
-            ("the CLI exited without logging in", Some("start the login again and finish it in the browser"))
+        FailureKind::SpawnFailed => ("the CLI could not be started", Some(Advice::CheckInstalled)),
+        FailureKind::TtyUnavailable => {
+            ("no terminal could be opened for the CLI", Some(Advice::CheckTerminals))
         }
-        FailureKind::Denied => ("the login was denied", Some("start the login again and approve it")),
-        FailureKind::LoginFailed => (
-            "the CLI could not complete the login",
-            Some("start the login again; if that fails too, check the network of this machine"),
-        ),
+        FailureKind::CliExited => ("the CLI exited with an error", Some(Advice::StartAgain)),
+        FailureKind::NotAuthenticated => ("the CLI exited without logging in", Some(Advice::FinishInBrowser)),
+        FailureKind::Denied => ("the login was denied", Some(Advice::Approve)),
+        FailureKind::LoginFailed => ("the CLI could not complete the login", Some(Advice::CheckNetwork)),
         FailureKind::CliRetired => ("the program is no longer the provider's CLI", None),
         // Copilot, for example, keeps waiting silently after the user has denied the login.
-        FailureKind::Expired => (
-            "the login was not completed in time",
-            Some("start the login again and approve it; some CLIs do not report a denial in the browser"),
-        ),
+        FailureKind::Expired => ("the login was not completed in time", Some(Advice::ApproveInTime)),
         FailureKind::Cancelled => ("the login was cancelled", None),
-        FailureKind::PortInUse => (
-            "a port that the CLI needs is in use",
-            Some("stop the program that uses the port, then start the login again"),
-        ),
+        FailureKind::PortInUse => ("a port that the CLI needs is in use", Some(Advice::FreePort)),
         FailureKind::IdentityMismatch => ("the CLI logged in to another account", None),
         FailureKind::Storage | FailureKind::StoreUnavailable => ("the login could not be stored", None),
+        FailureKind::DaemonRestarted => ("the login ended", Some(Advice::StartAgain)),
         FailureKind::NotFound
         | FailureKind::Conflict
         | FailureKind::AmbientDirectory
-        | FailureKind::DaemonRestarted
         | FailureKind::Internal => ("the login could not be saved", None),
     }
 }
