@@ -44,7 +44,7 @@ export interface CallOptions {
 /** The data of the events of a topic, or of the topics that a prefix with `*` stands for. */
 export type TopicData<T extends string> = T extends keyof Topics ? Topics[T] : unknown;
 
-export interface Event<T extends string = string> {
+export interface TopicEvent<T extends string = string> {
   topic: T;
   seq: number;
   /** The time of the event, in Unix milliseconds. */
@@ -78,7 +78,7 @@ interface Waiting {
 
 interface Subscriber {
   topics: string[];
-  listener(event: Event<any>): void;
+  listener(event: TopicEvent<any>): void;
   missed(): void;
   id: string | undefined;
   since: Since | undefined;
@@ -146,7 +146,7 @@ export class Client {
   /** Subscribes to topics: exact ones, or prefixes that end in `*`. The subscription survives a loss of the connection. */
   subscribe<T extends string>(
     topics: readonly T[],
-    listener: (event: Event<T>) => void,
+    listener: (event: TopicEvent<T>) => void,
     options: SubscribeOptions = {},
   ): Subscription {
     let subscriber!: Subscriber;

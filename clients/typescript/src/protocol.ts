@@ -15,7 +15,7 @@ export type Account = {
   loginDeadlineAt?: number | null;
   maskedTail?: string | null;
   name: string;
-  nextStep?: string | null;
+  nextStep?: NextStep | null;
   owner: Owner;
   providerId: string;
   secretRef: SecretRef;
@@ -25,11 +25,23 @@ export type Account = {
   updatedAt: number;
 };
 
+/** an account was created, changed or deleted, or its status changed */
+export type AccountChanged = {
+  accountId: string;
+};
+
+/** The order of a list of accounts. */
+export type AccountSort = "createdAt" | "name" | "providerId" | "status" | (string & {});
+
 /** The accounts, and the rows that could not be read. */
 export type Accounts = {
   accounts: Array<Account>;
   corrupt: Array<Corrupt>;
+  nextCursor?: string | null;
 };
+
+/** The kind of a next step. */
+export type Action = "login" | "login_force" | "add_key" | "manual" | (string & {});
 
 /** The active account. */
 export type ActiveForge = {
@@ -41,15 +53,59 @@ export type ActiveForge = {
 };
 
 /** The answer to a report about a rejected token. */
-export type AfterRefusal = {
-  next: NextStep;
+export type AfterForgeRejection = {
+  renewed: boolean;
 };
+
+/** The answer to a report about a rejected token. */
+export type AfterRefusal = {
+  next: AfterRefusalStep;
+};
+
+/** The step to take after a service has rejected a token. */
+export type AfterRefusalStep = "retry" | "sign_in" | "missing_scope" | "nothing" | (string & {});
+
+/** The result of an answer. */
+export type AnsweredPairing = {
+  success: boolean;
+};
+
+/** A row of the audit log. */
+export type AuditRow = {
+  action: string;
+  actor: string;
+  at: number;
+  detail?: string | null;
+  outcome: string;
+  seq: number;
+  subject: string;
+};
+
+/** Rows of the audit log. */
+export type AuditRows = {
+  nextCursor?: string | null;
+  rows: Array<AuditRow>;
+};
+
+/** The kind of payment for an account. */
+export type Billing = "subscription" | "setup_token" | "key" | "gateway" | "unknown" | (string & {});
 
 /** The binding of an account in a bundle. */
 export type Binding = {
   accountId: string;
   providerId: string;
   status: Status;
+};
+
+/** a binding of this bundle was created, moved or removed, or its account's status changed */
+export type BindingsChanged = {
+  bundleId: string;
+};
+
+/** The branches of a repository. */
+export type BranchList = {
+  branches: Array<ForgeBranch>;
+  truncated: boolean;
 };
 
 /** An identity bundle: a named set of accounts, with at most one account per provider. */
@@ -95,12 +151,27 @@ export type Cli = {
   version?: string | null;
 };
 
+/** The token of a paired client. The token itself is never shown. */
+export type ClientToken = {
+  createdAt: number;
+  id: string;
+  name: string;
+  origin?: string | null;
+  scopes: Array<Scope>;
+};
+
+/** The tokens of paired clients. */
+export type ClientTokens = {
+  tokens: Array<ClientToken>;
+};
+
 /** A forge configured in `srvd.toml`. */
 export type ConfiguredForge = {
   baseUrl: string;
   clientId: string;
   flows: Array<OperatorFlow>;
   forgeType: ForgeType;
+  lastFailure?: string | null;
   name: string;
 };
 
@@ -112,6 +183,20 @@ export type Considered = {
   providerId: string;
   reason: string;
   source: Source;
+};
+
+/** A browser session of the console. */
+export type ConsoleSession = {
+  browser: string;
+  createdAt: number;
+  current: boolean;
+  id: string;
+  usedAt: number;
+};
+
+/** The browser sessions of the console. */
+export type ConsoleSessions = {
+  sessions: Array<ConsoleSession>;
 };
 
 /** A row that could not be read. */
@@ -137,6 +222,7 @@ export type Daemon = {
   counts: Counts;
   databaseKind: DatabaseKind;
   epoch: string;
+  limits?: Limits;
   schemaVersion: number;
   searchPath?: Array<string>;
   uptimeMs: number;
@@ -206,16 +292,111 @@ export type DiscardedStray = {
   cleanup: Array<Cleanup>;
 };
 
+/** The result of ending a browser session. */
+export type EndedConsoleSession = {
+  ended: boolean;
+};
+
 /** The result of ending an instance. */
 export type EndedInstance = {
   ended: boolean;
 };
 
 /** The kind of the error in a result: a kind from the error list, or one that occurs only for a login or an operator sign-in. */
-export type ErrorKind = "not_found" | "conflict" | "unknown_provider" | "not_allowed" | "invalid_input" | "no_credential" | "needs_reauth" | "all_expired" | "declared_immutable" | "no_active_forge" | "secret_unavailable" | "store_unavailable" | "identity_mismatch" | "refresh_failed" | "ambient_directory" | "corrupt" | "database_failed" | "database_damaged" | "migration_failed" | "unsupported" | "unknown_recipe" | "capacity" | "shadowed" | "shutting_down" | "spawn_failed" | "tty_unavailable" | "cli_exited" | "not_authenticated" | "denied" | "login_failed" | "cli_retired" | "expired" | "cancelled" | "superseded" | "storage" | "port_in_use" | "daemon_restarted" | "internal" | "invalid_grant" | "refresh_token_reused" | "invalid_client" | "grant_not_allowed" | "invalid_scope" | "redirect_uri_mismatch" | "invalid_request" | "insecure" | "no_device_flow" | (string & {});
+export type ErrorKind = "not_found" | "conflict" | "unknown_provider" | "not_allowed" | "invalid_input" | "no_credential" | "needs_reauth" | "all_expired" | "declared_immutable" | "no_active_forge" | "secret_unavailable" | "store_unavailable" | "identity_mismatch" | "refresh_failed" | "forbidden" | "ambient_directory" | "corrupt" | "database_failed" | "database_damaged" | "migration_failed" | "unsupported" | "unknown_recipe" | "capacity" | "shadowed" | "forge_refused" | "forge_unavailable" | "shutting_down" | "spawn_failed" | "tty_unavailable" | "cli_exited" | "not_authenticated" | "denied" | "login_failed" | "cli_retired" | "expired" | "cancelled" | "superseded" | "storage" | "port_in_use" | "daemon_restarted" | "internal" | "invalid_grant" | "refresh_token_reused" | "invalid_client" | "grant_not_allowed" | "invalid_scope" | "redirect_uri_mismatch" | "invalid_request" | "insecure" | "no_device_flow" | (string & {});
 
 /** The source of an account's status. */
-export type Evidence = "file" | "check" | "live" | "login" | "none" | (string & {});
+export type Evidence = "file" | "assumed" | "check" | "live" | "login" | "none" | (string & {});
+
+/** A finding of the checkup. No text contains a secret or the value of a variable. */
+export type Finding = {
+  detail: string;
+  fix?: string | null;
+  fixable: boolean;
+  id: string;
+  meaning: string;
+  severity: Severity;
+  title: string;
+};
+
+/** The findings of a checkup. */
+export type Findings = {
+  findings: Array<Finding>;
+};
+
+/** The forge's answer to a request. */
+export type ForgeAnswer = {
+  body?: unknown;
+  headers: Record<string, string>;
+  status: number;
+  text?: string | null;
+};
+
+/** A branch. */
+export type ForgeBranch = {
+  head: string;
+  name: string;
+};
+
+/** The token of the active forge, unless the question was about another place. */
+export type ForgeCredentialAnswer = {
+  credential?: ForgeToken | null;
+};
+
+/** An issue. */
+export type ForgeIssue = {
+  author?: string | null;
+  labels: Array<string>;
+  number: number;
+  title: string;
+  webUrl: string;
+};
+
+/** An HTTP method. */
+export type ForgeMethod = "GET" | "POST" | "PATCH" | "PUT" | "DELETE" | (string & {});
+
+/** The operator at the active forge. */
+export type ForgePerson = {
+  accountId: string;
+  baseUrl: string;
+  email?: string | null;
+  forgeType: ForgeType;
+  login: string;
+  subject: string;
+};
+
+/** A pull request, or a merge request of GitLab. */
+export type ForgePull = {
+  author?: string | null;
+  draft: boolean;
+  head?: string | null;
+  number: number;
+  sourceBranch: string;
+  targetBranch: string;
+  title: string;
+  webUrl: string;
+};
+
+/** A repository. */
+export type ForgeRepo = {
+  archived: boolean;
+  cloneUrl: string;
+  defaultBranch?: string | null;
+  description?: string | null;
+  private: boolean;
+  repo: string;
+  webUrl: string;
+};
+
+/** The token of the active forge. */
+export type ForgeToken = {
+  baseUrl: string;
+  environment: Record<string, Value>;
+  expiresAt?: number | null;
+  forgeType: ForgeType;
+  token: Value;
+  username: string;
+};
 
 /** The type of a forge. */
 export type ForgeType = "github" | "gitlab" | "forgejo" | "gitea" | (string & {});
@@ -249,13 +430,56 @@ export type Instances = {
   instances: Array<Instance>;
 };
 
+/** The open issues of a repository. */
+export type IssueList = {
+  issues: Array<ForgeIssue>;
+  truncated: boolean;
+};
+
+/** The outcome of an attempt to renew a login. */
+export type KeepOutcome = "moved" | "unchanged" | "wiped" | "tombstone" | "refused" | "gone" | "another_person" | "unreadable" | "login_shown" | "cli_failed" | "timed_out" | "flooded" | "not_started" | "not_installed" | "old_version" | "disk_full" | (string & {});
+
+/** The state of the renewals of a login. */
+export type KeepState = "waiting" | "running" | "held" | "failing" | "idle" | "dead" | "copied" | "off" | "own" | "keychain" | "no_login" | "none" | (string & {});
+
+/** The switch of an account. */
+export type KeepSwitch = "on" | "off" | "default" | (string & {});
+
+/** The state of the renewals of a login. */
+export type KeptLogin = {
+  accountId: string;
+  by: string;
+  copies?: Array<string>;
+  deadAt?: number | null;
+  detail?: string | null;
+  expiresAt?: number | null;
+  failures: number;
+  keptAt?: number | null;
+  nextAt?: number | null;
+  nextStep?: string | null;
+  outcome?: KeepOutcome | null;
+  providerId: string;
+  reason?: string | null;
+  refusals: number;
+  state: KeepState;
+  switch: KeepSwitch;
+  triedAt?: number | null;
+};
+
+/** The logins that CLIs keep in directories. */
+export type KeptLogins = {
+  logins: Array<KeptLogin>;
+};
+
 /** The result of storing an API key. */
 export type KeyOutcome = {
   accountId?: string | null;
   bundleId?: string | null;
   error?: string | null;
   errorKind?: ErrorKind | null;
+  profileId?: string | null;
   status?: Status | null;
+  statusReason?: string | null;
   success: boolean;
 };
 
@@ -303,18 +527,64 @@ export type LaunchTrace = {
   source: Source;
 };
 
+/** The limits of the protocol. A value exactly at a limit is accepted. */
+export type Limits = {
+  batch: number;
+  idBytes: number;
+  idleMs: number;
+  inFlight: number;
+  inFlightTotal: number;
+  jsonDepth: number;
+  messageBytes: number;
+  outboundMessages: number;
+  pingMs: number;
+  subscriptions: number;
+  topicBytes: number;
+  topics: number;
+  waiting: number;
+  waitingMs: number;
+  writeMs: number;
+};
+
 /** A way to log in with the installed version of the CLI. */
 export type Login = {
+  holdsPorts?: Array<number>;
   id: string;
   kind: LoginKind;
+  label?: string;
+  needsPaste?: boolean;
+  opensBrowser?: boolean;
+  showsCode?: boolean;
   takesPaste: boolean;
 };
 
 /** The user's action during a login. */
 export type LoginKind = "device_code" | "browser" | (string & {});
 
-/** The step to take after a service has rejected a token. */
-export type NextStep = "retry" | "sign_in" | "missing_scope" | "nothing" | (string & {});
+/** a provider refused to renew the login of a CLI, or its deadline is 3 days or 1 day away; `notice` is `dead` or `deadline` */
+export type LoginNotice = {
+  accountId: string;
+};
+
+/** The next step for a user. */
+export type NextStep = {
+  action: Action;
+  bundleId?: string | null;
+  command: string;
+  providerId?: string | null;
+};
+
+/** A field of a request that is not used. */
+export type NotUsed = {
+  field: string;
+  reason: string;
+};
+
+/** A code for the console. */
+export type OpenedConsole = {
+  code: string;
+  expiresAt: number;
+};
 
 /** An account of the operator at a forge. It never contains a token. */
 export type OperatorAccount = {
@@ -341,6 +611,7 @@ export type OperatorTokenState = "active" | "refreshing" | "needs_reauth" | "rev
 
 /** The operator's accounts and the forges at which the operator can sign in. */
 export type Operators = {
+  accounts?: Array<OperatorAccount>;
   forges: Array<ConfiguredForge>;
   pending: Array<PendingAccount>;
   tokens: Array<OperatorAccount>;
@@ -356,10 +627,35 @@ export type Outcome = {
 /** The owner of an account. */
 export type Owner = "bundle" | "user" | "operator" | (string & {});
 
+/** The state of a pairing. */
+export type PairStatus = "waiting" | "asked" | "accepted" | "denied" | "expired" | "too_many_codes" | (string & {});
+
+/** A pairing. */
+export type Pairing = {
+  name?: string | null;
+  origin?: string | null;
+  pairingId: string;
+  scopes: Array<Scope>;
+  status: PairStatus;
+};
+
+/** The pasted answer that a login accepts. */
+export type Paste = {
+  from: Array<PasteSource>;
+  shapes: Array<PasteShape>;
+  when: PasteWhen;
+};
+
 /** A format of the text accepted by `auth.submitcallback`. */
 export type PasteShape = "url" | "code_state" | "code" | (string & {});
 
-/** A sign-in whose user is not known yet, because the forge has not returned the name. Its tokens are stored. The next sign-in at the forge, or the next start of the daemon, asks the forge again. */
+/** The place where the user finds the text to paste. */
+export type PasteSource = "address_bar" | "page" | (string & {});
+
+/** The time at which a login accepts a pasted answer. */
+export type PasteWhen = "now" | "later" | (string & {});
+
+/** A sign-in whose user is not known yet, because the forge could not be asked. Its tokens are stored, and the forge is asked again every few minutes. The sign-in ends when the forge refuses the answer for good. */
 export type PendingAccount = {
   accountId: string;
   baseUrl?: string | null;
@@ -404,13 +700,21 @@ export type Profiles = {
   profiles: Array<Profile>;
 };
 
+/** a profile of this user changed */
+export type ProfilesChanged = {
+  userId: string;
+};
+
 /** A provider of the registry. */
 export type Provider = {
   aliases: Array<string>;
   class: CredentialKind;
   cli: Cli;
   displayName: string;
+  icon?: string;
   id: string;
+  keyPrefix?: string | null;
+  keyUrl?: string | null;
   loginKinds: Array<string>;
   logins?: Array<Login>;
   requiresTty: boolean;
@@ -418,7 +722,7 @@ export type Provider = {
 
 /** The readiness of one provider. */
 export type ProviderReadiness = {
-  nextStep?: string | null;
+  nextStep?: NextStep | null;
   providerId: string;
   ready: boolean;
   reason?: string | null;
@@ -428,6 +732,48 @@ export type ProviderReadiness = {
 /** The providers, sorted by id. */
 export type Providers = {
   providers: Array<Provider>;
+};
+
+/** The open pull or merge requests of a repository. */
+export type PullList = {
+  pulls: Array<ForgePull>;
+  truncated: boolean;
+};
+
+/** The limits of a login. */
+export type Quota = {
+  accountId: string;
+  billing: Billing;
+  measuredAt?: number | null;
+  plan?: string | null;
+  providerId: string;
+  reason?: string | null;
+  source?: string | null;
+  state: QuotaState;
+  windows: Array<QuotaWindow>;
+};
+
+/** a share in whole percent, the start of a window or the state of the limits of a login changed */
+export type QuotaChanged = {
+  accountId: string;
+};
+
+/** The state of a limit. */
+export type QuotaState = "fine" | "near" | "spent" | "unknown" | (string & {});
+
+/** A window of time with a limit. */
+export type QuotaWindow = {
+  ahead: boolean;
+  key: string;
+  resetsAt?: number | null;
+  seconds?: number | null;
+  usedPercent?: number | null;
+};
+
+/** The limits of logins. */
+export type Quotas = {
+  quotas: Array<Quota>;
+  schemaVersion: number;
 };
 
 /** The readiness of a launch. */
@@ -442,6 +788,23 @@ export type Removed = {
   name: string;
   providerId?: string | null;
   reason: string;
+};
+
+/** The persons of a login that replaced the login of another person, by email address or the provider's id. */
+export type ReplacedPerson = {
+  former: string;
+  present: string;
+};
+
+/** A page of repositories. */
+export type RepoPage = {
+  nextPage?: number | null;
+  repos: Array<ForgeRepo>;
+};
+
+/** The repository that moved. */
+export type ReposChanged = {
+  repo: string;
 };
 
 /** The credential that an agent would receive. It never contains the secret. */
@@ -471,6 +834,14 @@ export type RevokedAccount = {
   revoked: boolean;
 };
 
+/** The result of revoking a token. */
+export type RevokedToken = {
+  revoked: boolean;
+};
+
+/** A permission of a client's token. */
+export type Scope = "read" | "login" | "launch" | "admin" | (string & {});
+
 export type Secret = string;
 
 /** The kind of location where a credential is stored. */
@@ -487,6 +858,7 @@ export type SecretRef = {
 /** A login session. */
 export type Session = {
   accountId?: string | null;
+  agentId?: string | null;
   authUrl?: string | null;
   bundleId?: string | null;
   deviceCode?: string | null;
@@ -498,15 +870,27 @@ export type Session = {
   expiresAt: number;
   hint?: string | null;
   openable?: boolean | null;
+  paste?: Paste | null;
   pasteShapes?: Array<PasteShape> | null;
   phase?: Phase | null;
+  profileId?: string | null;
   prompt?: boolean | null;
   providerId: string;
+  recipe?: string;
+  replacedPerson?: ReplacedPerson | null;
   revision: number;
   sessionId: string;
   startedAt: number;
   status: SessionStatus;
+  targetBundleId?: string | null;
+  userId?: string | null;
   verificationUrl?: string | null;
+};
+
+/** a login session or a sign-in at a forge changed */
+export type SessionChanged = {
+  revision?: number;
+  sessionId: string;
 };
 
 /** The state of a login session. */
@@ -514,8 +898,12 @@ export type SessionStatus = "pending" | "url-available" | "code-emitted" | "succ
 
 /** Login sessions, newest first. */
 export type Sessions = {
+  nextCursor?: string | null;
   sessions: Array<Session>;
 };
+
+/** The severity of a finding. */
+export type Severity = "ok" | "note" | "warning" | "error" | (string & {});
 
 /** The setup of a bundle's homes. */
 export type Share = {
@@ -550,6 +938,7 @@ export type SignIn = {
   accountLogin?: string | null;
   error?: string | null;
   errorKind?: ErrorKind | null;
+  missingScopes?: Array<string>;
   sessionId: string;
   status: SignInStatus;
 };
@@ -570,6 +959,8 @@ export type Source = "bundle" | "user" | "ephemeral" | "declared" | (string & {}
 export type Started = {
   authUrl?: string | null;
   expiresAt: number;
+  notUsed?: Array<NotUsed>;
+  recipe?: string;
   sessionId: string;
   status: SessionStatus;
 };
@@ -580,6 +971,14 @@ export type StartedOperator = {
   deviceCode?: string | null;
   sessionId: string;
   verificationUrl?: string | null;
+};
+
+/** A pairing that has been opened. */
+export type StartedPairing = {
+  code: string;
+  expiresAt: number;
+  pairingId: string;
+  scopes: Array<Scope>;
 };
 
 /** The status of an account's credential. */
@@ -610,6 +1009,20 @@ export type Subscribed = {
   lagged: boolean;
   seq: number;
   subscriptionId: string;
+};
+
+/** A login with the reason for its place. */
+export type Suggested = {
+  accountId: string;
+  bundleIds: Array<string>;
+  quota: Quota;
+  reason: string;
+  usable: boolean;
+};
+
+/** The logins of a provider, the best first. */
+export type Suggestions = {
+  suggestions: Array<Suggested>;
 };
 
 /** All tokens of a login. An absent field is removed from the stored login. */
@@ -645,7 +1058,29 @@ export type Unsubscribed = {
   removed: boolean;
 };
 
+/** The result of the end of a watch. */
+export type UnwatchedForgeRepo = {
+  removed: boolean;
+};
+
 export type Value = string;
+
+/** A watched repository. */
+export type WatchedForgeRepo = {
+  changedAt?: number | null;
+  checkedAt?: number | null;
+  defaultBranch?: string | null;
+  head?: string | null;
+  problem?: string | null;
+  repo: string;
+  requests?: string | null;
+};
+
+/** The watched repositories of the active forge. */
+export type WatchedForgeRepos = {
+  intervalSeconds?: number | null;
+  repos: Array<WatchedForgeRepo>;
+};
 
 /** The methods: the type of the parameters and of the result of each. */
 export interface Methods {
@@ -664,12 +1099,22 @@ export interface Methods {
     };
     result: DiscardedStray;
   };
+  "account.discardStray": Methods["account.discardstray"];
   /** Reads one account. */
   "account.get": {
     params: {
       accountId: string;
     };
     result: Account;
+  };
+  /** Returns how CLI logins are kept alive. It also switches this for an account, or renews logins now with their own CLIs. */
+  "account.keepalive": {
+    params: {
+      accountId?: string | null;
+      renew?: boolean | null;
+      switch?: KeepSwitch | null;
+    };
+    result: KeptLogins;
   };
   /** Makes an account of a login that belongs to none, and binds it in its bundle. */
   "account.keepstray": {
@@ -679,11 +1124,17 @@ export interface Methods {
     };
     result: Account;
   };
+  "account.keepStray": Methods["account.keepstray"];
   /** Lists accounts; rows that cannot be read are listed separately. */
   "account.list": {
     params: {
       bundleId?: string | null;
+      cursor?: string | null;
+      limit?: number | null;
+      name?: string | null;
       providerId?: string | null;
+      sort?: AccountSort | null;
+      status?: Status | null;
     };
     result: Accounts;
   };
@@ -695,13 +1146,14 @@ export interface Methods {
     };
     result: Account;
   };
-  /** Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does. */
+  "account.refreshStatus": Methods["account.refreshstatus"];
+  /** Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does. The login of a CLI is renewed by that CLI, if it can do so before the end of the token. */
   "account.refused": {
     params: {
       accountId: string;
-      generation: number;
-      status: number;
+      generation?: number | null;
       retried?: boolean | null;
+      status?: number | null;
     };
     result: AfterRefusal;
   };
@@ -733,18 +1185,39 @@ export interface Methods {
     };
     result: DeletedProfiles;
   };
+  /** Lists rows of the audit log, newest first. `srvd audit --verify` checks that the log was not changed. */
+  "audit.list": {
+    params: {
+      action?: string | null;
+      actor?: string | null;
+      cursor?: string | null;
+      limit?: number | null;
+      outcome?: string | null;
+      since?: number | null;
+      subject?: string | null;
+    };
+    result: AuditRows;
+  };
   /** Cancels a login and ends its CLI with every process that the CLI has started. */
   "auth.cancel": {
     params: {
+      agentId?: string | null;
       bundleId?: string | null;
       providerId?: string | null;
       sessionId?: string | null;
+      userId?: string | null;
     };
     result: Outcome;
   };
   /** Lists the login sessions that are running or have ended recently. */
   "auth.list": {
-    params: {};
+    params: {
+      bundleId?: string | null;
+      cursor?: string | null;
+      limit?: number | null;
+      providerId?: string | null;
+      status?: SessionStatus | null;
+    };
     result: Sessions;
   };
   /** Returns the state of a login session. With waitMs, waits for a change. */
@@ -760,6 +1233,7 @@ export interface Methods {
   "auth.start": {
     params: {
       providerId: string;
+      agentId?: string | null;
       authCheckArgs?: Array<string> | null;
       authEnv?: Record<string, string> | null;
       authLoginArgs?: Array<string> | null;
@@ -770,6 +1244,7 @@ export interface Methods {
       intoBundleId?: string | null;
       recipe?: string | null;
       requiresTty?: boolean | null;
+      userId?: string | null;
     };
     result: Started;
   };
@@ -778,15 +1253,18 @@ export interface Methods {
     params: {
       accountName: string;
       providerId: string;
+      agentId?: string | null;
       apiKey?: Secret | null;
       baseUrl?: string | null;
       bundleName?: string | null;
       intoBundleId?: string | null;
       secretName?: string | null;
+      userId?: string | null;
       validate?: boolean | null;
     };
     result: KeyOutcome;
   };
+  "auth.submitApiKey": Methods["auth.submitapikey"];
   /** Delivers a pasted callback to the CLI. Success means that it was written to the CLI, not just queued. */
   "auth.submitcallback": {
     params: {
@@ -795,6 +1273,7 @@ export interface Methods {
     };
     result: Outcome;
   };
+  "auth.submitCallback": Methods["auth.submitcallback"];
   /** Binds an account in a bundle, replacing any account of the same provider. */
   "bundle.bind": {
     params: {
@@ -852,6 +1331,23 @@ export interface Methods {
     };
     result: Bundle;
   };
+  /** Ends a browser session of the console and its connections. */
+  "console.end": {
+    params: {
+      sessionId: string;
+    };
+    result: EndedConsoleSession;
+  };
+  /** Creates a code with which a browser starts a session of the console, once and within a minute. */
+  "console.open": {
+    params: {};
+    result: OpenedConsole;
+  };
+  /** Lists the browser sessions of the console. */
+  "console.sessions": {
+    params: {};
+    result: ConsoleSessions;
+  };
   /** Lists the agents declared in files, without their keys. */
   "declared.list": {
     params: {};
@@ -861,6 +1357,11 @@ export interface Methods {
   "declared.reload": {
     params: {};
     result: DeclaredAgents;
+  };
+  /** Checks for problems that keep srvd or the CLIs from working, as `srvd doctor` does, in the daemon's environment. */
+  "doctor.run": {
+    params: {};
+    result: Findings;
   };
   /** Removes the credentials lent to an agent, for every user. */
   "ephemeral.clear": {
@@ -894,6 +1395,104 @@ export interface Methods {
       subscriptionId: string;
     };
     result: Unsubscribed;
+  };
+  /** Lists the branches of a repository of the active forge. */
+  "forge.branches": {
+    params: {
+      repo: string;
+    };
+    result: BranchList;
+  };
+  /** Opens a pull or merge request in a repository of the active forge. */
+  "forge.createpull": {
+    params: {
+      repo: string;
+      sourceBranch: string;
+      targetBranch: string;
+      title: string;
+      body?: string | null;
+      draft?: boolean | null;
+    };
+    result: ForgePull;
+  };
+  /** Returns the token of the active forge, for git and for programs of the forge. Served on the Unix socket only, and audited. */
+  "forge.credential": {
+    params: {
+      bundleId?: string | null;
+      url?: string | null;
+      username?: string | null;
+    };
+    result: ForgeCredentialAnswer;
+  };
+  /** Lists the open issues of a repository. */
+  "forge.issues": {
+    params: {
+      repo: string;
+    };
+    result: IssueList;
+  };
+  /** Lists the open pull or merge requests of a repository of the active forge. */
+  "forge.pulls": {
+    params: {
+      repo: string;
+    };
+    result: PullList;
+  };
+  /** Reports that git's server rejected the token of the active forge. The token is refreshed once; nothing is deleted. */
+  "forge.rejected": {
+    params: {
+      token: Secret;
+      url: string;
+    };
+    result: AfterForgeRejection;
+  };
+  /** Reads one repository of the active forge. */
+  "forge.repo": {
+    params: {
+      repo: string;
+    };
+    result: ForgeRepo;
+  };
+  /** Lists the repositories that the operator can reach at the active forge, a page at a time. */
+  "forge.repos": {
+    params: {
+      page?: number | null;
+      query?: string | null;
+    };
+    result: RepoPage;
+  };
+  /** Sends a request to the API of the active forge. Redirects are not followed, and the answer has at most 1 MiB. The audit log records the method and the path. */
+  "forge.request": {
+    params: {
+      method: ForgeMethod;
+      path: string;
+      body?: unknown;
+    };
+    result: ForgeAnswer;
+  };
+  /** Stops watching a repository of the active forge. */
+  "forge.unwatch": {
+    params: {
+      repo: string;
+    };
+    result: UnwatchedForgeRepo;
+  };
+  /** Watches a repository of the active forge; at most 200 at each forge. The event forgerepos:changed follows when its default branch or its open requests move, if `[forge_watch]` in srvd.toml sets an interval. */
+  "forge.watch": {
+    params: {
+      repo: string;
+    };
+    result: WatchedForgeRepo;
+  };
+  /** Lists the watched repositories of the active forge. */
+  "forge.watched": {
+    params: {};
+    result: WatchedForgeRepos;
+  };
+  /** Asks the active forge who the operator is there; error 1010 if no account is active. */
+  "forge.whoami": {
+    params: {};
+    result: ForgePerson;
   };
   /** Creates an agent instance, with or without a bundle. */
   "instance.create": {
@@ -940,10 +1539,11 @@ export interface Methods {
     };
     result: Readiness;
   };
-  /** Returns the variables that give an agent this identity. This is the only method that returns credentials. */
+  /** Returns the variables that give an agent this identity. Only this method and forge.credential return credentials. */
   "launch.resolve": {
     params: {
       agentId?: string | null;
+      allowEmpty?: boolean | null;
       allowUnbound?: boolean | null;
       bundleId?: string | null;
       dryRun?: boolean | null;
@@ -957,6 +1557,13 @@ export interface Methods {
       userId?: string | null;
     };
     result: Launch;
+  };
+  /** Ranks the logins of a provider by what is left of their limits, the best first. It is advice: nothing is switched. */
+  "launch.suggest": {
+    params: {
+      providerId: string;
+    };
+    result: Suggestions;
   };
   /** Returns the operator's active account; error 1010 if there is none. */
   "operator.active": {
@@ -975,6 +1582,7 @@ export interface Methods {
     params: {};
     result: ClearedActiveForge;
   };
+  "operator.clearActive": Methods["operator.clearactive"];
   /** Deletes one of the operator's accounts and its tokens. If it was the active account, no account is active afterwards. */
   "operator.delete": {
     params: {
@@ -1002,6 +1610,7 @@ export interface Methods {
     };
     result: ActiveForge;
   };
+  "operator.setActive": Methods["operator.setactive"];
   /** Starts an operator sign-in at a configured forge. */
   "operator.start": {
     params: {
@@ -1024,6 +1633,30 @@ export interface Methods {
       email?: string | null;
     };
     result: OperatorAccount;
+  };
+  /** Answers the question whether the client that exchanged the code may have its token. */
+  "pair.answer": {
+    params: {
+      accept: boolean;
+      pairingId: string;
+    };
+    result: AnsweredPairing;
+  };
+  /** Returns the state of a pairing. With waitMs, waits until a client exchanges the code. */
+  "pair.poll": {
+    params: {
+      pairingId: string;
+      waitMs?: number | null;
+    };
+    result: Pairing;
+  };
+  /** Opens a pairing: a client exchanges the code by `POST /pair` for a token of its own. */
+  "pair.start": {
+    params: {
+      origin?: string | null;
+      scopes?: string | null;
+    };
+    result: StartedPairing;
   };
   /** Returns the credential that an agent would receive. The user's own takes precedence over an ephemeral one, which takes precedence over a declared one. */
   "profile.best": {
@@ -1086,6 +1719,27 @@ export interface Methods {
     };
     result: Providers;
   };
+  /** Reads what is left of the limits of one CLI login. */
+  "quota.get": {
+    params: {
+      accountId: string;
+    };
+    result: Quota;
+  };
+  /** Lists what is left of the limits of CLI logins. Old figures are asked for in the background. */
+  "quota.list": {
+    params: {
+      providerId?: string | null;
+    };
+    result: Quotas;
+  };
+  /** Asks the CLIs what is left of the limits, at most once in three minutes for each login. */
+  "quota.refresh": {
+    params: {
+      accountId?: string | null;
+    };
+    result: Quotas;
+  };
   /** Returns the setup of a bundle's homes. Nothing is changed. */
   "share.get": {
     params: {
@@ -1114,6 +1768,18 @@ export interface Methods {
     };
     result: Pong;
   };
+  /** Lists the tokens of paired clients, oldest first. */
+  "tokens.list": {
+    params: {};
+    result: ClientTokens;
+  };
+  /** Revokes a client's token and closes its connections. */
+  "tokens.revoke": {
+    params: {
+      tokenId: string;
+    };
+    result: RevokedToken;
+  };
   /** Deletes all of a user's profiles and secrets, for every agent. */
   "user.delete": {
     params: {
@@ -1126,54 +1792,104 @@ export interface Methods {
 /** The events: the data of each topic. */
 export interface Topics {
   /** a binding of this bundle was created, moved or removed, or its account's status changed */
-  [topic: `identitybundlebindings:changed:${string}`]: {
-    bundleId: string;
-  };
+  [topic: `identitybundlebindings:changed:${string}`]: BindingsChanged;
   /** a bundle was created, renamed or deleted, or `share.set` changed its policy */
   "identitybundles:changed": undefined;
   /** an account was created, changed or deleted, or its status changed */
-  [topic: `identityaccounts:changed:${string}`]: {
-    accountId: string;
-  };
-  /** a login session changed */
-  [topic: `authsession:changed:${string}`]: {
-    sessionId: string;
-  };
+  [topic: `identityaccounts:changed:${string}`]: AccountChanged;
+  /** a provider refused to renew the login of a CLI, or its deadline is 3 days or 1 day away; `notice` is `dead` or `deadline` */
+  [topic: `identitylogins:notice:${string}`]: LoginNotice;
+  /** a share in whole percent, the start of a window or the state of the limits of a login changed */
+  [topic: `accountquota:changed:${string}`]: QuotaChanged;
+  /** a login session or a sign-in at a forge changed */
+  [topic: `authsession:changed:${string}`]: SessionChanged;
   /** the files of the declared agents were reloaded and the declared agents changed */
   "declaredagents:changed": undefined;
   /** a profile of this user changed */
-  [topic: `userprofiles:changed:${string}`]: {
-    userId: string;
-  };
+  [topic: `userprofiles:changed:${string}`]: ProfilesChanged;
   /** an operator token or the active forge changed */
   "operatortokens:changed": undefined;
+  /** the default branch or the open requests of a watched repository moved; see `forge.watched` */
+  "forgerepos:changed": ReposChanged;
 }
 
 /** The kinds of error that this version knows, except those of JSON-RPC. */
-export type NamedErrorKind = "not_found" | "conflict" | "unknown_provider" | "not_allowed" | "invalid_input" | "no_credential" | "needs_reauth" | "all_expired" | "declared_immutable" | "no_active_forge" | "secret_unavailable" | "store_unavailable" | "identity_mismatch" | "refresh_failed" | "ambient_directory" | "corrupt" | "database_failed" | "database_damaged" | "migration_failed" | "unsupported" | "unknown_recipe" | "capacity" | "shadowed" | "shutting_down" | "spawn_failed" | "tty_unavailable" | "cli_exited" | "not_authenticated" | "denied" | "login_failed" | "cli_retired" | "expired" | "cancelled" | "superseded" | "storage" | "port_in_use" | "daemon_restarted" | "internal" | "invalid_grant" | "refresh_token_reused" | "invalid_client" | "grant_not_allowed" | "invalid_scope" | "redirect_uri_mismatch" | "invalid_request" | "insecure" | "no_device_flow";
+export type NamedErrorKind = "not_found" | "conflict" | "unknown_provider" | "not_allowed" | "invalid_input" | "no_credential" | "needs_reauth" | "all_expired" | "declared_immutable" | "no_active_forge" | "secret_unavailable" | "store_unavailable" | "identity_mismatch" | "refresh_failed" | "forbidden" | "ambient_directory" | "corrupt" | "database_failed" | "database_damaged" | "migration_failed" | "unsupported" | "unknown_recipe" | "capacity" | "shadowed" | "forge_refused" | "forge_unavailable" | "shutting_down" | "spawn_failed" | "tty_unavailable" | "cli_exited" | "not_authenticated" | "denied" | "login_failed" | "cli_retired" | "expired" | "cancelled" | "superseded" | "storage" | "port_in_use" | "daemon_restarted" | "internal" | "invalid_grant" | "refresh_token_reused" | "invalid_client" | "grant_not_allowed" | "invalid_scope" | "redirect_uri_mismatch" | "invalid_request" | "insecure" | "no_device_flow";
 
 /** The code of each kind of error. */
 export const errorCodes = {
+  /** credentials exist, but all of them have expired (`data.candidates`; `data.refreshable` and, if it is true, `data.retryAt`) */
+  all_expired: 1008,
+  /** the login's directory belongs to the user's own CLI, not to the daemon */
+  ambient_directory: 1016,
+  /** too many logins are running or queued; retry after one has ended */
+  capacity: 1023,
+  /** a name is already in use, or a login is already running (`data.sessionId`) or already exists (`data.accountId`) */
+  conflict: 1002,
+  /** a stored row cannot be read and stays unchanged (`data.what`, `data.id`); retrying does not help */
+  corrupt: 1017,
+  /** the database is damaged; restore it from a backup */
+  database_damaged: 1019,
+  /** the database rejected a statement; see the daemon's log for the cause */
+  database_failed: 1018,
+  /** the agent or credential is declared in a file (`data.file`, `data.agentId`); edit the file */
+  declared_immutable: 1009,
+  /** the scope of the client's token does not allow the method (`data.scope` is the one that does) */
+  forbidden: 1015,
+  /** the active forge rejected a request (`data.status`; `data.scope` if the token lacks one) */
+  forge_refused: 1040,
+  /** the active forge could not be asked, or answers no more requests until `data.retryAt` */
+  forge_unavailable: 1041,
+  /** the login belongs to a different user than the stored one */
+  identity_mismatch: 1013,
   /** the daemon failed; the cause is in its log */
   internal: -32603,
-  /** the parameters do not fit the method (`data.path` names the field) */
+  /** the JSON is well formed but a value is invalid, such as a callback text, API key, name or id (`data.field`) */
+  invalid_input: 1005,
+  /** the parameters do not fit the method (`data.path` names the field, and `data.suggestion` the right one if it is misspelt) */
   invalid_params: -32602,
   /** the JSON is not a JSON-RPC 2.0 request, is nested too deeply, or is a batch that is empty or too long */
   invalid_request: -32600,
   /** the message exceeds the limit; the WebSocket is then closed with 1009 */
   message_too_large: -32001,
-  /** the method does not exist */
+  /** the method does not exist (`data.suggestion` names a similar one) */
   method_not_found: -32601,
+  /** the database could not be migrated to the schema of this version (`data.version`, if known) */
+  migration_failed: 1020,
+  /** a credential exists, but the user must log in again to renew it (`data.providerId`, `data.accountId`) */
+  needs_reauth: 1007,
+  /** no operator account is active; `GET /me` answers 412 */
+  no_active_forge: 1010,
+  /** launch: there is no usable credential (`data.candidates`, each with a reason) */
+  no_credential: 1006,
+  /** the spawn policy does not allow a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret) */
+  not_allowed: 1004,
+  /** the bundle, account, session or CLI is unknown (`data.what`, `data.id`) */
+  not_found: 1001,
   /** the method needs a WebSocket */
   not_supported: -32004,
   /** the text is not JSON */
   parse_error: -32700,
-  /** too many calls are in flight on this connection or in the daemon; retry after one has finished */
+  /** a refresh was tried and failed for a temporary reason (`data.retryAt`) */
+  refresh_failed: 1014,
+  /** a stored secret is missing or cannot be decrypted (`data.reason`) */
+  secret_unavailable: 1011,
+  /** too many calls of this connection are waiting, or a call waited too long; it was not started, so retry after another one has finished */
   server_busy: -32000,
+  /** launch: a setting of the CLI takes the place of the login or the key, so the CLI would use another credential (`data.reason` names the file and the key) */
+  shadowed: 1031,
   /** the daemon is shutting down and accepts no new calls */
   shutting_down: -32003,
+  /** the database is busy, full or unavailable (`data.reason`: `busy`, `full`, `unavailable`, `replaced`; with `uncertain` and `data.outcome` `unknown`, it is unknown whether the change was made), or a login's directory cannot be used; retry later */
+  store_unavailable: 1012,
   /** the connection has as many subscriptions as one connection may have */
   too_many_subscriptions: -32002,
   /** the call was not finished in time, for example because the database hangs; it goes on, and it is unknown whether it takes effect */
   unknown: -32005,
+  /** the registry has no such provider; `data.known` lists the ids */
+  unknown_provider: 1003,
+  /** the provider has no such login recipe for the installed version of its CLI; `data.known` lists the ids */
+  unknown_recipe: 1022,
+  /** this kind of database does not support the operation (`data.operation`, `data.databaseKind`) */
+  unsupported: 1021,
 } as const;

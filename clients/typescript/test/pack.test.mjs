@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
+import { gzipSync } from "node:zlib";
 
 const root = new URL("..", import.meta.url);
 
@@ -15,10 +16,14 @@ test("package contains the built client, its types and nothing else", () => {
   assert.ok(packed.size < 16 * 1024, `${packed.size} bytes`);
 });
 
-test("browser entry imports no package", () => {
+test("browser entry is small and imports no package", () => {
   const dist = new URL("dist/", root);
+  let size = 0;
   for (const name of readdirSync(dist).filter((file) => /^(index|chunk-\w+)\.js$/.test(file))) {
-    const imports = readFileSync(new URL(name, dist), "utf8").matchAll(/(?:from|import)\s*\(?"([^"]+)"/g);
+    const script = readFileSync(new URL(name, dist), "utf8");
+    size += gzipSync(script).length;
+    const imports = script.matchAll(/(?:from|import)\s*\(?"([^"]+)"/g);
     for (const [, source] of imports) assert.match(source, /^\.\//, `${name} imports ${source}`);
   }
+  assert.ok(size < 12 * 1024, `a page loads ${size} bytes`);
 });

@@ -31,8 +31,8 @@ export async function types(client: Client) {
     if (isRpcError(error, "not_found")) holds<Equal<typeof error, RpcError<"not_found">>>();
     else if (isRpcError(error)) {
       switch (error.kind) {
-        case "server_busy":
-          holds<Equal<typeof error, RpcError<"server_busy">>>();
+        case "conflict":
+          holds<Equal<typeof error, RpcError<"conflict">>>();
           break;
         // @ts-expect-error There is no such kind.
         case "konflict":
