@@ -5,25 +5,31 @@
 //! map of the rooms.
 
 mod accounts;
+mod adapter;
 mod adopt;
 mod agents;
 mod audit;
 mod base;
 mod cli;
 mod config;
+mod console;
 mod daemon;
 mod destination;
 mod disk;
 mod doctor;
 mod forge;
 mod health;
+mod hint;
 mod http;
+mod keeper;
 mod keys;
 mod launch;
 mod login;
+mod pairing;
 mod refresh;
 mod rpc;
 mod share;
 mod wire;
 
 pub use cli::main;
+pub use hint::{ROWS, Row};

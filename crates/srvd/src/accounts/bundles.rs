@@ -18,7 +18,8 @@ use crate::wire::{self, convert};
 /// # Errors
 /// An error of the store.
 pub(crate) async fn list(store: &Store) -> Result<Bundles, ApiError> {
-    let bundles = store.bundles().await?;
+    let mut bundles = store.bundles().await?;
+    bundles.sort_by_cached_key(|bundle| (identity_store::name_key(&bundle.name), bundle.id.to_string()));
     Ok(Bundles { bundles: bundles.into_iter().map(convert::bundle).collect() })
 }
 
@@ -99,7 +100,7 @@ pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> 
     let history = if params.keep_history.unwrap_or(true) { History::Keep } else { History::Remove };
     // A launch that has begun must not make the homes again after they were removed.
     remover.retire(&id, true).await?;
-    let gone = match store.delete_bundle(&id, history, now()).await {
+    let gone = match remover.with_space(|| store.delete_bundle(&id, history, now())).await {
         Ok(gone) => gone,
         Err(error) => {
             remover.retire(&id, false).await?;
@@ -111,6 +112,7 @@ pub(crate) async fn delete(store: &Store, remover: &Remover, params: Delete) -> 
     let mut cleanup = clean(store, remover, &gone).await;
     cleanup.extend(remover.clean_homes(store, &id, history).await);
     remover.clean_logins(store, &id, &ended).await;
+    remover.keep_space();
     Ok(Deleted {
         deleted: true,
         accounts_deleted: u64::try_from(gone.accounts.len()).unwrap_or(u64::MAX),

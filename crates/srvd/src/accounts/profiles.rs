@@ -1,6 +1,7 @@
 //! Profiles, which are credentials that users supply for agents, and the deletion of agents and users.
 
 use auth_spawner::{Provider, Registry};
+use futures_util::future::BoxFuture;
 use identity_store::{
     AccountKind, AgentId, Authority, CommitProfile, Consumer, DeletedProfiles, Endpoint, Evidence, FlowId,
     Identity, Jitter, Profile as Stored, ProfileFilter, ProfileId, ProfileOrder, ProfileScope,
@@ -13,7 +14,8 @@ use crate::agents::ephemeral::Ephemeral;
 use crate::agents::model::Model;
 use crate::base::clock::now;
 use crate::base::redact::Redactor;
-use crate::disk::identity_dir::IdentityDirs;
+use crate::disk::identity_dir::homes::HomeOwner;
+use crate::disk::leftovers::LeftoverCleaner;
 use crate::keys::api_key;
 use crate::wire;
 use crate::wire::account::Corrupt;
@@ -21,6 +23,7 @@ use crate::wire::convert;
 use crate::wire::convert::stored_id;
 use crate::wire::error::ApiError;
 use crate::wire::ids::{agent_id, one_agent, parse, provider, user_id};
+use crate::wire::login_scope::OwnerFilter;
 use crate::wire::profile::{
     Delete, DeleteAgent, DeleteUser, Deleted, List, Profile, Profiles, Reorder, Tokens, Upsert,
 };
@@ -35,8 +38,8 @@ pub(crate) struct ProfileService {
     declared: Declared,
     /// The credentials that clients lend. They end with their agent or user.
     ephemeral: Ephemeral,
-    /// The directories of the identities. The homes of an agent or user end with it.
-    identities: IdentityDirs,
+    /// Removes the directories of users' logins. The homes of an agent or user end with it.
+    leftovers: LeftoverCleaner,
 }
 
 /// The purpose of a credential, and how it is shown.
@@ -54,14 +57,14 @@ impl ProfileService {
         redactor: &Redactor,
         declared: &Declared,
         ephemeral: &Ephemeral,
-        identities: &IdentityDirs,
+        leftovers: &LeftoverCleaner,
     ) -> Self {
         Self {
             registry: registry.clone(),
             redactor: redactor.clone(),
             declared: declared.clone(),
             ephemeral: ephemeral.clone(),
-            identities: identities.clone(),
+            leftovers: leftovers.clone(),
         }
     }
 
@@ -84,6 +87,7 @@ impl ProfileService {
             (None, Some(tokens)) => Box::pin(self.keep_tokens(store, provider, tokens, purpose)).await?,
             _ => return Err(ApiError::invalid_input("apiKey", "give either an API key or tokens")),
         };
+        self.clear_replaced(store, provider, &stored).await;
         tracing::info!(profile = %stored.id, provider = provider.id, "a profile was stored");
         let login = stored.kind == AccountKind::OAuth;
         let warning = provider.takes_access_token().err().filter(|_| login).map(str::to_owned);
@@ -139,6 +143,7 @@ impl ProfileService {
             identity,
             label: purpose.label,
             make_primary: purpose.make_primary,
+            session: None,
             jitter: Jitter::new(getrandom::u32().unwrap_or_default()),
             now,
         };
@@ -171,15 +176,34 @@ impl ProfileService {
         Ok(profiles)
     }
 
-    /// Deletes a profile and its secrets.
+    /// Deletes a profile, its secrets and the directory of its login. `end` ends the running logins that a filter matches:
+    /// one that started meanwhile would run in a directory that is about to be removed.
     ///
     /// # Errors
     /// `declared_immutable` for a declared credential, `invalid_input` or `not_found` for the id, and an error of the
     /// store.
-    pub(crate) async fn delete(&self, store: &Store, params: Delete) -> Result<Deleted, ApiError> {
+    pub(crate) async fn delete(
+        &self,
+        store: &Store,
+        params: Delete,
+        end: impl Fn(OwnerFilter) -> BoxFuture<'static, ()>,
+    ) -> Result<Deleted, ApiError> {
         self.declared.now().agents.refuse_credential(&params.profile_id)?;
-        let gone = store.delete_profile(&profile_id("profileId", &params.profile_id)?, now()).await?;
-        Ok(deleted(&gone))
+        let id = profile_id("profileId", &params.profile_id)?;
+        // A row that cannot be read can be deleted all the same.
+        let filter = store.profile(&id).await.ok().map(|found| OwnerFilter {
+            user: Some(found.user),
+            agent: Some(found.agent),
+            provider: Some(found.provider.to_string()),
+        });
+        if let Some(filter) = &filter {
+            end(filter.clone()).await;
+        }
+        let gone = store.delete_profile(&id, now()).await?;
+        if let Some(filter) = filter.filter(|_| !gone.leftovers.is_empty()) {
+            end(filter).await;
+        }
+        Ok(self.cleared(store, gone).await)
     }
 
     /// Sets the order of a user's profiles of one provider, and returns them.
@@ -202,38 +226,74 @@ impl ProfileService {
         Ok(profiles)
     }
 
-    /// Deletes the profiles of an agent, of all users, and the credentials that were lent to the agent.
+    /// Deletes the profiles of an agent, of all users, and the credentials that were lent to the agent. Those that a file
+    /// declares stay.
     ///
     /// # Errors
-    /// `declared_immutable` for a declared agent, `invalid_input` for the id, and an error of the store.
-    pub(crate) async fn delete_agent(&self, store: &Store, params: DeleteAgent) -> Result<Deleted, ApiError> {
-        self.declared.now().agents.refuse_agent(&params.agent_id)?;
+    /// `invalid_input` for the id, and an error of the store.
+    pub(crate) async fn delete_agent(
+        &self,
+        store: &Store,
+        params: DeleteAgent,
+        end: impl Fn(OwnerFilter) -> BoxFuture<'static, ()>,
+    ) -> Result<Deleted, ApiError> {
         let agent = one_agent(&params.agent_id)?;
+        let filter = OwnerFilter { agent: Some(agent.clone()), ..OwnerFilter::default() };
+        end(filter.clone()).await;
         let gone = store.delete_agent(&agent, now()).await?;
+        end(filter).await;
         self.ephemeral.clear(agent.as_str(), None);
+        let gone = self.cleared(store, gone).await;
         self.forget_homes(None, Some(&agent)).await;
-        tracing::info!(%agent, profiles = gone.profiles, "an agent was deleted");
-        Ok(deleted(&gone))
+        tracing::info!(%agent, profiles = gone.profiles_deleted, "the users' credentials of an agent were deleted");
+        Ok(gone)
     }
 
     /// Deletes the profiles of a user, for all agents, and the credentials that were lent for the user.
     ///
     /// # Errors
     /// `invalid_input` for the id, and an error of the store.
-    pub(crate) async fn delete_user(&self, store: &Store, params: DeleteUser) -> Result<Deleted, ApiError> {
+    pub(crate) async fn delete_user(
+        &self,
+        store: &Store,
+        params: DeleteUser,
+        end: impl Fn(OwnerFilter) -> BoxFuture<'static, ()>,
+    ) -> Result<Deleted, ApiError> {
         let user = user_id(&params.user_id)?;
+        let filter = OwnerFilter { user: Some(user.clone()), ..OwnerFilter::default() };
+        end(filter.clone()).await;
         let gone = store.delete_user(&user, now()).await?;
+        end(filter).await;
         self.ephemeral.clear_user(user.as_str());
+        let gone = self.cleared(store, gone).await;
         self.forget_homes(Some(&user), None).await;
-        tracing::info!(%user, profiles = gone.profiles, "a user was deleted");
-        Ok(deleted(&gone))
+        tracing::info!(%user, profiles = gone.profiles_deleted, "a user was deleted");
+        Ok(gone)
     }
 }
 
 impl ProfileService {
+    /// Removes the directories of deleted logins. What cannot be removed is retried at the next start.
+    async fn cleared(&self, store: &Store, gone: DeletedProfiles) -> Deleted {
+        for leftover in &gone.leftovers {
+            self.leftovers.clear(store, leftover).await;
+        }
+        Deleted { profiles_deleted: gone.profiles, secrets_deleted: gone.secrets }
+    }
+
+    /// Removes the directory of a login whose profile now has another credential.
+    async fn clear_replaced(&self, store: &Store, provider: &Provider, stored: &Stored) {
+        let Some(cli) = &provider.cli else { return };
+        let identities = self.leftovers.identities();
+        let owner = HomeOwner::Agent(Some(stored.user.clone()), stored.agent.clone());
+        if identities.exists(&identities.home(&owner, cli)).await.unwrap_or(true) {
+            self.leftovers.clear_all(store).await;
+        }
+    }
+
     /// Removes the homes of an agent or a user. A home that stays holds no credential of srvd's.
     async fn forget_homes(&self, user: Option<&UserId>, agent: Option<&AgentId>) {
-        if let Err(error) = self.identities.forget_agents(user, agent).await {
+        if let Err(error) = self.leftovers.identities().forget_agents(user, agent).await {
             tracing::warn!(%error, "the homes of an agent could not be removed");
         }
     }
@@ -254,11 +314,10 @@ fn profile_id(field: &str, id: &str) -> Result<ProfileId, ApiError> {
     parse(field, id)
 }
 
-fn deleted(gone: &DeletedProfiles) -> Deleted {
-    Deleted { profiles_deleted: gone.profiles, secrets_deleted: gone.secrets }
-}
-
 fn shown(profile: Stored) -> Profile {
+    let status = profile.status_at(now());
+    let over = status != profile.status;
+    let status_reason = profile.status_reason.or_else(|| over.then(|| "it has expired".to_owned()));
     Profile {
         id: profile.id.to_string(),
         user_id: Some(profile.user.to_string()),
@@ -271,8 +330,8 @@ fn shown(profile: Stored) -> Profile {
         label: profile.label,
         email: profile.identity.email,
         primary: profile.primary,
-        status: convert::status(profile.status),
-        status_reason: profile.status_reason,
+        status: convert::status(status),
+        status_reason,
         expires_at: profile.expires_at,
         warning: None,
         created_at: Some(profile.created_at),

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use auth_spawner::{Registry, Snapshot, Spawner};
-use identity_store::{Account, BundleId, History, Leftover, SecretRef, Store};
+use identity_store::{Account, BundleId, History, Leftover, SecretRef, Store, StoreError};
 
+use crate::disk::ballast::Ballast;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::leftovers::LeftoverCleaner;
@@ -17,12 +18,45 @@ pub(crate) struct Remover {
     spawner: Spawner,
     registry: Registry,
     leftovers: LeftoverCleaner,
+    ballast: Ballast,
 }
 
 impl Remover {
     /// Creates a remover of these logins and directories.
-    pub(crate) fn new(spawner: &Spawner, registry: &Registry, leftovers: &LeftoverCleaner) -> Self {
-        Self { spawner: spawner.clone(), registry: registry.clone(), leftovers: leftovers.clone() }
+    pub(crate) fn new(
+        spawner: &Spawner,
+        registry: &Registry,
+        leftovers: &LeftoverCleaner,
+        ballast: Ballast,
+    ) -> Self {
+        let remover = Self {
+            spawner: spawner.clone(),
+            registry: registry.clone(),
+            leftovers: leftovers.clone(),
+            ballast,
+        };
+        remover.keep_space();
+        remover
+    }
+
+    /// Runs a deletion, and once more with the space that is kept for it if the database has none.
+    pub(super) async fn with_space<T, F>(&self, delete: impl Fn() -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let done = delete().await;
+        if !matches!(done, Err(StoreError::Full(_))) || !self.ballast.release() {
+            return done;
+        }
+        tracing::warn!("the disk is full; a deletion uses the space that is kept for it");
+        delete().await
+    }
+
+    /// Makes the space for deletions again, if there is room.
+    pub(super) fn keep_space(&self) {
+        let ballast = self.ballast.clone();
+        // Nothing waits for it.
+        drop(tokio::task::spawn_blocking(move || ballast.fill()));
     }
 
     /// Returns whether a login of the provider runs in a bundle.

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use auth_spawner::{Cli, Credential, Proof, Provider, Registry};
-use identity_store::{BundleId, DestinationBundle, Evidence, LoginCredential, ProviderId, SaveLogin, Store};
+use identity_store::{
+    BundleId, DestinationBundle, Evidence, LoginCredential, PersonRule, ProviderId, SaveLogin, Store,
+};
 
 use super::removal::Remover;
 use crate::base::clock::now;
 use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::identity_dir::{AccountDir, DirReading, IdentityDirs};
-use crate::wire::account::{Account, DiscardStray, DiscardedStray, KeepStray, Stray, Strays};
+use crate::wire::account::Account;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::{bundle_id, provider};
+use crate::wire::stray::{DiscardStray, DiscardedStray, KeepStray, Stray, Strays};
 
 /// A login that belongs to no account.
 struct Found {
@@ -72,7 +75,7 @@ pub(crate) async fn keep(
             expires_at: found.credential.expires_at,
             login_deadline_at: found.credential.login_deadline_at,
             evidence: Evidence::File,
-            replace_identity: false,
+            person: PersonRule::NotAnother,
             now: now(),
         })
         .await?;

@@ -16,6 +16,7 @@ mod plan;
 use std::time::Duration;
 
 use auth_spawner::{Provider, Registry};
+use futures_util::StreamExt as _;
 use identity_store::{
     Account, AccountFilter, AdoptedLogin, AdoptedLogins, BundleId, Instance, InstanceFilter, OwnLogin,
     ProviderId, SecretRef, Store, StoreError,
@@ -30,6 +31,11 @@ use crate::wire::error::with_causes;
 
 /// Longest time for reading all files together. A home on an unreachable network must not block the boot.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Longest time for reading the files of one provider. Another provider's files may be on another disk.
+const PATIENCE_EACH: Duration = Duration::from_secs(3);
+/// Number of providers whose files are read at once, so that files on an unreachable network keep no others out.
+const AT_ONCE: usize = 4;
 
 /// The results of a run, or of a preview.
 #[derive(Debug, Default)]
@@ -195,18 +201,55 @@ async fn migrate(store_access: &impl AdoptionStore, registry: &Registry, own: &O
     report
 }
 
-/// Binds the logins. Returns whether the bundle was created for them.
+/// Binds the logins. Returns whether the bundle was created for them. If they cannot be bound together, each is bound on its
+/// own, so that a fault of one provider keeps no other out.
 async fn adopt(
     store_access: &impl AdoptionStore,
     logins: Vec<OwnLogin>,
     now: i64,
     report: &mut Vec<(String, Outcome)>,
 ) -> Result<bool, StoreError> {
-    let adopted = store_access.adopt(logins.clone(), now).await.inspect_err(|_| {
-        let failed = |login: &OwnLogin| {
-            (login.provider.to_string(), Outcome::Failed("it could not be stored".to_owned()))
-        };
-        report.extend(logins.iter().map(failed));
+    let together = match store_access.adopt(logins.clone(), now).await {
+        Err(error) if logins.len() > 1 && is_of_one(&error) => {
+            tracing::warn!(
+                error = with_causes(&error),
+                "the user's own logins could not be adopted together; each is tried on its own"
+            );
+            None
+        }
+        adopted => Some(adopted),
+    };
+    if let Some(adopted) = together {
+        return adopted_all(&logins, adopted, report);
+    }
+    let mut created = false;
+    for login in logins {
+        match store_access.adopt(vec![login.clone()], now).await {
+            Err(error) if is_of_one(&error) => {
+                report.push((login.provider.to_string(), not_adopted(&login, &error)));
+            }
+            adopted => created |= adopted_all(&[login], adopted, report)?,
+        }
+    }
+    Ok(created)
+}
+
+/// Returns whether an error may be of one login only. Any other error, such as a full disk, meets every login.
+fn is_of_one(error: &StoreError) -> bool {
+    !matches!(
+        error,
+        StoreError::Busy(_) | StoreError::Full(_) | StoreError::Unavailable(_) | StoreError::Uncertain(_)
+    )
+}
+
+/// Reports the outcomes of logins that were bound together.
+fn adopted_all(
+    logins: &[OwnLogin],
+    adopted: Result<AdoptedLogins, StoreError>,
+    report: &mut Vec<(String, Outcome)>,
+) -> Result<bool, StoreError> {
+    let adopted = adopted.inspect_err(|error| {
+        report.extend(logins.iter().map(|login| (login.provider.to_string(), not_adopted(login, error))));
     })?;
     for (login, outcome) in logins.iter().zip(adopted.outcomes) {
         let outcome = match outcome {
@@ -214,19 +257,22 @@ async fn adopt(
                 tracing::debug!(provider = %login.provider, %account, reused, "the user's own login was adopted");
                 Outcome::Adopted { email: login.email.clone(), dir: login.dir.clone(), reused }
             }
-            Err(error) => {
-                tracing::warn!(provider = %login.provider, error = with_causes(&error), "the user's own login was not adopted");
-                Outcome::Failed(match error {
-                    StoreError::IdentityMismatch { .. } => {
-                        "its account belongs to another person; delete that account first".to_owned()
-                    }
-                    other => other.to_string(),
-                })
-            }
+            Err(error) => not_adopted(login, &error),
         };
         report.push((login.provider.to_string(), outcome));
     }
     Ok(adopted.bundle_created)
+}
+
+/// Logs and returns the outcome for a login that could not be stored.
+fn not_adopted(login: &OwnLogin, error: &StoreError) -> Outcome {
+    tracing::warn!(provider = %login.provider, error = with_causes(error), "the user's own login was not adopted");
+    Outcome::Failed(match error {
+        StoreError::IdentityMismatch { .. } => {
+            "its account belongs to another person; delete that account first".to_owned()
+        }
+        other => format!("it could not be stored: {other}"),
+    })
 }
 
 /// Decides on each provider. Files are read only if the store does not settle the question.
@@ -238,15 +284,10 @@ async fn steps(
 ) -> Vec<(String, AdoptionStep)> {
     let times = RunTimes { now, deadline: Instant::now() + PATIENCE };
     let mut steps = Vec::new();
-    for provider in candidates(registry) {
-        let step = match provider.id.parse::<ProviderId>() {
-            // Operators may choose provider names that the store does not accept.
-            Err(error) => AdoptionStep::Settled(Outcome::Failed(error.to_string())),
-            Ok(id) => match known.settled(&id) {
-                Some(outcome) => AdoptionStep::Settled(outcome),
-                None => look(provider, id, own, times).await,
-            },
-        };
+    let mut waiting = futures_util::stream::iter(candidates(registry))
+        .map(|provider| async move { (provider, step(provider, known, own, times).await) })
+        .buffered(AT_ONCE);
+    while let Some((provider, step)) = waiting.next().await {
         match &step {
             AdoptionStep::Settled(Outcome::NoLogin(Some(reason)) | Outcome::Elsewhere { reason, .. }) => {
                 tracing::info!(
@@ -265,6 +306,18 @@ async fn steps(
     steps
 }
 
+/// Decides on one provider.
+async fn step(provider: &Provider, known: &StoredBindings, own: &OwnDirs, times: RunTimes) -> AdoptionStep {
+    match provider.id.parse::<ProviderId>() {
+        // Operators may choose provider names that the store does not accept.
+        Err(error) => AdoptionStep::Settled(Outcome::Failed(error.to_string())),
+        Ok(id) => match known.settled(&id) {
+            Some(outcome) => AdoptionStep::Settled(outcome),
+            None => look(provider, id, own, times).await,
+        },
+    }
+}
+
 /// The times of a run.
 #[derive(Clone, Copy)]
 struct RunTimes {
@@ -278,15 +331,11 @@ async fn look(provider: &Provider, id: ProviderId, own: &OwnDirs, times: RunTime
     let RunTimes { now, deadline } = times;
     let Some(cli) = &provider.cli else { return AdoptionStep::Settled(Outcome::NoLogin(None)) };
     let dir = own.of(cli);
-    let proof = if Instant::now() >= deadline {
-        // A thread is already blocked on the files of an earlier provider.
-        Err("the time limit was reached")
-    } else {
-        match timeout_at(deadline, own.read(&dir, cli)).await {
-            Ok(Ok(proof)) => Ok(proof.at(now)),
-            Ok(Err(_)) => Err("reading its files failed"),
-            Err(_) => Err("its files could not be read in time"),
-        }
+    let until = deadline.min(Instant::now() + PATIENCE_EACH);
+    let proof = match timeout_at(until, own.read(&dir, cli)).await {
+        Ok(Ok(proof)) => Ok(proof.at(now)),
+        Ok(Err(_)) => Err("reading its files failed"),
+        Err(_) => Err("its files could not be read in time"),
     };
     match proof {
         Ok(proof) => judge(provider, id, &dir, proof),

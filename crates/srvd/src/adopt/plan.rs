@@ -105,14 +105,17 @@ pub(super) fn candidates(registry: &Registry) -> impl Iterator<Item = &Provider>
 /// Decides from the files of the user's own directory. The end times in `proof` have been judged.
 pub(super) fn judge(provider: &Provider, id: ProviderId, own: &OwnDir, proof: Proof) -> AdoptionStep {
     match proof {
-        Proof::LoggedIn(Credential { email, subject, expires_at, login_deadline_at, .. }) => {
+        Proof::LoggedIn(Credential {
+            email, subject, expires_at, assumed_end, login_deadline_at, ..
+        }) => {
             AdoptionStep::Adopt(OwnLogin {
                 provider: id,
                 provider_name: provider.display_name.clone(),
                 dir: own.dir.clone(),
                 email,
                 subject,
-                expires_at,
+                // Nobody has given an assumed end. The first check of the account records it.
+                expires_at: expires_at.filter(|_| !assumed_end),
                 login_deadline_at,
             })
         }

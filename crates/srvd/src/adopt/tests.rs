@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use base64::Engine as _;
 use identity_store::{
     AccountList, Bundle, Change, DatabaseUrl, DestinationBundle, History, Key, Keyring, LoginCredential,
-    NewBundle, NewInstance, SaveLogin, Status, StoreOptions,
+    NewBundle, NewInstance, PersonRule, SaveLogin, Status, StoreOptions,
 };
 use serde_json::json;
 
@@ -95,7 +95,7 @@ impl World {
             expires_at: None,
             login_deadline_at: None,
             evidence: identity_store::Evidence::File,
-            replace_identity: false,
+            person: PersonRule::NotAnother,
             now: NOW,
         };
         self.store.save_login(login).await.unwrap();
@@ -528,4 +528,53 @@ async fn migration_ends_in_a_report_when_the_store_is_closed_or_the_home_is_miss
     assert!(report.error.is_some());
     assert_eq!(report.counts, Counts::default());
     assert!(world.preview().await.error.is_some());
+}
+
+/// A store that cannot store the login of one provider, whatever else it is stored with.
+struct Rejecting<'a> {
+    store: &'a Store,
+    provider: ProviderId,
+}
+
+impl AdoptionStore for Rejecting<'_> {
+    async fn bound(&self) -> Result<(Vec<ProviderId>, bool), StoreError> {
+        self.store.bound().await
+    }
+
+    async fn declined(&self) -> Result<Vec<ProviderId>, StoreError> {
+        self.store.declined_providers().await
+    }
+
+    async fn adopt(&self, logins: Vec<OwnLogin>, now: i64) -> Result<AdoptedLogins, StoreError> {
+        if logins.iter().any(|login| login.provider == self.provider) {
+            return Err(StoreError::Database("planted".into()));
+        }
+        self.store.adopt_logins(logins, now).await
+    }
+
+    async fn backfill(&self, now: i64) -> Result<u64, StoreError> {
+        self.store.backfill_instances(&default(), now).await
+    }
+}
+
+#[tokio::test]
+async fn fault_of_one_provider_keeps_no_other_login_out() {
+    let world = World::new().await;
+    world.write(".codex/auth.json", &codex_file("ada@x", NOW + 60_000, true));
+    world.write(".config/gh/hosts.yml", "github.com:\n  oauth_token: gho_planted\n  user: octo\n");
+    world.write(".local/share/amp/secrets.json", r#"{"apiKey@https://ampcode.com/": "sgamp_planted"}"#);
+    let rejecting = Rejecting { store: &world.store, provider: codex() };
+    let report = migrate(&rejecting, &world.registry, &world.own(), NOW).await;
+    assert_eq!((report.counts.seeded, report.counts.failed), (2, 1), "{report:?}");
+    assert!(report.error.is_none() && report.counts.default_created, "{report:?}");
+    let failed = report.providers.iter().find(|(id, _)| id == "codex").unwrap();
+    assert!(
+        matches!(&failed.1, Outcome::Failed(reason) if reason.starts_with("it could not be stored: ")),
+        "{failed:?}"
+    );
+    let stored: Vec<String> =
+        world.accounts().await.iter().map(|account| account.provider.to_string()).collect();
+    assert_eq!(stored.len(), 2, "{stored:?}");
+    // The next run does the rest.
+    assert_eq!(world.run().await.counts.seeded, 1);
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use auth_spawner::Provider;
 use secrecy::SecretString;
 
+use crate::hint::Step;
 use crate::keys::api_key;
 use crate::wire::ephemeral::Stored;
 use crate::wire::error::{ApiError, Kind};
@@ -54,7 +55,7 @@ impl Ephemeral {
         let replaced = self.put(slot, secret).map_err(|TooManyCredentials| {
             ApiError::new(Kind::Conflict, "too many credentials have been lent")
                 .with("what", "ephemeral credentials")
-                .hint("use ephemeral.clear to remove the credentials of agents that have ended")
+                .hint(Step::UseEphemeralClear)
         })?;
         Ok(Stored { stored: true, replaced })
     }

@@ -1,7 +1,11 @@
 //! The audit log for read-only actions. A launch must not wait for a disk, so one task writes the queued rows. The
 //! queue is bounded: rows that do not fit are counted, and a row in the log reports their number.
 //!
+//! `list` reads pages of the log for clients.
+//!
 //! The room uses `wire` and `base`. It must not decide what is recorded; the methods do that.
+
+mod list;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+pub(crate) use list::list;
 
 use crate::base::clock::now;
 use crate::wire::error::with_causes;

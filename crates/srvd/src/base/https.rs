@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use crate::hint::Hint;
 use hyper::Uri;
 use hyper::body::Body;
 use hyper_rustls::HttpsConnector;
@@ -29,7 +30,7 @@ pub(crate) struct Egress {
     /// Certificate authorities in addition to those of this machine.
     authorities: Vec<CertificateDer<'static>>,
     /// Next step for the user after a request that failed on the network.
-    advice: Option<String>,
+    advice: Option<Hint>,
 }
 
 /// The way of this process. It is set once, at the start of the daemon, because every request takes it.
@@ -43,7 +44,7 @@ impl Egress {
     }
 
     /// Adds the next step for the user after a request that failed on the network.
-    pub(crate) fn with_advice(self, advice: Option<String>) -> Self {
+    pub(crate) fn with_advice(self, advice: Option<Hint>) -> Self {
         Self { advice, ..self }
     }
 
@@ -163,7 +164,7 @@ impl Service<Uri> for Connector {
 
 /// Returns the reason of a failed request, with the next step if the way out of this machine may be wrong.
 pub(crate) fn reason(error: &dyn std::error::Error) -> String {
-    match EGRESS.get().and_then(|egress| egress.advice.as_deref()) {
+    match EGRESS.get().and_then(|egress| egress.advice.as_ref()) {
         Some(advice) => format!("{} ({advice})", innermost(error)),
         None => innermost(error),
     }

@@ -2,8 +2,8 @@
 //!
 //! The room contains the clock, the environment, files with private permissions, the check of who can change a file, the
 //! search for programs, the guard's command, the HTTPS client with its way out of this machine, counts for monitors, the
-//! redaction of secrets in the log, the comparison of persons, and the address at which the daemon is served. It uses no
-//! other room. It must not know about configuration, the wire or identities.
+//! redaction of secrets in the log, the comparison of persons, and the address at which the daemon is served. It uses only
+//! `hint`. It must not know about configuration, the wire or identities.
 
 pub(crate) mod blocking;
 pub(crate) mod clock;
@@ -12,6 +12,8 @@ pub(crate) mod environment;
 pub(crate) mod guard;
 pub(crate) mod host;
 pub(crate) mod https;
+pub(crate) mod on_demand;
+pub(crate) mod origin;
 pub(crate) mod person;
 pub(crate) mod private;
 pub(crate) mod process;

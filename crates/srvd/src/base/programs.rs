@@ -6,6 +6,7 @@ use std::sync::Arc;
 use auth_spawner::Cli;
 
 use super::trust::{Trust, TrustError};
+use crate::hint::Hint;
 
 /// The directories that are searched for CLIs, in order.
 #[derive(Debug, Clone)]
@@ -26,7 +27,7 @@ pub(crate) struct Skipped {
     /// The reason, as a sentence without its full stop.
     pub(crate) reason: String,
     /// The command that mends it, and the setting that accepts it.
-    pub(crate) remedy: String,
+    pub(crate) remedy: Option<Hint>,
 }
 
 /// The programs with the names of a CLI.
@@ -138,8 +139,9 @@ mod tests {
         assert_eq!(refused, [writable.join("codex"), open.join("codex")]);
         for refused in &found.refused {
             assert!(refused.reason.contains("so other users can change it"), "{refused:?}");
-            assert!(refused.remedy.contains("chmod go-w"), "{refused:?}");
-            assert!(refused.remedy.contains("trusted_paths in srvd.toml"), "{refused:?}");
+            let remedy = refused.remedy.as_ref().unwrap().as_str();
+            assert!(remedy.contains("chmod go-w"), "{refused:?}");
+            assert!(remedy.contains("trusted_paths in srvd.toml"), "{refused:?}");
         }
         let accepted = Search::new(dirs, Trust::of_process(None).accepting(vec![root.path().to_owned()]));
         assert_eq!(accepted.installed(cli).usable.len(), 3);

@@ -2,14 +2,20 @@
 
 use super::client::Connection;
 use super::failure::{self, Failure, code};
-use super::list::who;
+use super::list::{self, AccountsArgs, who};
 use super::ui::{Ui, plain_line};
-use super::{prompt, removal, resolve};
-use crate::wire::account::{Account, Delete, DiscardStray, KeepStray, Outcome, Revoke, Revoked};
+use super::{prompt, refresh, removal, resolve};
+use crate::base::clock::now;
+use crate::hint::Step;
+use crate::wire::account::{Account, Delete, Outcome, Revoke, Revoked};
+use crate::wire::keeping::{KeepAlive, KeepSwitch};
+use crate::wire::stray::{DiscardStray, KeepStray};
 
 /// Subcommands of `srvd account`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum AccountCommand {
+    /// List the accounts, as srvd accounts does
+    List(AccountsArgs),
     /// Forget an account on this machine; its login or key stays valid at the provider
     ///
     /// The account is removed from every bundle, and its credential from this machine. The conversations of the CLI are
@@ -27,6 +33,28 @@ pub(super) enum AccountCommand {
     Keep(StrayArgs),
     /// Remove a login that appeared in a bundle without an account; it stays valid at the provider
     Discard(StrayArgs),
+    /// Switch on or off that the CLI of an account renews its login before it ends
+    ///
+    /// `default` restores the rule: on, unless srvd.toml says otherwise, and off for a login that was taken over from your
+    /// own CLI.
+    Keepalive(KeepaliveArgs),
+}
+
+/// Arguments of `srvd account keepalive`.
+#[derive(Debug, clap::Args)]
+pub(super) struct KeepaliveArgs {
+    /// The account, by id, or by a unique address or name
+    account: String,
+    /// The new state
+    switch: Switch,
+}
+
+/// The states of the switch.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Switch {
+    On,
+    Off,
+    Default,
 }
 
 /// Arguments of `srvd account keep` and `srvd account discard`.
@@ -55,11 +83,32 @@ pub(super) struct AccountArgs {
 /// Runs a command about accounts.
 pub(super) async fn run(command: AccountCommand, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     match command {
+        AccountCommand::List(args) => list::accounts(args, daemon, ui).await,
         AccountCommand::Forget(args) => forget(&args, daemon, ui).await,
         AccountCommand::Revoke(args) => revoke(&args, daemon, ui).await,
         AccountCommand::Keep(args) => keep(args, daemon, ui).await,
         AccountCommand::Discard(args) => discard(args, daemon, ui).await,
+        AccountCommand::Keepalive(args) => keepalive(&args, daemon, ui).await,
     }
+}
+
+/// Runs `srvd logout`.
+pub(super) async fn logout(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    revoke(args, daemon, ui).await
+}
+
+async fn keepalive(args: &KeepaliveArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let account = resolve::account(daemon, &args.account).await?;
+    let switch = match args.switch {
+        Switch::On => KeepSwitch::On,
+        Switch::Off => KeepSwitch::Off,
+        Switch::Default => KeepSwitch::Default,
+    };
+    let params = KeepAlive { account_id: Some(account.id.clone()), switch: Some(switch), renew: None };
+    let kept = daemon.call(&params).await?;
+    let Some(login) = kept.logins.first() else { return Ok(()) };
+    let [_, next] = refresh::times(login, now());
+    ui.result(&format!("{}: next renewal: {next}", title(&account)))
 }
 
 async fn keep(args: StrayArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
@@ -96,11 +145,11 @@ async fn revoke(args: &AccountArgs, daemon: &Connection, ui: &Ui) -> Result<(), 
     let account = resolve::account(daemon, &args.account).await?;
     prompt::confirm(ui, &revoke_question(&account), args.yes).await?;
     let done = daemon.client.call(&Revoke { account_id: account.id.clone() }).await.map_err(|error| {
-        let forget = format!("to forget it on this machine only: srvd account forget {}", account.id);
+        let forget = || Step::ForgetHere { account: (&account.id).into() }.into();
         failure::of_call(&error, |error| {
             let other_way =
                 matches!(error.kind(), Some("invalid_input" | "no_credential" | "secret_unavailable"));
-            other_way.then_some(forget)
+            other_way.then(forget)
         })
     })?;
     ui.result(&outcome(&account, &done)?)?;
@@ -138,8 +187,8 @@ fn outcome(account: &Account, done: &Revoked) -> Result<String, Failure> {
             code::FAILED,
             format!("{name} was not revoked: {reason}; the account was not changed"),
         )
-        .hint("show its status with: srvd accounts")
-        .hint(format!("to forget it on this machine only: srvd account forget {}", account.id)))
+        .hint(Step::ShowAccountStatus)
+        .hint(Step::ForgetHere { account: (&account.id).into() }))
     };
     match &done.outcome {
         Outcome::Revoked => {

@@ -12,6 +12,7 @@ use crate::base::environment::Environment;
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::BootError;
+use crate::hint::Step;
 
 /// Arguments of `srvd audit`.
 #[derive(Debug, clap::Args)]
@@ -122,7 +123,7 @@ fn verdict(check: &AuditCheck, ui: &Ui) -> Result<(), Failure> {
         Some(fault) => {
             let place = fault.seq.map(|seq| format!(" at row {seq}")).unwrap_or_default();
             Err(Failure::new(code::FAILED, format!("the audit log is broken{place}: {}", fault.reason))
-                .hint(format!("the {} rows before that are intact", check.rows)))
+                .hint(Step::RowsIntact { rows: check.rows }))
         }
     }
 }

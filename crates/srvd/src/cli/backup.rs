@@ -20,6 +20,7 @@ use crate::config::{Config, key};
 use crate::daemon;
 use crate::daemon::BootError;
 use crate::daemon::record::{hex, unhex};
+use crate::hint::Step;
 
 /// The version of the manifest's format. Version 1 has no authentication.
 pub(super) const VERSION: u32 = 2;
@@ -113,7 +114,7 @@ pub(super) fn local_only(config: &Config, tool: &str) -> Result<(), Failure> {
         DatabaseKind::Sqlite => Ok(()),
         DatabaseKind::Postgres => {
             Err(Failure::new(code::CONFIG, "srvd cannot back up or restore a PostgreSQL database")
-                .hint(format!("use: {tool}")))
+                .hint(Step::UseServerTool { command: tool.to_owned() }))
         }
     }
 }

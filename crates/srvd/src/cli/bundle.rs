@@ -2,7 +2,7 @@
 
 use super::client::Connection;
 use super::failure::Failure;
-use super::list::who;
+use super::list::{self, BundlesArgs, who};
 use super::ui::{Ui, plain_line};
 use super::{launch, prompt, removal, resolve};
 use crate::wire::account::Account;
@@ -11,6 +11,8 @@ use crate::wire::{account, bundle};
 /// Subcommands of `srvd bundle`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum BundleCommand {
+    /// List the bundles, as srvd bundles does
+    List(BundlesArgs),
     /// Create an empty bundle
     Create {
         /// The name of the bundle
@@ -75,6 +77,7 @@ pub(super) struct DeleteArgs {
 /// Runs a command about bundles.
 pub(super) async fn run(command: BundleCommand, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     match command {
+        BundleCommand::List(args) => list::bundles(&args, daemon, ui).await,
         BundleCommand::Create { name, description } => {
             let description = Some(description).filter(|text| !text.is_empty());
             let made = daemon.call(&bundle::Create { name, description }).await?;
@@ -111,7 +114,7 @@ pub(super) async fn run(command: BundleCommand, daemon: &Connection, ui: &Ui) ->
 
 async fn delete(args: &DeleteArgs, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let known = resolve::bundle(daemon, &args.bundle).await?;
-    let filter = account::List { provider_id: None, bundle_id: Some(known.id.clone()) };
+    let filter = account::List { bundle_id: Some(known.id.clone()), ..account::List::default() };
     let accounts = daemon.call(&filter).await?.accounts;
     prompt::confirm(ui, &question(&known, &accounts, args.delete_history), args.yes).await?;
     let delete = bundle::Delete { bundle_id: known.id, keep_history: Some(!args.delete_history) };

@@ -15,6 +15,7 @@ use crate::base::endpoint::Endpoint;
 use crate::base::environment::Environment;
 use crate::config::search::SearchPath;
 use crate::config::{Config, child};
+use crate::hint::Step;
 use crate::wire::daemon::Info;
 use crate::wire::events;
 
@@ -114,7 +115,7 @@ fn refused(socket: &Path, error: &ClientError) -> Failure {
             code::UNAVAILABLE,
             format!("the daemon at {socket} serves as many connections as it may"),
         )
-        .hint("close a client, or set connections higher under [listen] in srvd.toml and restart the daemon"),
+        .hint(Step::MoreConnections),
         _ => Failure::new(code::UNAVAILABLE, format!("cannot connect to the daemon at {socket}: {error}")),
     }
 }

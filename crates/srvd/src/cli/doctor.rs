@@ -9,13 +9,20 @@ use serde::Serialize;
 use super::client::{self, Connection};
 use super::failure::{Failure, code};
 use super::interrupt::Interrupt;
+use super::offline::{DatabaseArgs, announce};
 use super::ui::{Ui, plain_line};
 use super::vocabulary::Symbol;
+use crate::base::clock::now;
 use crate::base::environment::Environment;
+use crate::base::on_demand::OnDemand;
 use crate::config::{Config, ConfigError};
+use crate::daemon;
+use crate::daemon::BootError;
 use crate::doctor;
-use crate::doctor::{DaemonAnswer, Finding, Severity};
+use crate::doctor::{Asked, DaemonAnswer, Finding, Severity, StrayLogin};
 use crate::wire::daemon::Info;
+use crate::wire::doctor::{self as wire, Findings};
+use crate::wire::stray::{ListStrays, Stray, Strays};
 
 /// The longest time that the daemon may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -35,11 +42,18 @@ pub(super) struct DoctorArgs {
     /// ends no process.
     #[arg(long)]
     fix: bool,
+    /// Accept the database's rows as complete, after another program deleted some of them, and print what was missing
+    ///
+    /// It brings no row back, and makes no row valid that was changed by another program.
+    #[arg(long, conflicts_with_all = ["fix", "json"])]
+    accept_rows: bool,
+    #[command(flatten)]
+    database: DatabaseArgs,
 }
 
 /// All findings, the most severe first, for `--json`.
 #[derive(Serialize)]
-struct Findings<'a> {
+struct Printed<'a> {
     findings: &'a [Finding],
 }
 
@@ -50,17 +64,77 @@ pub(super) async fn run(
     environment: &Environment,
     ui: &Ui,
 ) -> Result<(), Failure> {
+    if args.accept_rows {
+        return accept_rows(args, &config?, environment, ui).await;
+    }
     let mut interrupt = Interrupt::listen()?;
     let findings = tokio::select! {
         findings = look(args, config, environment, ui) => findings,
         code = interrupt.next() => return Err(Failure::silent(code)),
     };
     if args.json {
-        ui.json(&Findings { findings: &findings })?;
+        ui.json(&Printed { findings: &findings })?;
     } else {
         ui.result(&render(&findings, args.fix, ui))?;
     }
     if findings.iter().any(Finding::is_error) { Err(Failure::silent(code::FAILED)) } else { Ok(()) }
+}
+
+/// Returns the checkup that the daemon runs for its clients.
+pub(super) fn for_clients(config: Config, environment: Environment) -> OnDemand<Findings> {
+    OnDemand::new(move || {
+        let (config, environment) = (config.clone(), environment.clone());
+        async move {
+            let (identities, strays) = (identities::ask(&config, &environment).await, strays(&config).await);
+            let asked = Asked { identities, strays };
+            let findings = doctor::examine(&config, &environment, ask(&config).await, asked).await;
+            Findings { findings: findings.into_iter().map(wire::Finding::from).collect() }
+        }
+    })
+}
+
+impl From<Finding> for wire::Finding {
+    fn from(finding: Finding) -> Self {
+        let severity = match finding.severity {
+            Severity::Ok => wire::Severity::Ok,
+            Severity::Note => wire::Severity::Note,
+            Severity::Warning => wire::Severity::Warning,
+            Severity::Error => wire::Severity::Error,
+        };
+        Self {
+            id: finding.id,
+            severity,
+            title: finding.title,
+            detail: finding.detail,
+            meaning: finding.meaning,
+            fix: finding.fix,
+            fixable: finding.fixable,
+        }
+    }
+}
+
+/// Accepts the present rows as complete, even while a daemon runs. The audit log records what was missing.
+async fn accept_rows(
+    args: &DoctorArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    super::serve::keep_memory_private()?;
+    let config = &args.database.settle(config, ui).await?;
+    announce(config, environment, ui)?;
+    let store = daemon::beside(config, environment).await?;
+    let accepted = store.acting_as("command line").accept_rows(now()).await;
+    store.close().await;
+    let faults = accepted.map_err(BootError::from)?;
+    if faults.is_empty() {
+        ui.note("No rows are missing.");
+        return Ok(());
+    }
+    let texts: Vec<String> = faults.iter().map(|fault| plain_line(&fault.to_string())).collect();
+    ui.result(&texts.join("\n"))?;
+    ui.note("The database's rows are accepted as they are now.");
+    Ok(())
 }
 
 async fn look(
@@ -79,13 +153,23 @@ async fn look(
     // The programs are those that the daemon finds, which may have been started with another PATH.
     let search = config.search.of_others(client::search_path(&config, environment).await);
     let config = Config { search, ..config };
-    let asked = identities::ask(&config, environment).await;
+    let (identities, strays) = (identities::ask(&config, environment).await, strays(&config).await);
+    let asked = Asked { identities, strays };
     let mut findings = doctor::examine(&config, environment, ask(&config).await, asked.clone()).await;
     if args.fix && doctor::repair(&mut findings) {
         let again = doctor::examine(&config, environment, ask(&config).await, asked).await;
         return doctor::after_repair(findings, again);
     }
     findings
+}
+
+/// Asks the daemon for the logins that belong to no account. Without a daemon, none is known.
+async fn strays(config: &Config) -> Vec<StrayLogin> {
+    let asked = async { Connection::open(config).await?.call(&ListStrays {}).await };
+    let Ok(Ok(Strays { strays })) = tokio::time::timeout(PATIENCE, asked).await else { return Vec::new() };
+    let stray =
+        |one: Stray| StrayLogin { provider: one.provider_id, bundle: one.bundle_id, person: one.person };
+    strays.into_iter().map(stray).collect()
 }
 
 /// Asks the daemon for its version and its state.
@@ -207,7 +291,8 @@ mod tests {
     use super::*;
 
     fn finding(severity: Severity, title: &str) -> Finding {
-        Finding::new(title, severity, title, "the detail", "What it means.").fix("do this")
+        Finding::new(title, severity, title, "the detail", "What it means.")
+            .fix(crate::hint::Step::RestartDaemon)
     }
 
     /// Returns the finding after a change.
@@ -230,15 +315,15 @@ mod tests {
         ];
         assert_eq!(
             render(&findings, false, &ui(Some(80))),
-            "✗ error: Broken\n    the detail\n    What it means.\n    → do this\n\n\
-             ! warning: Open\n    the detail\n    What it means.\n    → do this   (srvd doctor --fix does it)\n\n\
+            "✗ error: Broken\n    the detail\n    What it means.\n    → restart the daemon\n\n\
+             ! warning: Open\n    the detail\n    What it means.\n    → restart the daemon   (srvd doctor --fix does it)\n\n\
              ✓ Well: the detail\n✓ Well\n\n\
              1 error, 1 warning."
         );
         let plain = Ui { unicode: false, ..ui(None) };
         assert_eq!(
             render(&findings[..1], true, &plain),
-            "x error: Broken\n    the detail\n    What it means.\n    -> do this\n\n1 error. There was nothing to repair."
+            "x error: Broken\n    the detail\n    What it means.\n    -> restart the daemon\n\n1 error. There was nothing to repair."
         );
         assert_eq!(render(&findings[2..3], false, &plain), "+ Well: the detail\n\nNo problems were found.");
     }
@@ -256,8 +341,8 @@ mod tests {
         });
         assert_eq!(
             render(&[done, failed], true, &ui(None)),
-            "✓ repaired: Open\n    the detail\n    What it means.\n    → do this   (done)\n\n\
-             ✗ error: Shut\n    the detail\n    What it means.\n    It could not be repaired: no\n    → do this\n\n\
+            "✓ repaired: Open\n    the detail\n    What it means.\n    → restart the daemon   (done)\n\n\
+             ✗ error: Shut\n    the detail\n    What it means.\n    It could not be repaired: no\n    → restart the daemon\n\n\
              1 error, 1 repaired."
         );
     }

@@ -19,6 +19,7 @@ use crate::base::private;
 use crate::config::Config;
 use crate::daemon;
 use crate::daemon::BootError;
+use crate::hint::Step;
 
 /// Arguments of `srvd export`.
 #[derive(Debug, clap::Args)]
@@ -45,7 +46,7 @@ pub(super) async fn run(
     super::serve::keep_memory_private()?;
     if args.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::new(code::USAGE, "the export is binary, so it is not written to a terminal")
-            .hint("name a file: srvd export --bundle BUNDLE --output FILE"));
+            .hint(Step::NameExportFile));
     }
     if let Some(file) = args.output.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
         return Err(exists(file));
@@ -82,7 +83,7 @@ async fn export(
     let found = by_id.or_else(by_name).filter(|bundle| bundle.id != BundleId::blank());
     let found = found.ok_or_else(|| {
         Failure::new(code::FAILED, format!("no bundle has the id or the name \"{}\"", plain_line(wanted)))
-            .hint("list them with: srvd bundles")
+            .hint(Step::ListBundles)
     })?;
     Ok(store.export_bundle(&found.id, now()).await.map_err(BootError::from)?)
 }

@@ -11,9 +11,9 @@ use super::shims::quoted;
 use super::ui::plain;
 use crate::config::ConfigError;
 use crate::daemon::BootError;
+use crate::hint::{Hint, Step};
 use crate::wire::bundle::Bundle;
 use crate::wire::error::with_causes;
-use crate::wire::suggestion::Suggestion;
 
 /// Exit codes, after `sysexits.h`.
 pub(super) mod code {
@@ -42,7 +42,7 @@ pub(super) mod code {
 pub(super) struct Failure {
     code: u8,
     message: Option<String>,
-    hints: Vec<String>,
+    hints: Vec<Hint>,
     /// True if no daemon listens at any of the places that were tried.
     no_daemon: bool,
 }
@@ -60,7 +60,7 @@ impl Failure {
 
     /// Adds a hint.
     #[must_use]
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<Hint>) -> Self {
         self.hints.push(hint.into());
         self
     }
@@ -80,7 +80,7 @@ impl Failure {
         let tried: Vec<String> = sockets.iter().map(|socket| socket.display().to_string()).collect();
         let failure =
             Self::new(code::UNAVAILABLE, format!("no daemon is running (tried {})", tried.join(", ")))
-                .hint("start one with: srvd serve   (or: systemctl --user start srvd)");
+                .hint(Step::StartDaemon);
         Self { no_daemon: true, ..failure }
     }
 
@@ -93,7 +93,7 @@ impl Failure {
     pub(super) fn of_start(error: BootError) -> Self {
         match error {
             BootError::AlreadyRunning { .. } => {
-                Self::new(error.exit_code(), error.to_string()).hint("show it with: srvd status")
+                Self::new(error.exit_code(), error.to_string()).hint(Step::ShowStatus)
             }
             error => Self::from(error),
         }
@@ -106,7 +106,7 @@ impl Failure {
 
     /// The hints in one text; empty if there are none.
     pub(super) fn hint_text(&self) -> String {
-        self.hints.join("; ")
+        self.hints.iter().map(Hint::as_str).collect::<Vec<_>>().join("; ")
     }
 
     /// The exit code of the process.
@@ -117,27 +117,23 @@ impl Failure {
     /// Returns the lines for standard error; empty if the message has been printed already.
     pub(super) fn render(&self) -> String {
         let message = self.message.iter().map(|message| format!("srvd: {}", plain(message)));
-        let hints = self.hints.iter().map(|hint| format!("hint: {}", plain(hint)));
+        let hints = self.hints.iter().map(|hint| format!("hint: {}", plain(hint.as_str())));
         message.chain(hints).collect::<Vec<_>>().join("\n")
     }
 
     /// Names the bundle in the suggested commands by its name, which is easier to type than its id.
     pub(super) fn naming(mut self, bundle: &Bundle) -> Self {
-        let name = shell_word(&bundle.name);
-        for hint in &mut self.hints {
-            if let Some(suggestion) = Suggestion::parse(hint).filter(|found| found.bundle == bundle.id) {
-                *hint = Suggestion { bundle: name.clone(), ..suggestion }.to_string();
-            }
-        }
+        let hints = std::mem::take(&mut self.hints);
+        self.hints = hints.into_iter().map(|hint| hint.naming(&bundle.id, &bundle.name)).collect();
         self
     }
 
     /// Returns the failure for the daemon's error. Its hint is `better` if there is one, else the daemon's own hint.
-    fn answered(error: &RpcError, better: Option<String>) -> Self {
+    fn answered(error: &RpcError, better: Option<Hint>) -> Self {
         let failure = Self::new(exit_code(error), message(error));
         let hint = better.or_else(|| match error.kind() {
-            Some("unknown_provider") => Some(format!("known providers: {}", known(error))),
-            _ => field(error, "hint").map(str::to_owned),
+            Some("unknown_provider") => Some(Step::KnownProviders { known: known(error) }.into()),
+            _ => Hint::answered(error),
         });
         match hint {
             Some(hint) => failure.hint(hint),
@@ -154,16 +150,16 @@ pub(super) fn shell_word(text: &str) -> String {
 
 /// Returns the failure for a failed call. `better` may return a hint in terms of the command line for an error of the
 /// daemon.
-pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Option<String>) -> Failure {
+pub(super) fn of_call(error: &CallError, better: impl FnOnce(&RpcError) -> Option<Hint>) -> Failure {
     match error {
         CallError::Rpc(error) => Failure::answered(error, better(error)),
         CallError::Closed => {
             Failure::new(code::UNAVAILABLE, "the daemon closed the connection before it answered")
-                .hint("check the daemon's log, and try again when the daemon is running")
+                .hint(Step::DaemonGone)
         }
         CallError::Timeout => Failure::new(code::UNAVAILABLE, "the daemon did not answer in time"),
         other => Failure::new(code::BUG, format!("the call to the daemon failed: {other}"))
-            .hint("if srvd was updated, restart the daemon"),
+            .hint(Step::RestartAfterUpdate),
     }
 }
 
@@ -240,38 +236,30 @@ impl From<BootError> for Failure {
     fn from(error: BootError) -> Self {
         let failure = Self::new(error.exit_code(), with_causes(&error));
         match error {
-            BootError::AlreadyRunning { pid: Some(pid), .. } => failure.hint(format!(
-                "stop it first: kill {pid}   (or, if it is a service: systemctl --user stop srvd)"
-            )),
-            BootError::Database { source: OpenError::InUse { .. }, .. } => failure.hint(
-                "stop that daemon first, or give this one a database of its own with SRVD_DATABASE_URL",
-            ),
-            BootError::AlreadyRunning { .. } => failure.hint("stop it first, and run this command again"),
+            BootError::AlreadyRunning { pid: Some(pid), .. } => failure.hint(Step::StopDaemon { pid }),
+            BootError::Database { source: OpenError::InUse { .. }, .. } => failure.hint(Step::OneDaemonEach),
+            BootError::AlreadyRunning { .. } => failure.hint(Step::StopItFirst),
             BootError::Open(OpenError::WrongKey { .. })
-            | BootError::Database { source: OpenError::WrongKey { .. }, .. } => {
-                failure.hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD")
-            }
+            | BootError::Database { source: OpenError::WrongKey { .. }, .. } => failure.hint(Step::WrongKey),
             BootError::Open(OpenError::Missing { .. })
-            | BootError::Database { source: OpenError::Missing { .. }, .. } => failure
-                .hint("put the file back, or restore a backup: srvd restore FILE")
-                .hint("to begin with an empty database, move database.json and identities away from the data directory"),
+            | BootError::Database { source: OpenError::Missing { .. }, .. } => {
+                failure.hint(Step::RestoreDatabase).hint(Step::BeginWithEmptyDatabase)
+            }
             BootError::Open(OpenError::OtherDatabase { .. })
-            | BootError::Database { source: OpenError::OtherDatabase { .. }, .. } => failure.hint(
-                "put the known database back; to use this one, move database.json away from the data directory",
-            ),
-            BootError::NoDatabase { .. } => failure
-                .hint("name the database of the daemon with SRVD_DATABASE_URL, or its directory with --data-dir")
-                .hint("a start of the daemon creates one: srvd, or srvd --migrate-only"),
+            | BootError::Database { source: OpenError::OtherDatabase { .. }, .. } => {
+                failure.hint(Step::UseThisDatabase)
+            }
+            BootError::NoDatabase { .. } => failure.hint(Step::NameDatabase).hint(Step::CreateDatabase),
             BootError::OtherDatabase { path, .. } => failure
-                .hint("name it again with SRVD_DATABASE_URL or --database-url")
-                .hint(format!("to begin with an empty database, move {} away", path.display())),
+                .hint(Step::NameDatabaseAgain)
+                .hint(Step::RestoreIdentities)
+                .hint(Step::BeginWithoutRecord { record: path.as_path().into() }),
             BootError::IdentitiesWithoutDatabase { identities, .. } => failure
-                .hint("name the database with SRVD_DATABASE_URL, or restore a backup: srvd restore FILE")
-                .hint(format!("to begin anew, move {} away", identities.display())),
-            BootError::Record { path, .. } => failure.hint(format!(
-                "if you are sure of the database, move {} away; the next start writes it anew",
-                path.display()
-            )),
+                .hint(Step::RestoreIdentities)
+                .hint(Step::BeginAnew { identities: identities.as_path().into() }),
+            BootError::Record { path, .. } => {
+                failure.hint(Step::TrustTheDatabase { record: path.as_path().into() })
+            }
             _ => failure,
         }
     }
@@ -305,7 +293,9 @@ mod tests {
                 bindings: vec![],
                 unbound: UnboundPolicy::default(),
             };
-            let failure = Failure::new(1, "no").hint("srvd login codex --bundle 0194-id").naming(&bundle);
+            let failure = Failure::new(1, "no")
+                .hint(Step::LogIn { provider: "codex".into(), bundle: "0194-id".into() })
+                .naming(&bundle);
             assert_eq!(failure.render(), format!("srvd: no\nhint: srvd login codex --bundle {expect}"));
         };
         check("work", "work");

@@ -17,6 +17,7 @@ use crate::base::environment::Environment;
 use crate::base::private;
 use crate::base::trust::{Trust, TrustError};
 use crate::config::Config;
+use crate::hint::Step;
 use crate::wire::bundle::{Bundle, UnboundPolicy};
 use crate::wire::launch::ProviderReadiness;
 
@@ -122,24 +123,17 @@ impl Choice {
     pub(super) async fn find(&self, daemon: &Connection) -> Result<Bundle, Failure> {
         resolve::bundle(daemon, &self.wanted).await.map_err(|failure| match &self.source {
             Source::Flag => failure,
-            Source::Variable => failure.hint(format!("the bundle is set by the variable {BUNDLE_VAR}")),
-            Source::File(file) => failure.hint(format!(
-                "the bundle is set by {}; bind another one with: srvd use BUNDLE",
-                file.display()
-            )),
+            Source::Variable => failure.hint(Step::BundleOfVariable { variable: BUNDLE_VAR.to_owned() }),
+            Source::File(file) => failure.hint(Step::BundleOfFile { file: file.display().to_string() }),
         })
     }
 }
 
-/// The way to use a bundle in a directory that cannot be bound.
-const WITHOUT_BINDING: &str =
-    "or name a bundle for this command only: --bundle BUNDLE   (or set SRVD_BUNDLE=BUNDLE)";
-
 /// Returns the step after which a directory can be bound.
-fn mend(dir: &Path) -> String {
+fn mend(dir: &Path) -> Step {
     match Trust::of_process(None).directory(dir) {
         Err(TrustError::Untrusted(found)) if found.uid == me() => found.mend(),
-        _ => "change to a directory that belongs to you".to_owned(),
+        _ => Step::ChangeDirectory,
     }
 }
 
@@ -161,21 +155,17 @@ fn unbound(here: &Path, end: &End, ignored: &[Ignored]) -> Failure {
         Failure::new(code::FAILED, format!("{} is not bound to a bundle ({looked})", here.display()));
     match end {
         // A binding of this directory would be refused.
-        End::Before(dir, _) if dir == here => failure.hint(mend(here)).hint(WITHOUT_BINDING),
-        _ if ignored.iter().any(|one| one.content.is_some()) => failure
-            .hint("obey the file that is named above with: srvd use --allow")
-            .hint("or name a bundle for this command only: --bundle BUNDLE"),
-        _ => failure
-            .hint("bind it with: srvd use BUNDLE   (see: srvd bundles)")
-            .hint("or name a bundle for this command only: --bundle BUNDLE"),
+        End::Before(dir, _) if dir == here => failure.hint(mend(here)).hint(Step::NameBundle),
+        _ if ignored.iter().any(|one| one.content.is_some()) => {
+            failure.hint(Step::AllowFile).hint(Step::NameBundle)
+        }
+        _ => failure.hint(Step::BindDirectory).hint(Step::NameBundle),
     }
 }
 
 impl From<binding::Unusable> for Failure {
     fn from(error: binding::Unusable) -> Self {
-        Self::new(code::CONFIG, error.to_string()).hint(
-            "check the file, and then bind the directory with: srvd use BUNDLE   (or name a bundle: --bundle BUNDLE)",
-        )
+        Self::new(code::CONFIG, error.to_string()).hint(Step::BindAgain)
     }
 }
 
@@ -187,7 +177,7 @@ pub(super) fn remove(config: &Config, ui: &Ui) -> Result<(), Failure> {
         Ok(_) => {}
         Err(None) => {
             return Err(Failure::new(code::FAILED, format!("{} does not exist", file.display()))
-                .hint("show the bundle that applies here with: srvd which"));
+                .hint(Step::ShowBinding));
         }
         Err(Some(_)) if is_own_file(&file) => {}
         Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),
@@ -238,7 +228,7 @@ pub(super) async fn bind(wanted: &str, daemon: &Connection, config: &Config, ui:
     let file = here.join(FILE);
     if let Err(reason) = binding::trusted(&here, me()) {
         let message = format!("{} cannot be bound, because {reason}", here.display());
-        return Err(Failure::new(code::PERMISSION, message).hint(mend(&here)).hint(WITHOUT_BINDING));
+        return Err(Failure::new(code::PERMISSION, message).hint(mend(&here)).hint(Step::NameBundle));
     }
     match binding::read(&file, me()) {
         Ok(_) | Err(None) => {}
@@ -354,10 +344,15 @@ impl Answer {
             };
             let reason = one.reason.clone().unwrap_or_default();
             let mark = format!("{} {word}", symbol.text(ui));
-            vec![one.provider_id.clone(), mark, reason, one.next_step.clone().unwrap_or_default()]
+            vec![
+                one.provider_id.clone(),
+                mark,
+                reason,
+                one.next_step.as_ref().map(|step| step.command.to_string()).unwrap_or_default(),
+            ]
         };
         let rows = self.providers.iter().map(row);
-        let fit = self.providers.iter().all(|one| one.ready);
+        let fit = self.providers.iter().all(|one| one.ready && one.reason.is_none());
         let header: &[&str] = if fit { &["PROVIDER", ""] } else { &["PROVIDER", "", "WHY", "NEXT STEP"] };
         let rows = rows.map(|mut row| {
             row.truncate(header.len());
@@ -405,7 +400,7 @@ mod tests {
             ready: reason.is_none(),
             unproven: None,
             reason: reason.map(str::to_owned),
-            next_step: reason.map(|_| format!("srvd login {id}")),
+            next_step: reason.map(|_| Step::LogInInstead { provider: id.into() }.into()),
         };
         let answer = |file: Option<&str>, providers: Vec<ProviderReadiness>| Answer {
             ready: true,
@@ -427,7 +422,7 @@ mod tests {
         check(
             answer(Some("/w/.srvd"), vec![one("codex", None), one("kimi", Some("it has expired"))]),
             "Work (by /w/.srvd)\n\nPROVIDER               WHY             NEXT STEP\n\
-             codex     ✓ ready\nkimi      ! not ready  it has expired  srvd login kimi",
+             codex     ✓ ready\nkimi      ! not ready  it has expired  log in with: srvd login kimi",
         );
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn run(
     ui: &Ui,
 ) -> Result<(), Failure> {
     match command {
-        KeyCommand::Generate(args) => key_generate::run(args, config, ui),
+        KeyCommand::Generate(args) => key_generate::run(args, config, environment, ui),
         KeyCommand::Rotate(args) => rotate::run(args, config, environment, ui),
     }
 }

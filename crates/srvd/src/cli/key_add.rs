@@ -4,9 +4,12 @@ use secrecy::ExposeSecret as _;
 
 use super::client::Connection;
 use super::failure::{self, Failure, code};
+use super::owner::OwnerArgs;
 use super::ui::{Ui, plain_line};
-use super::{prompt, resolve};
+use super::{owner, prompt, resolve};
+use crate::hint::Step;
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
+use crate::wire::error::ErrorKind;
 use crate::wire::{SecretInput, Status, bundle};
 
 /// Arguments of `srvd add-key`.
@@ -20,6 +23,8 @@ pub(super) struct AddKeyArgs {
     /// Make the bundle if it does not exist
     #[arg(long, requires = "bundle")]
     new: bool,
+    #[command(flatten)]
+    owner: OwnerArgs,
     /// The name of the account
     #[arg(long, value_name = "NAME", default_value = "API key")]
     name: String,
@@ -45,6 +50,8 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
         provider_id: args.provider.clone(),
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
+        user_id: args.owner.user.clone(),
+        agent_id: args.owner.agent.clone(),
         api_key,
         secret_name: args.from,
         base_url: args.base_url,
@@ -54,29 +61,34 @@ pub(super) async fn run(args: AddKeyArgs, daemon: &Connection, ui: &Ui) -> Resul
     let outcome = daemon.client.call(&params).await.map_err(|error| {
         failure::of_call(&error, |error| {
             let wrong_way = failure::field(error, "field") == Some("providerId");
-            wrong_way.then(|| format!("log in with: srvd login {}", args.provider))
+            // The daemon names the provider that takes keys, if there is one.
+            let taken = error.data.as_ref().is_some_and(|data| data.get("takesKeys").is_some());
+            let provider = (&args.provider).into();
+            (wrong_way && !taken).then(|| match args.owner.words() {
+                Some([user, agent]) => Step::LogInUser { provider, user, agent }.into(),
+                None => Step::LogInInstead { provider }.into(),
+            })
         })
     })?;
     let id = stored(&outcome)?;
-    let bundle = match &outcome.bundle_id {
-        Some(id) => daemon.call(&bundle::Get { bundle_id: id.clone() }).await?.name,
-        None => String::new(),
+    let place = match (&outcome.bundle_id, &args.owner.user) {
+        (Some(id), _) => {
+            let bundle = daemon.call(&bundle::Get { bundle_id: id.clone() }).await?.name;
+            format!("to bundle \"{}\"", plain_line(&bundle))
+        }
+        (None, Some(user)) => owner::place(user, args.owner.agent.as_deref()),
+        (None, None) => String::new(),
     };
-    ui.result(&format!(
-        "Added an API key of {} to bundle \"{}\" (account {id})",
-        args.provider,
-        plain_line(&bundle)
-    ))?;
+    ui.result(&format!("Added an API key of {} {place} (account {id})", args.provider))?;
     ui.result(&verdict(&outcome))
 }
 
 async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
     let question = format!("API key for {} (not shown): ", plain_line(provider));
     let key = prompt::hidden(ui, &question).await;
-    let key = key.filter(|key| !key.expose_secret().trim().is_empty()).ok_or_else(|| {
-        Failure::new(code::USAGE, "no key was given")
-            .hint("type it at the prompt, or pass it on standard input")
-    })?;
+    let key = key
+        .filter(|key| !key.expose_secret().trim().is_empty())
+        .ok_or_else(|| Failure::new(code::USAGE, "no key was given").hint(Step::TypeKey))?;
     Ok(SecretInput::new(key.expose_secret().to_owned()))
 }
 
@@ -84,12 +96,16 @@ async fn ask(provider: &str, ui: &Ui) -> Result<SecretInput, Failure> {
 fn stored(outcome: &KeyOutcome) -> Result<&str, Failure> {
     outcome.account_id.as_deref().filter(|_| outcome.success).ok_or_else(|| {
         let reason = outcome.error.as_deref().unwrap_or("the daemon did not store the key");
-        Failure::new(code::FAILED, reason).hint("the key was not stored")
+        let step = match outcome.error_kind {
+            Some(ErrorKind::Conflict) => Step::StoreUnchecked,
+            _ => Step::KeyNotStored,
+        };
+        Failure::new(code::FAILED, reason).hint(step)
     })
 }
 
 fn verdict(outcome: &KeyOutcome) -> String {
-    match (&outcome.status, &outcome.error) {
+    match (&outcome.status, &outcome.status_reason) {
         (Some(Status::Valid), _) => "The provider accepted the key.".to_owned(),
         (_, Some(reason)) => {
             format!("The key was stored, but it is not known to be valid: {}.", plain_line(reason))
@@ -108,8 +124,10 @@ mod tests {
             success,
             bundle_id: success.then(|| "b".to_owned()),
             account_id: success.then(|| "a".to_owned()),
+            profile_id: None,
             status,
-            error: error.map(str::to_owned),
+            status_reason: error.filter(|_| success).map(str::to_owned),
+            error: error.filter(|_| !success).map(str::to_owned),
             error_kind: None,
         };
         let check = |outcome: &KeyOutcome, expect: Result<&str, (u8, &str)>| {

@@ -7,10 +7,13 @@ use identity_store::Key;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::{Failure, code};
+use super::lifecycle;
 use super::ui::Ui;
+use crate::base::environment::Environment;
 use crate::base::private;
 use crate::config::keychain::KeychainError;
 use crate::config::{Config, key, keychain};
+use crate::hint::Step;
 
 /// Arguments of `srvd key generate`.
 #[derive(Debug, clap::Args)]
@@ -21,10 +24,21 @@ pub(super) struct GenerateArgs {
     /// Store the key in the OS keychain instead; this needs an srvd that was built with keychain support
     #[arg(long, conflicts_with = "output")]
     keychain: bool,
+    /// Create it only if the installation has no key; fail if the key is in a place that this shell cannot see
+    #[arg(long, conflicts_with_all = ["output", "keychain"])]
+    if_missing: bool,
 }
 
 /// Makes the key and prints its location. The key itself is never printed.
-pub(super) fn run(args: &GenerateArgs, config: &Config, ui: &Ui) -> Result<(), Failure> {
+pub(super) fn run(
+    args: &GenerateArgs,
+    config: &Config,
+    environment: &Environment,
+    ui: &Ui,
+) -> Result<(), Failure> {
+    if args.if_missing {
+        return lifecycle::ensure_key(config, environment, ui);
+    }
     if args.keychain {
         return into_keychain(config, ui);
     }
@@ -36,8 +50,7 @@ pub(super) fn run(args: &GenerateArgs, config: &Config, ui: &Ui) -> Result<(), F
 
 fn into_keychain(config: &Config, ui: &Ui) -> Result<(), Failure> {
     keychain::put(&new_key()?).map_err(|error| match error {
-        KeychainError::Taken => Failure::new(code::CANNOT_CREATE, error.to_string())
-            .hint("secrets that were encrypted with that key can be read only with that key"),
+        KeychainError::Taken => Failure::new(code::CANNOT_CREATE, error.to_string()).hint(Step::KeyIsNeeded),
         _ => Failure::new(code::CONFIG, error.to_string()),
     })?;
     ui.result(keychain::PLACE)?;
@@ -55,7 +68,8 @@ fn new_key() -> Result<SecretString, Failure> {
     Key::generate().map(|(_, text)| text).map_err(|error| Failure::new(code::IO, error.to_string()))
 }
 
-fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure> {
+/// Creates the key in a file, and returns its path.
+pub(super) fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure> {
     let path = output.map_or_else(|| key::default_file(config_dir), Path::to_owned);
     if output.is_none() && !config_dir.exists() {
         private::directory(config_dir)
@@ -67,7 +81,7 @@ fn generate(output: Option<&Path>, config_dir: &Path) -> Result<PathBuf, Failure
             code::CANNOT_CREATE,
             format!("{} already exists and is not overwritten", path.display()),
         )
-        .hint("secrets that were encrypted with that key can be read only with that key"),
+        .hint(Step::KeyIsNeeded),
         _ => Failure::new(code::CANNOT_CREATE, format!("cannot create {}: {error}", path.display())),
     })?;
     Ok(path)

@@ -15,11 +15,13 @@ use rustix::fs::Mode;
 
 use super::client::Connection;
 use super::failure::Failure;
+use super::quota;
 use super::subject::{Subject, SubjectArgs};
 use super::ui::{Ui, plain_line};
 use crate::base::environment::Environment;
 use crate::config::Config;
 use crate::daemon;
+use crate::hint::Step;
 use crate::wire::launch::{Launch, Removed};
 use gather::Wanted;
 use render::Shell;
@@ -53,12 +55,18 @@ pub(super) struct ExecArgs {
     /// Show accounts, homes and variables, and start nothing
     #[arg(long)]
     explain: bool,
+    /// Use the bundle whose login of this provider has the most left (see: srvd best)
+    #[arg(long, value_name = "PROVIDER", conflicts_with_all = ["bundle", "instance", "agent", "user"])]
+    best: Option<String>,
     /// Ask the CLI first whose login it would use, and start nothing unless it confirms the account
     ///
     /// The question is asked in the environment and in the directory of the launch. It finds settings that srvd does not
     /// know. Another program than a CLI is started if every CLI of the bundle that can be asked confirms its account.
     #[arg(long)]
     verify: bool,
+    /// Set the variables of the active forge, such as those of gh and glab, from the operator's account
+    #[arg(long)]
+    forge: bool,
     /// Set by the shims
     #[arg(long, hide = true)]
     shim: bool,
@@ -104,7 +112,9 @@ pub(super) async fn prepare(
     let way_out = args.shim.then(|| args.command.first().map(|name| name.to_string_lossy().into_owned()));
     let prepared = launched(args, config, environment, ui).await;
     prepared.map_err(|failure| match way_out.flatten() {
-        Some(name) => failure.hint(format!("to run it once without srvd: {OPT_OUT_VAR}=off {name}")),
+        Some(name) => {
+            failure.hint(Step::RunWithoutSrvd { variable: OPT_OUT_VAR.to_owned(), program: name.into() })
+        }
         None => failure,
     })
 }
@@ -121,7 +131,16 @@ async fn launched(
     }
     let Identity { subject, provider, quiet } = args.identity;
     let daemon = Connection::open(config).await?;
-    let subject = subject.find(&daemon, environment, config, ui).await?;
+    let subject = match &args.best {
+        None => subject.find(&daemon, environment, config, ui).await?,
+        Some(provider) => {
+            let (bundle, best) = quota::best_bundle(&daemon, provider).await?;
+            if !quiet {
+                ui.note(&format!("srvd: bundle {}: {}", plain_line(&bundle), plain_line(&best.reason)));
+            }
+            SubjectArgs::of_bundle(bundle).find(&daemon, environment, config, ui).await?
+        }
+    };
     let name = args.command.first().map(OsString::as_os_str);
     let wanted = Wanted {
         program: name,
@@ -130,9 +149,10 @@ async fn launched(
         unbound: args.unbound || args.explain,
         explain: args.explain,
         exact: true,
+        forge: args.forge && !args.explain,
     };
     let launch = gather::gather(&daemon, &subject, wanted, environment, config).await;
-    let launch = launch.map_err(|failure| logged_out_hint(failure, name, &registry))?;
+    let launch = launch.map_err(|failure| logged_out_hint(failure, name, &subject, &registry))?;
     if args.explain {
         ui.result(&explain::draw(&launch, &subject, &registry, ui))?;
         return Ok(None);
@@ -164,15 +184,22 @@ fn report(launch: &Launch, subject: &Subject, environment: &Environment, ui: &Ui
 }
 
 /// Adds the way to start a CLI logged out to the refusal of one that has no account.
-fn logged_out_hint(failure: Failure, program: Option<&OsStr>, registry: &Registry) -> Failure {
+fn logged_out_hint(
+    failure: Failure,
+    program: Option<&OsStr>,
+    subject: &Subject,
+    registry: &Registry,
+) -> Failure {
     let Some(program) = program.filter(|program| gather::named(registry, program).next().is_some()) else {
         return failure;
     };
     if !failure.message().contains("was not started") {
         return failure;
     }
-    let program = program.to_string_lossy();
-    failure.hint(format!("to start it logged out: srvd exec --unbound -- {program}"))
+    // The launches of agents are started by frontends.
+    let Subject::Bundle(bundle, _) = subject else { return failure };
+    let (bundle, program) = ((&bundle.name).into(), program.to_string_lossy().into_owned().into());
+    failure.hint(Step::StartLoggedOut { bundle, program })
 }
 
 /// Replaces this process with the program, with the file mode mask that this process was given. Returns only if that

@@ -66,7 +66,9 @@ pub(super) async fn accounts(args: AccountsArgs, daemon: &Connection, ui: &Ui) -
         Some(wanted) => Some(resolve::existing(daemon, wanted).await?),
         None => None,
     };
-    let accounts = daemon.call(&account::List { provider_id: args.provider, bundle_id }).await?;
+    let accounts = daemon
+        .call(&account::List { provider_id: args.provider, bundle_id, ..account::List::default() })
+        .await?;
     if args.format.json {
         return ui.json(&accounts);
     }
@@ -87,16 +89,21 @@ fn account_row(account: &account::Account, bundles: &[bundle::Bundle], ui: &Ui, 
     vec![
         account.provider_id.clone(),
         who(account),
-        match &account.kind {
-            CredentialKind::ApiKey => "API key".to_owned(),
-            CredentialKind::OAuth => "login".to_owned(),
-            CredentialKind::Other(word) => word.clone(),
-        },
+        kind(&account.kind),
         vocabulary::credential(&account.status, Some(&account.kind)).draw(ui),
         table::when(account.expires_at, now),
         account.bound_to.iter().map(name).collect::<Vec<_>>().join(", "),
         account.id.clone(),
     ]
+}
+
+/// Returns the words for the kind of a credential.
+pub(super) fn kind(kind: &CredentialKind) -> String {
+    match kind {
+        CredentialKind::ApiKey => "API key".to_owned(),
+        CredentialKind::OAuth => "login".to_owned(),
+        CredentialKind::Other(word) => word.clone(),
+    }
 }
 
 /// Returns the name by which a user knows an account: the display name, else the email address, else the subject, which

@@ -9,6 +9,7 @@ use crate::adopt::{Counts, Outcome, Report};
 use crate::base::environment::Environment;
 use crate::config::Config;
 use crate::daemon;
+use crate::hint::Step;
 use crate::wire::error::with_causes;
 
 /// Arguments of `srvd migrate`.
@@ -40,7 +41,7 @@ pub(super) fn run(
     ui.note(&summary(&report.counts, args.dry_run));
     match &report.error {
         None => Ok(()),
-        Some(error) => Err(Failure::new(code::UNAVAILABLE, with_causes(error)).hint("run the command again")),
+        Some(error) => Err(Failure::new(code::UNAVAILABLE, with_causes(error)).hint(Step::RunAgain)),
     }
 }
 

@@ -12,10 +12,15 @@ mod backup;
 mod binding;
 mod bundle;
 mod client;
+mod console;
+mod converse;
+mod cswap;
 mod doctor;
 mod export;
 mod failure;
+mod git_credential;
 mod guard;
+mod help;
 mod here;
 mod import;
 mod interrupt;
@@ -23,15 +28,21 @@ mod key;
 mod key_add;
 mod key_generate;
 mod launch;
+mod lifecycle;
 mod list;
 mod login;
 mod migrate;
 mod offline;
 mod operator;
+mod owner;
+mod pair;
 mod passphrase;
 mod portable;
+mod profiles;
 mod prompt;
 mod providers;
+mod quota;
+mod refresh;
 mod removal;
 mod resolve;
 mod restore;
@@ -49,19 +60,16 @@ mod wait;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use rustix::fs::Mode;
 
 use crate::base::environment::Environment;
-use crate::config::{Config, Flags};
+use crate::config::Config;
 use crate::daemon::BootError;
 
-use client::Connection;
 use failure::{Failure, code};
-use interrupt::Interrupt;
-use login::Person;
-use login::browser::Opener;
 use providers::{Action, ProvidersArgs};
+use serve::ServeArgs;
 use ui::Ui;
 
 /// The identity daemon for AI coding agents: log in once, and start every agent with the right account
@@ -73,9 +81,8 @@ use ui::Ui;
     version,
     after_help = "\
 First steps:
-  srvd key generate        create the encryption key (once)
-  srvd                     run the daemon (leave it running)
-  srvd login codex         log in from another terminal
+  srvd up                  start the daemon
+  srvd login codex         log in
   srvd status              show which account is logged in where"
 )]
 struct Cli {
@@ -85,23 +92,23 @@ struct Cli {
     command: Option<Command>,
 }
 
-/// Arguments of `srvd serve`.
-#[derive(Debug, Default, Clone, clap::Args)]
-struct ServeArgs {
-    #[command(flatten, next_help_heading = "Settings")]
-    flags: Flags,
-    /// Print the effective configuration, without secrets, and exit
-    #[arg(long)]
-    print_config: bool,
-    /// Migrate the database to the newest schema and exit
-    #[arg(long, conflicts_with = "print_config")]
-    migrate_only: bool,
-}
-
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the daemon in the foreground (the default)
     Serve(ServeArgs),
+    /// Start the daemon in the background, or through its service if one is installed
+    ///
+    /// It creates the encryption key and the directories of a new installation, waits until the daemon answers, and shows
+    /// the next step. If a daemon runs already, nothing changes.
+    Up(lifecycle::UpArgs),
+    /// Stop the daemon
+    ///
+    /// Running logins are cancelled; agents that were started keep running.
+    Down,
+    /// Stop the daemon and start it again
+    Restart(lifecycle::UpArgs),
+    /// Show the daemon's log
+    Logs(lifecycle::LogsArgs),
     /// Log in to a provider with the provider's own CLI
     ///
     /// The CLI must be installed (see: srvd providers). srvd runs it, shows you the address or the code to use, and
@@ -135,6 +142,7 @@ enum Command {
     /// that bundle.
     Use(here::UseArgs),
     /// Show the bundle that applies here, and whether it is ready for a launch
+    #[command(visible_alias = "whoami")]
     Which(here::WhichArgs),
     /// Manage the shims, which start the CLIs on your PATH with the bundle of the directory
     #[command(subcommand)]
@@ -152,12 +160,46 @@ enum Command {
     Share(share::ShareArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),
-    /// Forget an account, or end its login everywhere
+    /// List the credentials that users provided for agents, remove one, or set their order
+    ///
+    /// A user's own credential takes precedence over one that a file declares for the agent.
+    Profiles(profiles::ProfilesArgs),
+    /// End a login everywhere, as srvd account revoke does
+    Logout(account::AccountArgs),
+    /// List the accounts, forget one, or end its login everywhere
     #[command(subcommand)]
     Account(account::AccountCommand),
+    /// Show what is left of each subscription's limits, as the official CLIs tell it
+    ///
+    /// A CLI is asked at most once in three minutes, by a command that costs nothing. What cannot be read is unknown. The
+    /// exit code is 2 if a login is spent, and 3 if nothing is known.
+    Quota(quota::QuotaArgs),
+    /// Show which login of a provider has the most left, and why
+    ///
+    /// The result is advice: srvd switches nothing while an agent runs. To start an agent with it: srvd exec --best PROVIDER
+    Best(quota::BestArgs),
+    /// Print the logins in the form of another program
+    #[command(hide = true)]
+    Cswap(cswap::CswapArgs),
+    /// Let the CLIs renew their logins now, and show when they do so next
+    ///
+    /// srvd does this before a login ends, with the official CLI of its provider, so that agents that run at the same time
+    /// do not lose it. Without an account, all logins that are kept alive are renewed, as far as their CLIs can. The exit
+    /// code is 1 if a login is dead or could not be renewed. To switch it off for an account: srvd account keepalive.
+    Refresh(refresh::RefreshArgs),
     /// Sign in to GitHub, GitLab, Forgejo or Gitea, and choose the account to use there
     #[command(subcommand)]
     Operator(operator::OperatorCommand),
+    /// Give a web page or a program a token of its own
+    ///
+    /// srvd shows a code, which the page or program exchanges once, within a minute. It then shows who has entered the
+    /// code and asks. The token stays valid until it is revoked (srvd tokens).
+    Pair(pair::PairArgs),
+    /// Open the console in the browser, or list and end its sessions
+    Console(console::ConsoleArgs),
+    /// List the tokens of paired clients, or revoke one
+    Tokens(pair::TokensArgs),
+    GitCredential(git_credential::GitCredentialArgs),
     /// List the providers and their CLIs, or check that installed CLIs still behave as expected
     Providers(ProvidersArgs),
     /// Show the state of the daemon, and which account is logged in where
@@ -165,8 +207,8 @@ enum Command {
     /// Check for problems that keep srvd from working, and suggest how to fix them
     ///
     /// It checks the key, directories, database, daemon, ports, CLIs, variables and your own logins, and changes
-    /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; a CLI
-    /// may update its own files when it is started. Doctor needs no daemon. The exit code is 0 if there is no error, and 1 otherwise.
+    /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; it may
+    /// update its own files then. The exit code is 0 if there is no error, and 1 otherwise.
     Doctor(doctor::DoctorArgs),
     /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
     ///
@@ -202,6 +244,8 @@ enum Command {
     /// Manage the encryption key
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Print the version
+    Version,
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -230,7 +274,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(mask: Mode) -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let matches = help::grouped(Cli::command()).try_get_matches();
+    let cli = match matches.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
     };
@@ -286,6 +331,20 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
             let config = config()?;
             block_on(async || import::run(&args, &config, environment, ui).await)
         }
+        Some(Command::Up(args)) => {
+            let config = config()?;
+            block_on(async || lifecycle::up(&args, &flags, &config, environment, ui).await)
+        }
+        Some(Command::Down) => {
+            let config = config()?;
+            block_on(async || lifecycle::down(&config, environment, ui).await)
+        }
+        Some(Command::Restart(args)) => {
+            let config = config()?;
+            block_on(async || lifecycle::restart(&args, &flags, &config, environment, ui).await)
+        }
+        Some(Command::Logs(args)) => Err(lifecycle::logs(&args, &config()?, environment)),
+        Some(Command::Version) => ui.result(concat!("srvd ", env!("CARGO_PKG_VERSION"))),
         Some(Command::Completions { shell }) => completions(shell, ui),
         Some(Command::Guard) => guard::run(),
         Some(Command::Protocol { openrpc }) => ui.print(&crate::rpc::reference::document(openrpc)),
@@ -310,32 +369,8 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
             let text = crate::rpc::reference::providers_markdown().map_err(BootError::from)?;
             ui.print(text.as_bytes())
         }
-        Some(command) => converse(command, &config()?, environment, ui),
+        Some(command) => converse::converse(command, &config()?, environment, ui),
     }
-}
-
-/// Runs a command that talks to a daemon.
-fn converse(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    block_on(async || {
-        let mut interrupt = Interrupt::listen()?;
-        // These two commands cancel their session in the daemon when they are interrupted, so they handle signals
-        // themselves.
-        let opener = || Opener::of(environment, ui.seat);
-        let unused_proxy = config.network.left_aside.first().copied();
-        if let Command::Login(args) = command {
-            let person = Person { ui, opener: opener(), interrupt: &mut interrupt, unused_proxy };
-            let surroundings = login::own::Surroundings { environment, data: &config.data_dir };
-            return login::run(args, &Connection::open(config).await?, surroundings, person).await;
-        }
-        if let Command::Operator(operator::OperatorCommand::Login(args)) = command {
-            let person = Person { ui, opener: opener(), interrupt: &mut interrupt, unused_proxy };
-            return operator::login(args, &Connection::open(config).await?, person).await;
-        }
-        tokio::select! {
-            result = talk(command, config, environment, ui) => result,
-            code = interrupt.next() => Err(Failure::silent(code)),
-        }
-    })
 }
 
 fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
@@ -346,56 +381,10 @@ fn block_on<T>(work: impl AsyncFnOnce() -> Result<T, Failure>) -> Result<T, Fail
     result
 }
 
-async fn talk(command: Command, config: &Config, environment: &Environment, ui: &Ui) -> Result<(), Failure> {
-    if let Command::Wait(args) = command {
-        return wait::run(&args, config).await;
-    }
-    if let Command::Status(args) = command {
-        return status::run(&args, config, ui).await;
-    }
-    let daemon = Connection::open(config).await?;
-    match command {
-        Command::AddKey(args) => key_add::run(args, &daemon, ui).await,
-        Command::Env(args) => launch::env(args, &daemon, config, environment, ui).await,
-        Command::Use(args) => match args.bundle {
-            Some(bundle) => here::bind(&bundle, &daemon, config, ui).await,
-            None => here::which(&here::WhichArgs::default(), &daemon, environment, config, ui).await,
-        },
-        Command::Which(args) => here::which(&args, &daemon, environment, config, ui).await,
-        Command::Bundle(command) => bundle::run(command, &daemon, ui).await,
-        Command::Share(args) => share::run(&args, &daemon, environment, config, ui).await,
-        Command::Account(command) => account::run(command, &daemon, ui).await,
-        Command::Operator(command) => operator::run(command, &daemon, ui).await,
-        Command::Bundles(args) => list::bundles(&args, &daemon, ui).await,
-        Command::Accounts(args) => list::accounts(args, &daemon, ui).await,
-        Command::Providers(args) => providers::list(args.format(), &daemon, ui).await,
-        other => Err(Failure::new(code::BUG, format!("{other:?} is not a client command"))),
-    }
-}
-
 fn completions(shell: clap_complete::Shell, ui: &Ui) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "srvd", &mut script);
     ui.print(&script)
-}
-
-impl ServeArgs {
-    /// Merges the flags after `serve` with those before it. The ones after it take precedence.
-    fn overlaid(self, own: Self) -> Self {
-        Self {
-            flags: Flags {
-                config_dir: own.flags.config_dir.or(self.flags.config_dir),
-                data_dir: own.flags.data_dir.or(self.flags.data_dir),
-                runtime_dir: own.flags.runtime_dir.or(self.flags.runtime_dir),
-                database_url: own.flags.database_url.or(self.flags.database_url),
-                listen: own.flags.listen.or(self.flags.listen),
-                log: own.flags.log.or(self.flags.log),
-                log_format: own.flags.log_format.or(self.flags.log_format),
-            },
-            print_config: own.print_config || self.print_config,
-            migrate_only: own.migrate_only || self.migrate_only,
-        }
-    }
 }
 
 #[cfg(test)]

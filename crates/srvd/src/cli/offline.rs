@@ -8,6 +8,7 @@ use super::ui::Ui;
 use crate::base::environment::Environment;
 use crate::config::{Config, key};
 use crate::daemon::{BootError, DatabaseRecord};
+use crate::hint::Step;
 
 /// Arguments of every command that opens the database.
 #[derive(Debug, Default, clap::Args)]
@@ -54,7 +55,7 @@ impl DatabaseArgs {
                         config.data_dir.display()
                     ),
                 )
-                .hint("choose with --database recorded or --database configured"));
+                .hint(Step::ChooseDatabase));
             }
         };
         if which == Which::Configured {
@@ -72,7 +73,7 @@ impl DatabaseArgs {
 /// The record holds no user and no password, so a server's database has to be configured.
 fn nameless(recorded: &str) -> Failure {
     Failure::new(code::CONFIG, format!("{recorded} cannot be used without its user and password"))
-        .hint("name it, with user and password, in SRVD_DATABASE_URL")
+        .hint(Step::NameServer)
 }
 
 /// Prints which database and which key the command means.

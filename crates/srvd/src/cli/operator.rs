@@ -5,13 +5,16 @@ use super::failure::{Failure, code};
 use super::list::Format;
 use super::login::Person;
 use super::login::browser::Opening;
+use super::resolve;
 use super::ui::{Ui, plain_line};
 use super::vocabulary::{self, Symbol};
 use super::{prompt, table};
 use crate::base::clock::now;
+use crate::hint::Step;
+use crate::wire::forge_credential::GetCredential;
 use crate::wire::operator::{
-    Cancel, ConfiguredForge, Delete, Flow, ForgeType, List, OperatorAccount, Operators, PendingAccount, Poll,
-    SetActive, SignIn, SignInStatus, Start, Started,
+    Cancel, ConfiguredForge, Delete, Flow, ForgeType, GetActive, List, OperatorAccount, Operators,
+    PendingAccount, Poll, SetActive, SignIn, SignInStatus, Start, Started,
 };
 
 /// The longest time that one poll waits for the end of a sign-in, in milliseconds.
@@ -31,6 +34,14 @@ pub(super) enum OperatorCommand {
     Use {
         /// The account, by id, or by a unique login
         account: String,
+    },
+    /// Print the token of the account in use, for a script
+    ///
+    /// It asks for confirmation on a terminal; a script says --yes. The audit log records it.
+    Token {
+        /// Do not ask for confirmation
+        #[arg(long, short)]
+        yes: bool,
     },
     /// Forget an account and its tokens on this machine
     Forget {
@@ -68,6 +79,7 @@ pub(super) async fn run(command: OperatorCommand, daemon: &Connection, ui: &Ui) 
                 active.account_login, active.base_url, active.forge_type
             )))
         }
+        OperatorCommand::Token { yes } => token(yes, daemon, ui).await,
         OperatorCommand::Forget { account, yes } => forget(&account, yes, daemon, ui).await,
         OperatorCommand::Login(_) => Err(Failure::new(code::BUG, "a sign-in is not run by this function")),
     }
@@ -122,12 +134,12 @@ fn forge<'a>(forges: &'a [ConfiguredForge], wanted: &str) -> Result<&'a Configur
         (Some(forge), None) => Ok(forge),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("there are several forges of the type {wanted}"))
-                .hint(format!("name one of: {}", names())))
+                .hint(Step::NameForge { known: names() }))
         }
         (None, _) if forges.is_empty() => Err(Failure::new(code::FAILED, "no forge is configured")
-            .hint(format!("add [forges.{}] to srvd.toml and restart the daemon", plain_line(wanted)))),
+            .hint(Step::AddForge { name: plain_line(wanted) })),
         (None, _) => Err(Failure::new(code::FAILED, format!("no forge is called {wanted}"))
-            .hint(format!("name one of: {}", names()))),
+            .hint(Step::NameForge { known: names() })),
     }
 }
 
@@ -156,6 +168,10 @@ fn report(ended: &SignIn, forge: &ConfiguredForge, ui: &Ui) -> Result<(), Failur
         return Err(Failure::new(code::FAILED, format!("the sign-in to {} failed: {reason}", forge.name)));
     }
     let account = ended.account_id.as_deref().unwrap_or_default();
+    if !ended.missing_scopes.is_empty() {
+        let missing = ended.missing_scopes.join(", ");
+        ui.note(&plain_line(&format!("srvd: the forge did not grant these scopes: {missing}")));
+    }
     ui.result(&plain_line(&match &ended.account_login {
         Some(login) => format!("Signed in to {} as {login}, which is now in use (account {account})", forge.base_url),
         None => format!(
@@ -170,7 +186,12 @@ async fn list(format: &Format, daemon: &Connection, ui: &Ui) -> Result<(), Failu
     if format.json {
         return ui.json(&known);
     }
-    let Operators { tokens, pending, forges } = known;
+    let Operators { tokens, pending, forges, .. } = known;
+    for forge in &forges {
+        if let Some(reason) = &forge.last_failure {
+            ui.note(&plain_line(&format!("The last sign-in at {} failed: {reason}", forge.name)));
+        }
+    }
     if tokens.is_empty() && pending.is_empty() {
         let names: Vec<&str> = forges.iter().map(|forge| forge.name.as_str()).collect();
         let forges = if names.is_empty() { "none is configured".to_owned() } else { names.join(", ") };
@@ -217,6 +238,16 @@ fn pending_row(pending: &PendingAccount, ui: &Ui) -> Vec<String> {
     ]
 }
 
+async fn token(yes: bool, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
+    let active = daemon.call(&GetActive {}).await?;
+    let name = plain_line(&format!("{} at {}", active.account_login, active.base_url));
+    prompt::confirm(ui, &format!("Print the token of {name}?"), yes).await?;
+    let answer = daemon.call(&GetCredential::default()).await?;
+    let missing = || Failure::new(code::BUG, "the daemon returned no token");
+    let credential = answer.credential.ok_or_else(missing)?;
+    ui.print(format!("{}\n", credential.token.expose()).as_bytes())
+}
+
 async fn forget(wanted: &str, yes: bool, daemon: &Connection, ui: &Ui) -> Result<(), Failure> {
     let known = daemon.call(&List {}).await?;
     let pending = known.pending.iter().find(|pending| pending.account_id == wanted);
@@ -242,15 +273,19 @@ fn chosen<'a>(tokens: &'a [OperatorAccount], wanted: &str) -> Result<&'a Operato
     if let Some(token) = tokens.iter().find(|token| token.account_id == wanted) {
         return Ok(token);
     }
+    let beginning = tokens.iter().filter(|token| resolve::begins(&token.account_id, wanted));
+    if let Some(token) = resolve::only(beginning) {
+        return Ok(token);
+    }
     let mut fitting = tokens.iter().filter(|token| token.account_login == wanted);
     match (fitting.next(), fitting.next()) {
         (Some(token), None) => Ok(token),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("several accounts are called {wanted}"))
-                .hint("use the account's id; see: srvd operator list"))
+                .hint(Step::UseOperatorId))
         }
         (None, _) => Err(Failure::new(code::FAILED, format!("no operator account is called {wanted}"))
-            .hint("see: srvd operator list")),
+            .hint(Step::ListOperators)),
     }
 }
 
@@ -263,7 +298,7 @@ mod tests {
     fn configured(name: &str, forge_type: &str) -> ConfiguredForge {
         let [name, base_url, client_id] = [name, "https://git.example", "srvd"].map(str::to_owned);
         let forge_type = ForgeType::from(forge_type);
-        ConfiguredForge { name, forge_type, base_url, client_id, flows: vec![Flow::Code] }
+        ConfiguredForge { name, forge_type, base_url, client_id, flows: vec![Flow::Code], last_failure: None }
     }
 
     fn token(account_id: &str, account_login: &str) -> OperatorAccount {

@@ -10,6 +10,7 @@ use super::failure::{Failure, code};
 use super::prompt;
 use super::ui::Ui;
 use crate::base::private;
+use crate::hint::Step;
 
 /// The shortest passphrase for a new export, in characters.
 const SHORTEST: usize = 12;
@@ -36,7 +37,7 @@ pub(super) async fn chosen(args: &PassphraseArgs, ui: &Ui) -> Result<SecretStrin
             code::USAGE,
             format!("the passphrase has fewer than {SHORTEST} characters"),
         )
-        .hint("use a longer one: anyone who has the file can try any number of passphrases"));
+        .hint(Step::LongerPassphrase));
     }
     judge(passphrase.expose_secret())?;
     if asks(args, ui) {
@@ -68,7 +69,7 @@ pub(super) async fn given(args: &PassphraseArgs, ui: &Ui) -> Result<SecretString
             code::USAGE,
             "cannot ask for the passphrase: standard input is not a terminal",
         )
-        .hint("pass it with --passphrase-file PATH or --passphrase-stdin"));
+        .hint(Step::PassPassphrase));
     }
     line(ui, "Passphrase (not shown): ").await
 }
@@ -83,7 +84,7 @@ fn judge(passphrase: &str) -> Result<(), Failure> {
     let reason = warning.map(|warning| format!(": {warning}")).unwrap_or_default();
     let reason = reason.trim_end_matches('.');
     Err(Failure::new(code::USAGE, format!("the passphrase is easy to guess{reason}"))
-        .hint("use four or more words that do not belong together"))
+        .hint(Step::BetterPassphrase))
 }
 
 fn asks(args: &PassphraseArgs, ui: &Ui) -> bool {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
+use crate::hint::Step;
 
 /// The longest file, in bytes.
 pub(super) const LONGEST: u64 = 16 * 1024 * 1024;
@@ -176,7 +177,7 @@ pub(super) fn with_known_providers(
         let known = registry.provider(account.provider.as_str()).and_then(|known| known.id.parse().ok());
         account.provider = known.ok_or_else(|| {
             Failure::new(code::FAILED, format!("the provider {} is unknown", account.provider))
-                .hint("add an entry for it to providers.d; nothing was imported")
+                .hint(Step::AddEntry)
         })?;
     }
     Ok(bundle)

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::failure::{Failure, code};
 use super::ui::Ui;
+use crate::hint::Step;
 
 /// The longest line that is read, in bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -194,7 +195,7 @@ pub(super) async fn confirm(ui: &Ui, question: &str, yes: bool) -> Result<(), Fa
             code::USAGE,
             "cannot ask for confirmation, because standard input is not a terminal",
         )
-        .hint(format!("{question}  To confirm, add --yes")));
+        .hint(Step::Confirm { question: question.to_owned() }));
     }
     let mut prompt = Prompt::shown(ui);
     prompt.ask(&format!("{question} [y/N] "));

@@ -157,6 +157,9 @@ mod tests {
             requires_tty: false,
             login_kinds: vec!["browser".to_owned(), "api_key".to_owned()],
             logins: Vec::new(),
+            icon: id.to_owned(),
+            key_prefix: None,
+            key_url: None,
         };
         let npm = Some("npm install -g codex");
         let rows =

@@ -6,6 +6,7 @@ use super::client::Connection;
 use super::failure::{Failure, code};
 use super::prompt;
 use super::ui::{Ui, plain_line};
+use crate::hint::Step;
 use crate::wire::account;
 use crate::wire::account::Account;
 use crate::wire::bundle::{Bundle, List};
@@ -35,7 +36,7 @@ pub(super) async fn target(
     let shown = plain_line(wanted);
     if !ui.types {
         return Err(Failure::new(code::FAILED, format!("no bundle has the id or the name \"{shown}\""))
-            .hint("to make it, add --new   (to list the others: srvd bundles)"));
+            .hint(Step::MakeBundle));
     }
     prompt::confirm(ui, &format!("There is no bundle \"{shown}\". Make it?"), false).await?;
     Ok(found)
@@ -51,7 +52,7 @@ pub(super) async fn bundle(daemon: &Connection, wanted: &str) -> Result<Bundle, 
     let bundles = daemon.call(&List {}).await?.bundles;
     let missing = || {
         Failure::new(code::FAILED, format!("no bundle has the id or the name \"{wanted}\""))
-            .hint("list them with: srvd bundles")
+            .hint(Step::ListBundles)
     };
     find(&bundles, wanted).cloned().ok_or_else(missing)
 }
@@ -82,11 +83,11 @@ fn meant(accounts: &[Account], wanted: &str) -> Result<usize, Failure> {
         (Some((position, _)), None) => Ok(position),
         (Some(_), Some(_)) => {
             Err(Failure::new(code::FAILED, format!("several accounts are called \"{wanted}\""))
-                .hint("use the account's id, as listed by: srvd accounts"))
+                .hint(Step::UseAccountId))
         }
         (None, _) => {
             Err(Failure::new(code::FAILED, format!("no account has the id or the name \"{wanted}\""))
-                .hint("list them with: srvd accounts"))
+                .hint(Step::ListAccounts))
         }
     }
 }
@@ -112,12 +113,12 @@ fn find<'a>(bundles: &'a [Bundle], wanted: &str) -> Option<&'a Bundle> {
 const FEWEST: usize = 8;
 
 /// Returns whether a text is the beginning of an id, long enough to be meant as one.
-fn begins(id: &str, wanted: &str) -> bool {
+pub(super) fn begins(id: &str, wanted: &str) -> bool {
     wanted.len() >= FEWEST && id.starts_with(wanted)
 }
 
 /// Returns the only item.
-fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
+pub(super) fn only<T>(mut items: impl Iterator<Item = T>) -> Option<T> {
     items.next().filter(|_| items.next().is_none())
 }
 

@@ -26,8 +26,8 @@ use crate::base::private;
 use crate::base::trust;
 use crate::config::{Config, key};
 use crate::daemon::{BootError, Offline};
+use crate::hint::{Step, Word};
 use crate::wire::error::with_causes;
-use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 
 /// The meaning of `--unauthenticated`.
 const UNAUTHENTICATED: &str = "The backup is taken as it is: a program that could change the file may have set the address that a key is sent \
@@ -107,7 +107,7 @@ async fn in_place(
             code::CANNOT_CREATE,
             format!("there is already a database at {}", database.display()),
         )
-        .hint("to replace it and keep the old one beside the new one: srvd restore --force FILE"));
+        .hint(Step::ReplaceDatabase));
     }
     if args.unauthenticated {
         ui.note(UNAUTHENTICATED);
@@ -203,11 +203,10 @@ fn refused(file: &Path, manifest: &Manifest, keyring: &Keyring) -> Failure {
     if !manifest.key_ids.iter().any(held) {
         let message = format!("{} was made with the key {}", file.display(), manifest.key_ids.join(" and "));
         return Failure::new(code::CONFIG, format!("{message}; the given key is {}", keyring.key_id()))
-            .hint("put a key that is needed only for old secrets into OAUTH_ENCRYPTION_KEYS_OLD");
+            .hint(Step::WrongKey);
     }
     let message = format!("{} cannot prove that it was made with your encryption key", file.display());
-    Failure::new(code::IO, message)
-        .hint("backups of srvd 0.1 cannot: if you made this one and kept it where only you can write, add --unauthenticated")
+    Failure::new(code::IO, message).hint(Step::TrustBackup)
 }
 
 /// Returns the command for each bound login whose directory does not exist.
@@ -215,15 +214,14 @@ async fn missing(store: &Store) -> Result<Vec<String>, StoreError> {
     let bundles = store.bundles().await?;
     let name = |id: &BundleId| {
         let name = bundles.iter().find(|bundle| bundle.id == *id).map_or(id.as_str(), |bundle| &bundle.name);
-        shell_words::quote(name).into_owned()
+        Word::from(name)
     };
     let accounts = store.accounts(AccountFilter::default()).await?.accounts;
     let step = |account: &Account| {
         let SecretRef::ConfigDir { dir, .. } = &account.secret_ref else { return None };
         let bundle = name(account.bound_to.first()?);
-        let provider = account.provider.to_string();
-        let login = Suggestion { command: SuggestedCommand::Login, provider, bundle };
-        (!dir.exists()).then(|| login.to_string())
+        let provider = account.provider.as_str().into();
+        (!dir.exists()).then(|| Step::LogIn { provider, bundle }.to_string())
     };
     Ok(accounts.iter().filter_map(step).collect())
 }

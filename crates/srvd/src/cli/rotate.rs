@@ -21,6 +21,7 @@ use crate::base::private;
 use crate::config::key::Keys;
 use crate::config::{Config, key, keychain};
 use crate::daemon::{BootError, Offline};
+use crate::hint::Step as HintStep;
 use crate::wire::error::with_causes;
 
 /// The longest key file that is read, in bytes.
@@ -104,7 +105,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
                 code::CONFIG,
                 "there are already old keys, so a rotation is in progress",
             )
-            .hint("finish it first with: srvd key rotate"));
+            .hint(HintStep::FinishRotation));
         }
         return Ok(Step::Finish);
     }
@@ -116,7 +117,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
             code::CONFIG,
             format!("the encryption key comes from {place}, which srvd does not change"),
         )
-        .hint("put the new key there and the old one into OAUTH_ENCRYPTION_KEYS_OLD, and run srvd key rotate again")),
+        .hint(HintStep::ChangeKeyThere)),
     });
     match own.collect::<Result<Vec<Own>, Failure>>()?.as_slice() {
         [own] => Ok(Step::Begin(*own)),
@@ -125,7 +126,7 @@ fn first_step(keys: &Keys, new_key: bool, config_dir: &Path) -> Result<Step, Fai
             code::CONFIG,
             format!("the encryption key is in {}", keys.places.join(" and in ")),
         )
-        .hint("remove it from one of them, and run srvd key rotate again")),
+        .hint(HintStep::OneKeyPlace)),
     }
 }
 
@@ -179,13 +180,13 @@ fn report(rotation: &Rotation, keys: &Keys, config: &Config, ui: &Ui) -> Result<
             code::FAILED,
             format!("these old keys are still needed: {}", ids.join(", ")),
         )
-        .hint("delete the accounts named above, or log in to them again, and run: srvd key rotate"));
+        .hint(HintStep::DeleteAndRotate));
     }
     put_away(keys, &config.config_dir, ui)?;
     match rotation.unopened.len() {
         0 => Ok(()),
         count => Err(Failure::new(code::FAILED, format!("{count} secrets cannot be decrypted with any key"))
-            .hint("delete the accounts named above, or log in to them again")),
+            .hint(HintStep::DeleteUnopened)),
     }
 }
 

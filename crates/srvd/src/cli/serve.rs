@@ -8,23 +8,60 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::ServeArgs;
+use super::doctor;
 use super::failure::{Failure, code};
 use super::ui::Ui;
 use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
-use crate::config::{Config, LogFormat};
+use crate::config::{Config, Flags, LogFormat};
 use crate::daemon;
 use crate::daemon::{BootError, logging};
 use crate::wire::error::with_causes;
+
+/// Arguments of `srvd serve`.
+#[derive(Debug, Default, Clone, clap::Args)]
+pub(super) struct ServeArgs {
+    #[command(flatten, next_help_heading = "Settings")]
+    pub(super) flags: Flags,
+    /// Print the effective configuration, without secrets, and exit
+    #[arg(long)]
+    pub(super) print_config: bool,
+    /// Migrate the database to the newest schema and exit
+    #[arg(long, conflicts_with = "print_config")]
+    pub(super) migrate_only: bool,
+    /// Leave the session of the terminal, as `srvd up` asks
+    #[arg(long, hide = true)]
+    pub(super) detached: bool,
+}
+
+impl ServeArgs {
+    /// Merges the flags after `serve` with those before it. The ones after it take precedence.
+    pub(super) fn overlaid(self, own: Self) -> Self {
+        Self {
+            flags: Flags {
+                config_dir: own.flags.config_dir.or(self.flags.config_dir),
+                data_dir: own.flags.data_dir.or(self.flags.data_dir),
+                runtime_dir: own.flags.runtime_dir.or(self.flags.runtime_dir),
+                database_url: own.flags.database_url.or(self.flags.database_url),
+                listen: own.flags.listen.or(self.flags.listen),
+                log: own.flags.log.or(self.flags.log),
+                log_format: own.flags.log_format.or(self.flags.log_format),
+            },
+            print_config: own.print_config || self.print_config,
+            migrate_only: own.migrate_only || self.migrate_only,
+            detached: own.detached || self.detached,
+        }
+    }
+}
 
 /// The number of worker threads on more than one processor. The daemon waits more than it computes. On one processor it
 /// has one worker: with two, the system would schedule them, and a client would wait for the time slice of another
 /// client's flood.
 const WORKERS: usize = 2;
-/// The number of threads for blocking work: files, forks and queries about processes. All of it is short, so a few
-/// threads are enough. The limit keeps many logins from starting many threads.
-const BLOCKING: usize = 6;
+/// The number of threads for blocking work: files, forks and queries about processes. Nearly all of it is short, so a
+/// few threads are enough; they are started when they are needed. The others are for file systems that hang, which take
+/// one thread for each place.
+const BLOCKING: usize = 32;
 /// The size of a thread's stack. It is half of tokio's default, and twice the need that was measured for the deepest
 /// future in a debug build.
 const STACK_BYTES: usize = 1024 * 1024;
@@ -57,6 +94,10 @@ fn act(args: &ServeArgs, config: Config, environment: &Environment, ui: &Ui) -> 
     if args.print_config {
         return ui.print(config.print().as_bytes());
     }
+    if args.detached {
+        // It fails only for the leader of a process group, which is in no terminal's way.
+        let _ = rustix::process::setsid();
+    }
     keep_memory_private()?;
     allow_many_connections();
     let redactor = Redactor::default();
@@ -77,9 +118,10 @@ async fn until_stopped(config: Config, environment: &Environment, redactor: Reda
     let stop = CancellationToken::new();
     let insisted = signals(stop.clone())?;
     let grace = Duration::from_secs(config.shutdown_seconds) + SHUTDOWN_SLACK;
+    let checkup = doctor::for_clients(config.clone(), environment.clone());
     let daemon = async {
         let started = tokio::select! {
-            started = daemon::start(config, environment, redactor, stop.clone()) => started,
+            started = daemon::start(config, environment, redactor, checkup, stop.clone()) => started,
             () = abandoned(&stop) => {
                 tracing::warn!("stopped during the start, which did not end in time; the next start cleans up");
                 return Ok(());

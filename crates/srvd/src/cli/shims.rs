@@ -21,6 +21,7 @@ use crate::base::environment::Environment;
 use crate::base::private;
 use crate::config::Config;
 use crate::daemon;
+use crate::hint::Step;
 pub(super) use file::quoted;
 use file::{Place, Written};
 
@@ -117,8 +118,7 @@ fn install(args: &ShimsArgs, config: &Config, environment: &Environment, ui: &Ui
         return Ok(());
     }
     let message = format!("not an srvd shim, so not overwritten: {}", foreign.join(", "));
-    Err(Failure::new(code::CANNOT_CREATE, message)
-        .hint("move the file away, or choose another directory with --dir"))
+    Err(Failure::new(code::CANNOT_CREATE, message).hint(Step::MoveShimTarget))
 }
 
 /// Returns the programs to make shims for: the named ones, else every installed CLI of the registry.
@@ -135,13 +135,13 @@ fn wanted(registry: &Registry, named: &[String], environment: &Environment) -> R
     if let Some(unknown) = named.iter().find(|name| !known.contains(name)) {
         let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
         return Err(Failure::new(code::USAGE, format!("{unknown} is not the CLI of any provider"))
-            .hint(format!("known CLIs: {}", known.join(", "))));
+            .hint(Step::KnownClis { known: known.join(", ") }));
     }
     if let Some(absent) = named.iter().find(|name| !is_there(name)) {
         let cli = clis().find(|cli| cli.binaries.contains(absent));
         let failure = Failure::new(code::UNAVAILABLE, format!("{absent} is not on the PATH"));
         return Err(match cli {
-            Some(cli) => failure.hint(format!("install it with: {}", cli.install)),
+            Some(cli) => failure.hint(Step::InstallWith { command: cli.install.clone() }),
             None => failure,
         });
     }
@@ -163,7 +163,7 @@ fn prepare(dir: &Path, is_default: bool) -> Result<(), Failure> {
         Err(refuse(&format!("it belongs to uid {owner}")))
     } else if found.permissions().mode() & 0o022 != 0 {
         Err(refuse("other users can write to it and put their own programs there")
-            .hint("run chmod go-w on the directory"))
+            .hint(Step::CloseOwn { path: dir.into() }))
     } else {
         Ok(())
     }

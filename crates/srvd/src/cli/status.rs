@@ -11,15 +11,19 @@ use super::failure::{Failure, code, shell_word};
 use super::list::{Format, report_corrupt, who};
 use super::login::show;
 use super::ui::{Ui, plain_line};
-use super::{table, vocabulary};
+use super::{refresh, table, vocabulary};
 use crate::base::clock::now;
 use crate::base::endpoint::Endpoint;
 use crate::config::Config;
-use crate::wire::account::{Account, Accounts, Stray, Strays};
+use crate::hint::{Hint, Step};
+use crate::wire::account::{Account, Accounts};
 use crate::wire::auth::Session;
 use crate::wire::bundle::Bundle;
 use crate::wire::daemon::{Daemon, Info};
-use crate::wire::{account, auth, bundle, provider};
+use crate::wire::keeping::{KeepAlive, KeepState, KeptLogin};
+use crate::wire::quota::Quota;
+use crate::wire::stray::{Stray, Strays};
+use crate::wire::{account, auth, bundle, provider, quota, stray};
 
 /// Longest wait for the versions of CLIs that were not asked yet.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -45,6 +49,10 @@ struct Page {
     sessions: Vec<Session>,
     #[serde(flatten)]
     strays: Strays,
+    /// The renewals of CLI logins.
+    kept: Vec<KeptLogin>,
+    /// The remaining limits of CLI logins.
+    quotas: Vec<Quota>,
     /// The installed CLIs of bound providers whose version srvd was not tested with.
     untested: Vec<Untested>,
 }
@@ -89,7 +97,7 @@ pub(super) async fn run(args: &StatusArgs, config: &Config, ui: &Ui) -> Result<(
 
 async fn ask(config: &Config) -> Result<Page, Failure> {
     let daemon = Connection::open(config).await?;
-    let mut sessions = daemon.call(&auth::List {}).await?.sessions;
+    let mut sessions = daemon.call(&auth::List::default()).await?.sessions;
     sessions.retain(|session| !session.status.is_terminal());
     let bundles = daemon.call(&bundle::List {}).await?.bundles;
     Ok(Page {
@@ -97,7 +105,9 @@ async fn ask(config: &Config) -> Result<Page, Failure> {
         untested: untested(&daemon, &bundles).await,
         bundles,
         accounts: daemon.call(&account::List::default()).await?,
-        strays: daemon.call(&account::ListStrays {}).await?,
+        strays: daemon.call(&stray::ListStrays {}).await?,
+        kept: daemon.call(&KeepAlive::default()).await?.logins,
+        quotas: daemon.call(&quota::List::default()).await?.quotas,
         sessions,
         endpoint: daemon.endpoint,
     })
@@ -126,7 +136,7 @@ async fn untested(daemon: &Connection, bundles: &[Bundle]) -> Vec<Untested> {
 fn silent(pid: Option<u32>, seconds: u64) -> Failure {
     let who = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
     Failure::new(code::UNAVAILABLE, format!("the daemon{who} did not answer within {seconds} s"))
-        .hint("it may be stopped or busy: check its log, and run: srvd doctor")
+        .hint(Step::AskDoctor)
 }
 
 impl Page {
@@ -140,8 +150,13 @@ impl Page {
         } else {
             parts.push(matrix::draw(&self.bundles, &self.accounts.accounts, ui, now));
         }
-        let steps: Vec<String> =
+        parts.extend(self.kept_alive(ui, now));
+        let mut steps: Vec<String> =
             self.accounts.accounts.iter().filter_map(|account| self.next_step(account, ui)).collect();
+        // A dead login has its step as an account that needs a login.
+        let copied: Vec<KeptLogin> =
+            self.kept.iter().filter(|login| login.state == KeepState::Copied).cloned().collect();
+        steps.extend(refresh::steps(&copied, &self.accounts.accounts, ui));
         if !steps.is_empty() {
             parts.push(steps.join("\n"));
         }
@@ -157,6 +172,25 @@ impl Page {
             parts.push(table::draw(ui, &["RUNNING LOGIN", "PROVIDER", "STATE", "STARTED", "ENDS"], rows));
         }
         parts.join("\n\n")
+    }
+
+    /// Returns the table of the logins that srvd keeps alive, or could.
+    fn kept_alive(&self, ui: &Ui, now: i64) -> Option<String> {
+        let rows: Vec<Vec<String>> = self
+            .kept
+            .iter()
+            .filter(|login| login.state != KeepState::None)
+            .map(|login| {
+                let account = self.accounts.accounts.iter().find(|account| account.id == login.account_id);
+                let [last, next] = refresh::times(login, now);
+                let who = account.map_or_else(|| login.account_id.clone(), who);
+                let quota = self.quotas.iter().find(|quota| quota.account_id == login.account_id);
+                let used = quota.map(super::quota::short).unwrap_or_default();
+                vec![login.provider_id.clone(), who, table::when(login.expires_at, now), last, next, used]
+            })
+            .collect();
+        let header = ["LOGIN", "ACCOUNT", "ENDS", "KEPT ALIVE", "NEXT", "USED"];
+        (!rows.is_empty()).then(|| table::draw(ui, &header, rows))
     }
 
     /// Returns the lines about a login that belongs to no account.
@@ -197,7 +231,10 @@ impl Page {
         };
         let bundles: Vec<String> = account.bound_to.iter().map(name).collect();
         let arrow = if ui.unicode { '→' } else { '>' };
-        let step = account.next_step.as_deref().map(|step| format!("\n    {arrow} {}", plain_line(step)));
+        let named =
+            |step: Hint| self.bundles.iter().fold(step, |step, bundle| step.naming(&bundle.id, &bundle.name));
+        let step = account.next_step.clone().map(|step| named(step.command));
+        let step = step.map(|step| format!("\n    {arrow} {}", plain_line(step.as_str())));
         Some(format!(
             "{} {} in {} ({}): {}{}",
             state.symbol.text(ui),
@@ -250,6 +287,7 @@ mod tests {
                 database_kind: DatabaseKind::Sqlite,
                 schema_version: 3,
                 counts,
+                limits: crate::wire::daemon::Limits::default(),
                 search_path: Vec::new(),
             },
             endpoint: Endpoint {
@@ -261,9 +299,11 @@ mod tests {
                 epoch: "e".to_owned(),
             },
             bundles,
-            accounts: Accounts { accounts, corrupt: Vec::new() },
+            accounts: Accounts { accounts, corrupt: Vec::new(), next_cursor: None },
             sessions: Vec::new(),
             strays: Strays { strays: Vec::new() },
+            kept: Vec::new(),
+            quotas: Vec::new(),
         }
     }
 
@@ -278,7 +318,7 @@ mod tests {
     #[test]
     fn status_page_lists_next_steps_and_unbound_accounts_below_the_table() {
         let mut one = account("codex", Some("a@b.c"), Status::NeedsReauth);
-        one.next_step = Some("srvd login codex --bundle b1".to_owned());
+        one.next_step = Some(Step::LogIn { provider: "codex".into(), bundle: "b1".into() }.into());
         one.bound_to = vec!["b1".to_owned()];
         let mut loose = account("openai", None, Status::Invalid);
         loose.bound_to.clear();
@@ -286,7 +326,7 @@ mod tests {
         let expect = |arrow: &str, mark: &str| {
             format!(
                 "{HEAD}BUNDLE  CODEX\nwork    {mark} a@b.c, never checked\n{mark} needs you to log in\n\n\
-                 {mark} codex in work (a@b.c): needs you to log in\n    {arrow} srvd login codex --bundle b1\n\n\
+                 {mark} codex in work (a@b.c): needs you to log in\n    {arrow} srvd login codex --bundle work\n\n\
                  In no bundle: openai Name"
             )
         };

@@ -48,6 +48,11 @@ pub(super) enum Subject {
 }
 
 impl SubjectArgs {
+    /// Returns the arguments that name a bundle.
+    pub(super) fn of_bundle(bundle: String) -> Self {
+        Self { bundle: Some(bundle), ..Self::default() }
+    }
+
     /// Finds the identity: the one on the command line, else the one that this program was launched under, else the
     /// bundle of the directory.
     pub(super) async fn find(
@@ -63,6 +68,11 @@ impl SubjectArgs {
         let choice: Choice = here::choose(self.bundle.as_deref(), environment, config, ui)?;
         let bundle = choice.find(daemon).await?;
         Ok(Subject::Bundle(Box::new(bundle), choice.source))
+    }
+
+    /// Returns the identity that this program was launched under, unless it is a bundle.
+    pub(super) fn inherited(&self, environment: &Environment) -> Option<Subject> {
+        self.without_bundle(environment)
     }
 
     fn without_bundle(&self, environment: &Environment) -> Option<Subject> {

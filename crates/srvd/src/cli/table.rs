@@ -1,8 +1,11 @@
 //! Tables without borders, and texts for times.
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets};
 
 use super::ui::{Ui, plain_line};
+
+/// The header of a column with ids.
+const ID: &str = "ID";
 
 /// Draws a table for standard output. It is as wide as the terminal. Without a terminal it has its natural width.
 pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
@@ -14,8 +17,12 @@ pub(super) fn draw(ui: &Ui, header: &[&str], rows: impl IntoIterator<Item = Vec<
     for row in rows {
         table.add_row(row.iter().map(|cell| plain_line(cell)).collect::<Vec<_>>());
     }
-    for column in table.column_iter_mut() {
+    for (column, name) in table.column_iter_mut().zip(header) {
         column.set_padding((0, 2));
+        // An id is copied, so it is not broken into lines.
+        if *name == ID {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
     }
     let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
     lines.join("\n")
@@ -59,6 +66,14 @@ pub(super) mod tests {
         let expect = "PROVIDER  NAME\ncodex     a\u{fffd}[31m b\nx";
         assert_eq!(draw(&ui(None), &["PROVIDER", "NAME"], rows()), expect);
         assert_eq!(draw(&ui(Some(80)), &["PROVIDER", "NAME"], rows()), expect);
+    }
+
+    #[test]
+    fn id_stays_in_one_line_when_the_terminal_is_narrow() {
+        let id = "01a2319e-e345-72af-bf61-c02be48f974d";
+        let row = vec!["a long name of an account".to_owned(), "and of bundles".to_owned(), id.to_owned()];
+        let drawn = draw(&ui(Some(60)), &["ACCOUNT", "BUNDLES", "ID"], [row]);
+        assert!(drawn.contains(id) && drawn.lines().all(|line| line.chars().count() <= 60), "{drawn}");
     }
 
     #[test]

@@ -4,11 +4,15 @@ use std::time::{Duration, Instant};
 
 use super::client::Connection;
 use super::failure::{Failure, code};
+use crate::base::endpoint::Endpoint;
 use crate::config::Config;
 use crate::wire::daemon::Info;
 
 /// The time between two tries. A daemon starts within a few of these.
 const INTERVAL: Duration = Duration::from_millis(25);
+
+/// The maximum number of further looks for the file in the daemon's runtime directory.
+const ANNOUNCING: u32 = 80;
 
 /// Arguments of `srvd wait`.
 #[derive(Debug, clap::Args)]
@@ -36,6 +40,15 @@ pub(super) async fn run(args: &WaitArgs, config: &Config) -> Result<(), Failure>
 }
 
 async fn look(config: &Config) -> Result<(), Failure> {
-    Connection::open(config).await?.call(&Info {}).await?;
+    let daemon = Connection::open(config).await?;
+    daemon.call(&Info {}).await?;
+    // A daemon that was found by its other file writes this one last, and scripts read it next.
+    let announced = || daemon.endpoint.socket.parent().is_none_or(|dir| Endpoint::path(dir).exists());
+    for _ in 0..ANNOUNCING {
+        if announced() {
+            break;
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
     Ok(())
 }

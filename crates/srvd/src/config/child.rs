@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{Hash as _, Hasher as _};
+use std::path::Path;
 
 use auth_spawner::ChildEnv;
 
@@ -29,6 +30,19 @@ pub(crate) fn probe_env(config: &Config, epoch: &str) -> ChildEnv {
     env
 }
 
+/// Returns the mark of CLIs that renew their logins. They outlive a daemon that crashes, so that none is ended while it
+/// saves a new token. The next daemon waits for them.
+pub(crate) fn keepers(config: &Config) -> String {
+    probes(config).replace("probe-", "keeper-")
+}
+
+/// Returns the environment of a CLI that renews its login.
+pub(crate) fn keeper_env(config: &Config, epoch: &str) -> ChildEnv {
+    let mut env = child_env(config);
+    env.mark(&format!("{}.{epoch}", keepers(config)));
+    env
+}
+
 /// Returns the variables of every child. They start from an empty environment, without the daemon's own variables.
 pub(crate) fn child_env(config: &Config) -> ChildEnv {
     let mut env = config.base_env.clone();
@@ -52,10 +66,12 @@ pub(super) fn configured(table: BTreeMap<String, String>) -> Result<Vec<(String,
     Ok(table.into_iter().collect())
 }
 
-/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code.
-pub(super) fn base_env(environment: &Environment) -> Vec<(String, String)> {
-    let names = ["HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
+/// Returns the variables that any program needs to run. None is a credential, sets a proxy or loads code. Without a `HOME`
+/// of the user, programs get the stand-in, as many of them look up the user's home in the system's list otherwise.
+pub(super) fn base_env(environment: &Environment, home: &Path) -> Vec<(String, String)> {
+    let names = ["USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR"].map(str::to_owned);
     let locale = environment.names_with("LC_");
     let value = |name: String| environment.text(&name).map(str::to_owned).map(|value| (name, value));
-    names.into_iter().chain(locale).filter_map(value).collect()
+    let home = ("HOME".to_owned(), home.to_string_lossy().into_owned());
+    std::iter::once(home).chain(names.into_iter().chain(locale).filter_map(value)).collect()
 }

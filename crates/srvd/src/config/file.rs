@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -20,6 +21,7 @@ pub(crate) const LONGEST_FILE: u64 = 1024 * 1024;
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct FileConfig {
     pub(super) shutdown_seconds: Option<u64>,
+    pub(super) console: Option<bool>,
     pub(super) trusted_paths: Vec<PathBuf>,
     pub(super) key: Key,
     pub(super) database: Database,
@@ -28,9 +30,28 @@ pub(crate) struct FileConfig {
     pub(super) log: Log,
     pub(super) spawn: Spawn,
     pub(super) launch: Launch,
+    pub(super) keepalive: KeepAliveTable,
     pub(super) network: NetworkTable,
     pub(super) secrets: BTreeMap<String, Secret>,
     pub(super) forges: BTreeMap<String, ForgeTable>,
+    pub(super) forge_watch: ForgeWatch,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ForgeWatch {
+    seconds: Option<u64>,
+}
+
+impl ForgeWatch {
+    /// Returns the time between two looks at the watched repositories; `None` or 0 seconds turn the looks off.
+    pub(super) fn interval(&self) -> Result<Option<Duration>, ConfigError> {
+        match self.seconds {
+            None | Some(0) => Ok(None),
+            seconds => within("forge_watch.seconds", seconds, 60, 1..=86_400)
+                .map(|seconds| Some(Duration::from_secs(seconds))),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -75,6 +96,12 @@ pub(super) struct Spawn {
     pub(super) environment: BTreeMap<String, String>,
     pub(super) live_logins: Option<usize>,
     pub(super) login_seconds: Option<u64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct KeepAliveTable {
+    pub(super) enabled: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -16,13 +16,12 @@ pub(crate) mod search;
 mod secrets;
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
-
-use identity_store::DatabaseUrl;
 
 use file::within;
 pub(crate) use file::{FileConfig, LONGEST_FILE};
+use identity_store::DatabaseUrl;
 pub(crate) use secrets::{ExternalSecret, Source};
 
 use crate::base::endpoint;
@@ -33,6 +32,7 @@ use forges::ForgeSettings;
 use network::Network;
 
 /// The effective configuration.
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of the file")]
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     /// Directory of `srvd.toml`, `providers.d/` and `encryption.key`.
@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub places_are_named: bool,
     /// The user's home. Children receive it as `HOME`. Only adopted accounts use the CLI directories in it.
     pub home: PathBuf,
+    /// True if the console is served to browsers.
+    pub console: bool,
     /// True if the encryption key is in the OS keychain.
     pub keychain: bool,
     /// The database of identities.
@@ -89,8 +91,12 @@ pub(crate) struct Config {
     pub shutdown_seconds: u64,
     /// Variables that launches let through.
     pub launch_keep: Vec<String>,
+    /// True if CLI logins are kept alive, unless their account says otherwise.
+    pub keepalive: bool,
     /// The forges at which the daemon is registered as an OAuth client.
     pub forges: Vec<ForgeSettings>,
+    /// The time between two looks at the watched repositories of the active forge; `None` for no looks.
+    pub forge_watch: Option<std::time::Duration>,
 }
 
 /// Format of log lines.
@@ -104,6 +110,14 @@ pub(crate) enum LogFormat {
 }
 
 impl LogFormat {
+    /// The word that selects the format.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+
     /// Returns the format that a flag or a variable asks for, whether or not the rest of the configuration can be used.
     pub(crate) fn asked_for(environment: &Environment, flags: &Flags) -> Self {
         let word = environment.text("SRVD_LOG_FORMAT");
@@ -121,6 +135,9 @@ pub(crate) enum SpawnPolicy {
     /// Any program in a directory that only root or the user can write, with any arguments.
     Checked,
 }
+
+/// The directory below the data directory that is the home of a user without `HOME`. It is empty, so no login is found there.
+const NO_HOME: &str = "no-home";
 
 /// Command-line flags. They take precedence over all other settings.
 #[expect(clippy::doc_markdown, reason = "these comments are help texts, which show what is typed")]
@@ -234,8 +251,7 @@ impl Config {
         let file = FileConfig::read(&config_dir.join("srvd.toml"), &trust)?;
         let trusted_paths = search::absolute(trust::KEY, file.trusted_paths)?;
         let trust = trust.accepting(trusted_paths.clone());
-        let home = environment.home().ok_or(ConfigError::NoHome)?;
-
+        let home = environment.home().unwrap_or_else(|| data_dir.join(NO_HOME));
         let pick = |flag: &Option<String>, variable: &str, file: Option<String>| {
             flag.clone().or_else(|| environment.text(variable).map(str::to_owned)).or(file)
         };
@@ -250,11 +266,12 @@ impl Config {
             (None, None) => file.log.format.unwrap_or(LogFormat::Text),
         };
         Ok(Self {
+            console: file.console.unwrap_or(true),
             keychain: file.key.keychain,
             database: database.parse().map_err(|error| invalid("database.url", error))?,
-            listen: parse_listen(&listen)?,
+            listen: reach::listener(&listen)?,
             hosts: reach::each("listen.hosts", file.listen.hosts, reach::check_host)?,
-            origins: reach::each("listen.origins", file.listen.origins, reach::check_origin)?,
+            origins: reach::each("listen.origins", file.listen.origins, crate::base::origin::check)?,
             log: pick(&flags.log, "SRVD_LOG", file.log.filter).unwrap_or_else(|| "info".to_owned()),
             log_format,
             spawn_policy: file.spawn.policy.unwrap_or(SpawnPolicy::Registered),
@@ -265,7 +282,7 @@ impl Config {
             ),
             trust,
             trusted_paths,
-            base_env: child::base_env(environment),
+            base_env: child::base_env(environment, &home),
             network: Network::read(file.network, environment, &file.spawn.environment)?,
             child_env: child::configured(file.spawn.environment)?,
             secrets: secrets::read(file.secrets, environment)?,
@@ -275,6 +292,8 @@ impl Config {
             audit_rows: within("audit.rows", file.audit.rows, 100_000, 1000..=100_000_000)?,
             shutdown_seconds: within("shutdown_seconds", file.shutdown_seconds, 10, 0..=600)?,
             launch_keep: file.launch.keep()?,
+            forge_watch: file.forge_watch.interval()?,
+            keepalive: file.keepalive.enabled.unwrap_or(true),
             forges: forges::check(file.forges)
                 .map_err(|(key, reason)| invalid(&format!("forges.{key}"), reason))?,
             config_dir,
@@ -328,12 +347,13 @@ impl Config {
         let _ = write!(
             text,
             "# config directory:  {}\n# data directory:    {}\n# runtime directory: {}\n\
-             shutdown_seconds = {}\ntrusted_paths = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
+             console = {}\nshutdown_seconds = {}\ntrusted_paths = {}\n\n[key]\nkeychain = {}\n\n[database]\nurl = {}\n\n\
              [listen]\ntcp = {}\nhosts = {}\norigins = {}\nconnections = {}\n\n[audit]\nrows = {}\n\n[log]\nfilter = {}\nformat = {}\n\n\
-             [launch]\nkeep = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
+             [launch]\nkeep = {}\n\n[keepalive]\nenabled = {}\n\n[spawn]\npolicy = {}\nsearch_path = {}\nlive_logins = {}\nlogin_seconds = {}\n\n[spawn.environment]\n",
             self.config_dir.display(),
             self.data_dir.display(),
             self.runtime_dir.display(),
+            self.console,
             self.shutdown_seconds,
             shown(&self.trusted_paths),
             self.keychain,
@@ -346,6 +366,7 @@ impl Config {
             quoted(&self.log),
             quoted(format),
             list(&self.launch_keep),
+            self.keepalive,
             quoted(policy),
             shown(self.search.dirs()),
             self.live_logins,
@@ -359,6 +380,11 @@ impl Config {
         for forge in &self.forges {
             text.push_str(&forge.print());
         }
+        let _ = write!(
+            text,
+            "\n[forge_watch]\nseconds = {}\n",
+            self.forge_watch.map_or(0, |every| every.as_secs())
+        );
         text
     }
 }
@@ -376,23 +402,6 @@ fn refuse_unknown_variables(environment: &Environment) -> Result<(), ConfigError
 
 fn invalid(name: &str, reason: impl std::fmt::Display) -> ConfigError {
     ConfigError::Invalid { name: name.to_owned(), reason: reason.to_string() }
-}
-
-fn parse_listen(text: &str) -> Result<Option<SocketAddr>, ConfigError> {
-    if text == "off" {
-        return Ok(None);
-    }
-    let address: SocketAddr = text
-        .parse()
-        .map_err(|_| invalid("listen.tcp", "must be ADDRESS:PORT with a literal address, or off"))?;
-    if !address.ip().is_loopback() || matches!(address.ip(), IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some())
-    {
-        return Err(invalid(
-            "listen.tcp",
-            format!("{} is not a loopback address; srvd serves this machine only", address.ip()),
-        ));
-    }
-    Ok(Some(address))
 }
 
 #[cfg(test)]

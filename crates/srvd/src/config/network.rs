@@ -9,6 +9,7 @@ use url::Url;
 
 use super::{ConfigError, invalid};
 use crate::base::environment::Environment;
+use crate::hint::{Hint, Step};
 
 /// The table in `srvd.toml`.
 #[derive(Debug, Default, Deserialize)]
@@ -119,16 +120,12 @@ impl Network {
     }
 
     /// Returns the next step after a request that failed on the network, if this setting may be the reason.
-    pub(crate) fn advice(&self) -> Option<String> {
+    pub(crate) fn advice(&self) -> Option<Hint> {
         if let Some(proxy) = self.shown_proxy() {
-            return Some(format!(
-                "check that the proxy {proxy} works, or change [network] in srvd.toml and restart the daemon"
-            ));
+            return Some(Step::CheckProxy { proxy }.into());
         }
-        let name = self.left_aside.first()?;
-        Some(format!(
-            "the daemon's environment has {name}, but CLIs do not get it: set proxy or ca_file under [network] in srvd.toml (or from_environment = true), and restart the daemon"
-        ))
+        let variable = (*self.left_aside.first()?).to_owned();
+        Some(Step::UseDaemonsNetwork { variable }.into())
     }
 
     /// Returns the table in the format of `srvd.toml`, without the proxy's password.
@@ -205,7 +202,7 @@ mod tests {
         let ignored = read("", &vars).unwrap();
         assert_eq!((&ignored.proxy, &ignored.ca_file), (&None, &None));
         assert_eq!(ignored.left_aside, ["HTTPS_PROXY", "NODE_EXTRA_CA_CERTS"]);
-        assert!(ignored.advice().unwrap().contains("[network]"));
+        assert!(ignored.advice().unwrap().as_str().contains("[network]"));
         assert!(ignored.variables(Path::new("/d")).is_empty());
         let own = [("https_proxy".to_owned(), String::new())].into();
         let environment = Environment::of([("HTTPS_PROXY", "p:1".to_owned())]);
@@ -240,7 +237,7 @@ mod tests {
         ] {
             assert_eq!(variables.get(name).map(String::as_str), Some(value), "{name}");
         }
-        for text in [format!("{network:?}"), network.print(), network.advice().unwrap()] {
+        for text in [format!("{network:?}"), network.print(), network.advice().unwrap().to_string()] {
             assert!(!text.contains("secret") && text.contains("http://p:1/"), "{text}");
         }
     }

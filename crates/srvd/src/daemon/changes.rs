@@ -8,6 +8,7 @@ use rpc_engine::{Broker, BrokerConfig, NewEvent};
 use crate::base::clock::now;
 use crate::forge::oauth::flows::SignInListener;
 use crate::health::HealthReports;
+use crate::keeper::KeeperSignal;
 use crate::refresh::RefreshSignal;
 use crate::wire::events;
 
@@ -21,14 +22,20 @@ pub(super) fn fresh_broker() -> Broker {
 }
 
 /// Returns the callback that publishes committed changes as events. A changed account is also checked, and the
-/// refresher is woken.
-pub(super) fn announce(broker: &Broker, reports: &HealthReports, signal: &RefreshSignal) -> Announce {
-    let (broker, reports, signal) = (broker.clone(), reports.clone(), signal.clone());
+/// refresher and the keeper are woken.
+pub(super) fn announce(
+    broker: &Broker,
+    reports: &HealthReports,
+    signal: &RefreshSignal,
+    keeper: &KeeperSignal,
+) -> Announce {
+    let (broker, reports, signal, keeper) = (broker.clone(), reports.clone(), signal.clone(), keeper.clone());
     Arc::new(move |changes| {
         for change in changes {
             if let Change::Account(id) = change {
                 reports.changed(id);
                 signal.notify();
+                keeper.changed(id);
             }
         }
         broker.publish_all(now(), changes.iter().filter_map(event));
@@ -47,6 +54,9 @@ fn event(change: &Change) -> Option<NewEvent> {
         }
         Change::Profiles(user) => {
             (events::profiles_changed(user.as_str()), Some(serde_json::json!({"userId": user.as_str()})))
+        }
+        Change::ForgeRepo(repo) => {
+            (events::FORGE_REPOS_CHANGED.to_owned(), Some(serde_json::json!({"repo": repo})))
         }
         Change::OperatorTokens => (events::OPERATOR_TOKENS_CHANGED.to_owned(), None),
         // The spawner announces sessions as soon as a poll shows the new state.

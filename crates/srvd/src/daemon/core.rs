@@ -15,6 +15,7 @@ use crate::base::redact::Redactor;
 use crate::config::Config;
 use crate::config::child::{child_env, probe_mark, probes};
 use crate::health::HealthReports;
+use crate::keeper::KeeperSignal;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::RefreshSignal;
 
@@ -33,6 +34,8 @@ pub(super) struct Core {
     pub(super) health_reports: HealthReports,
     /// Wakes the refresher.
     pub(super) refresh_signal: RefreshSignal,
+    /// Wakes the keeper.
+    pub(super) keeper_signal: KeeperSignal,
     pub(super) stop: CancellationToken,
 }
 
@@ -53,6 +56,7 @@ impl Core {
             .map_err(BootError::Config)?;
         let (broker, blocking) = (fresh_broker(), BlockingTasks::default());
         let (health_reports, refresh_signal) = (HealthReports::default(), RefreshSignal::default());
+        let keeper_signal = KeeperSignal::default();
         let (probes, standing) = (probes(&config), probe_mark(&config, broker.epoch()));
         let guard_command = guard_command().map_err(BootError::cannot_create)?;
         let standing = [&*standing];
@@ -61,7 +65,7 @@ impl Core {
             database::open(
                 &config,
                 keyring,
-                announce(&broker, &health_reports, &refresh_signal),
+                announce(&broker, &health_reports, &refresh_signal, &keeper_signal),
                 Absence::Create,
             ),
             Guard::start(guard_command, &standing),
@@ -78,6 +82,7 @@ impl Core {
             blocking,
             health_reports,
             refresh_signal,
+            keeper_signal,
             stop,
         };
         Ok((core, guard))

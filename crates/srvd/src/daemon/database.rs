@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use identity_store::maintenance::{AUTHENTICATED_SINCE, SMALL_FILE, copy_file};
+use identity_store::maintenance::{AUTHENTICATED_SINCE, SMALL_FILE, copy_file, dump};
 use identity_store::{
     Announce, Claimant, DatabaseKind, Inspection, Keyring, OpenError, Store, StoreError, StoreOptions,
 };
@@ -100,7 +100,7 @@ async fn inspect(config: &Config) -> Result<Option<Inspection>, BootError> {
 /// themselves.
 fn at_its_place(config: &Config, error: OpenError) -> BootError {
     match (config.database.kind(), &error) {
-        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. }) => {
+        (DatabaseKind::Postgres, _) | (_, OpenError::InUse { .. } | OpenError::Full(_)) => {
             BootError::Database { place: config.database.to_string(), source: error }
         }
         (DatabaseKind::Sqlite, _) => BootError::Open(error),
@@ -122,17 +122,22 @@ fn may_create(config: &Config, record: Option<&DatabaseRecord>, absence: Absence
     if some { Err(BootError::IdentitiesWithoutDatabase { place, identities }) } else { Ok(()) }
 }
 
-/// Copies a `SQLite` file before its schema is migrated to the first one with authenticated rows.
+/// Copies a database before its schema is migrated to the first one with authenticated rows: a `SQLite` file beside itself,
+/// and a `PostgreSQL` database as a script for `psql` into the data directory.
 async fn back_up(config: &Config, schema: i64) -> Result<(), BootError> {
-    let Some(database) = config.database.path() else {
-        tracing::warn!("the rows of the database are about to be authenticated; pg_dump makes a copy of it");
-        return Ok(());
-    };
-    let target = with_suffix(database, &format!(".before-upgrade-of-schema-{schema}-{}", now()));
+    let beside = config.database.path();
+    let in_data = config.data_dir.join("postgres");
+    let kind = if beside.is_some() { "" } else { ".sql" };
+    let suffix = format!(".before-upgrade-of-schema-{schema}-{}{kind}", now());
+    let target = with_suffix(beside.unwrap_or(&in_data), &suffix);
     let part = with_suffix(&target, ".part");
-    drop(private::new_file(&part, 0o600).map_err(BootError::cannot_create)?);
+    let file = private::new_file(&part, 0o600).map_err(BootError::cannot_create)?;
     let copied = async {
-        copy_file(database, &part).await?;
+        match beside {
+            // The library opens the file itself.
+            Some(database) => copy_file(database, &part).await?,
+            None => dump(&config.database, &file).await?,
+        }
         let durable = std::fs::File::open(&part)
             .and_then(|file| file.sync_all())
             .and_then(|()| std::fs::rename(&part, &target))
@@ -174,8 +179,12 @@ pub(super) async fn examine(config: Config, store: Store, stop: CancellationToke
 }
 
 async fn checkup(config: &Config, store: &Store) {
-    match store.unfit_rows().await {
-        Ok(rows) => {
+    match store.check_rows().await {
+        Ok(check) => {
+            for fault in &check.sets {
+                tracing::error!(%fault, "the rows of the database are not complete; srvd doctor explains what to do");
+            }
+            let rows = check.unfit;
             for row in rows.iter().take(NAMED) {
                 let (table, id, reason) = (row.table, &row.row, row.reason.to_string());
                 tracing::error!(table, id, reason, "a row of the database is corrupt and is not used");

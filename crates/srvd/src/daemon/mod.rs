@@ -24,8 +24,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use identity_store::{Change, Keyring};
-use rpc_engine::{Engine, Limits};
+use rpc_engine::Engine;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -39,21 +40,26 @@ use announced::Announced;
 use core::Core;
 use database::Absence;
 use running::{Background, Running};
-use services::Services;
+use services::{Callers, Services};
 
 use crate::audit::Auditor;
 use crate::base::blocking::BlockingTasks;
 use crate::base::clock::now;
 use crate::base::endpoint;
 use crate::base::environment::Environment;
+use crate::base::on_demand::OnDemand;
 use crate::base::programs::Skipped;
 use crate::base::redact::Redactor;
 use crate::config::{Config, key};
+use crate::console::Consoles;
 use crate::disk::own_dir::OwnDirs;
 use crate::forge::operator::session::BrowserSessions;
+use crate::hint::Hint;
 use crate::http::access::AccessCheck;
-use crate::http::{HttpServer, Listeners, Refusals};
+use crate::http::{HttpServer, Listeners, Readiness, Refusals};
+use crate::pairing::Clients;
 use crate::rpc::routes;
+use crate::wire::doctor::Findings;
 use crate::{adopt, http};
 
 /// Runs `--migrate-only`: everything up to the migrated store. Returns the schema version.
@@ -98,6 +104,7 @@ pub(crate) async fn start(
     config: Config,
     environment: &Environment,
     redactor: Redactor,
+    checkup: OnDemand<Findings>,
     stop: CancellationToken,
 ) -> Result<Running, BootError> {
     let started = Instant::now();
@@ -110,27 +117,50 @@ pub(crate) async fn start(
     };
     name_skipped(config.search.skipped());
     let (core, guard) = Core::open(config, environment, redactor, stop, keyring).await?;
-    let services = Services::build(&core, &guard).await?;
+    let (auditor, recorder) = Auditor::start(core.store.clone());
+    let services = Services::build(&core, &guard, &auditor).await?;
     let token = endpoint::fresh_token().map_err(BootError::cannot_create)?;
     core.redactor.pin(&token);
     let open_connections = Arc::new(AtomicUsize::new(0));
-    let (auditor, recorder) = Auditor::start(core.store.clone());
-    let app = services.app(&core, auditor, open_connections.clone(), started);
+    let clients = Clients::open(&core.store, &core.redactor).await.map_err(BootError::from)?;
+    let consoles = Consoles::new(core.redactor.clone(), auditor.clone(), core.config.console);
+    let app = services.app(
+        &core,
+        auditor,
+        Callers { clients: clients.clone(), consoles: consoles.clone(), checkup },
+        open_connections.clone(),
+        started,
+    );
     let engine =
-        Engine::new(routes::router().build(&app, routes::info(), Limits::default()), core.broker.clone());
+        Engine::new(routes::router().build(&app, routes::info(), routes::limits()), core.broker.clone());
 
     let config = &core.config;
     let listeners =
         Listeners::bind(&config.socket(), config.listen).await.map_err(BootError::cannot_create)?;
     services.flows.listens_at(listeners.tcp_address());
+    services.logins.listens_at(listeners.tcp_address());
+    let logins = services.logins.clone();
     let announced = Announced::new(config, listeners.tcp_address(), core.broker.epoch());
     let server = Arc::new(HttpServer {
-        access: AccessCheck::new(token.clone(), config.hosts.clone(), config.origins.clone()),
+        access: AccessCheck::new(
+            token.clone(),
+            config.hosts.clone(),
+            config.origins.clone(),
+            clients.known(),
+        )
+        .with_consoles(consoles.if_on()),
+        clients,
+        consoles: consoles.if_on(),
         flows: services.flows.clone(),
+        logins: Arc::new(move |query| {
+            let logins = logins.clone();
+            async move { logins.callback(&query).await }.boxed()
+        }),
         sessions: BrowserSessions::new(core.redactor.clone()),
         engine: engine.clone(),
         store: core.store.clone(),
         ready: AtomicBool::new(true),
+        readiness: Readiness::new(config.database.path()),
         connections: config.connections,
         open: open_connections,
         refusals: Refusals::default(),
@@ -146,6 +176,8 @@ pub(crate) async fn start(
         health_reports: core.health_reports,
         declared: services.declared_watcher,
         refresher: services.refresher,
+        adapters: services.adapters,
+        keeper: services.keeper,
         grace,
     };
     let mut background = background.start(&core.stop);
@@ -184,7 +216,7 @@ fn name_skipped(skipped: &[Skipped]) {
         tracing::warn!(
             paths = paths.join(", "),
             reason = first.reason,
-            remedy = first.remedy,
+            remedy = first.remedy.as_ref().map(Hint::as_str),
             "directories of the search path are not used"
         );
     }

@@ -66,5 +66,9 @@ pub(super) fn directories(config: &Config) -> Result<(), BootError> {
         trust.above(dir).map_err(ConfigError::Untrusted)?;
         private::directory(dir)?;
     }
+    // The stand-in for the home of a user without `HOME`.
+    if config.home.starts_with(&config.data_dir) {
+        private::directory(&config.home)?;
+    }
     Ok(())
 }

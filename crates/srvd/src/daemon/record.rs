@@ -31,6 +31,9 @@ pub(crate) struct DatabaseRecord {
     id: String,
     /// True once its rows are authenticated.
     authenticated: bool,
+    /// True once its rows were counted.
+    #[serde(default)]
+    counted: bool,
     /// The schema that the database had when it was opened last.
     pub(crate) schema: i64,
     /// The id of the key.
@@ -66,7 +69,11 @@ impl DatabaseRecord {
     pub(super) fn known(&self, keyring: &Keyring) -> KnownDatabase {
         let fits = unhex(&self.code)
             .is_some_and(|code| check_code(keyring, SCOPE, &self.text(), Some(&code)).is_ok());
-        KnownDatabase { id: self.id.clone(), authenticated: self.authenticated || !fits }
+        KnownDatabase {
+            id: self.id.clone(),
+            authenticated: self.authenticated || !fits,
+            counted: self.counted || !fits,
+        }
     }
 
     /// Writes the record of an open database, unless it is there already.
@@ -84,6 +91,7 @@ impl DatabaseRecord {
             database,
             id: known.id.clone(),
             authenticated: known.authenticated,
+            counted: known.counted,
             schema,
             key_id: keyring.key_id().to_string(),
             code: String::new(),
@@ -102,8 +110,14 @@ impl DatabaseRecord {
 
     /// Returns the fields that the code is made of.
     fn text(&self) -> Vec<u8> {
-        let Self { database, id, authenticated, schema, key_id, code: _ } = self;
-        serde_json::to_vec(&(database, id, authenticated, schema, key_id)).unwrap_or_default()
+        let Self { database, id, authenticated, counted, schema, key_id, code: _ } = self;
+        // The code of a record from before the census covers the other fields only.
+        let text = if *counted {
+            serde_json::to_vec(&(database, id, authenticated, schema, key_id, "counted"))
+        } else {
+            serde_json::to_vec(&(database, id, authenticated, schema, key_id))
+        };
+        text.unwrap_or_default()
     }
 }
 
@@ -139,7 +153,7 @@ mod tests {
     fn record_is_read_back_and_in_its_strictest_sense_when_it_does_not_fit() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(DatabaseRecord::read(dir.path()).unwrap(), None);
-        let known = KnownDatabase { id: "d1".into(), authenticated: false };
+        let known = KnownDatabase { id: "d1".into(), authenticated: false, counted: false };
         DatabaseRecord::keep(dir.path(), "sqlite:/d".into(), &known, 6, &keyring("one")).unwrap();
         let record = DatabaseRecord::read(dir.path()).unwrap().unwrap();
         assert_eq!((record.database.as_str(), record.schema), ("sqlite:/d", 6));
@@ -148,7 +162,7 @@ mod tests {
         let forged = DatabaseRecord { id: "d2".into(), ..record };
         assert!(forged.known(&keyring("one")).authenticated);
 
-        let complete = KnownDatabase { authenticated: true, ..known };
+        let complete = KnownDatabase { authenticated: true, counted: true, ..known };
         DatabaseRecord::keep(dir.path(), "sqlite:/d".into(), &complete, 6, &keyring("two")).unwrap();
         let record = DatabaseRecord::read(dir.path()).unwrap().unwrap();
         assert_eq!(record.known(&keyring("two")), complete);

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::announced::Announced;
 use super::lock::Lock;
+use crate::adapter::Adapters;
 use crate::agents::declared::DeclaredWatcher;
 use crate::audit::Recorder;
 use crate::base::blocking::BlockingTasks;
@@ -20,9 +21,10 @@ use crate::base::clock::now;
 use crate::forge::oauth::Flows;
 use crate::health::{Examiner, HealthReports};
 use crate::http::HttpServer;
+use crate::keeper::Keeper;
 use crate::refresh::Refresher;
 use crate::wire::error::with_causes;
-use crate::{health, refresh};
+use crate::{adapter, health, keeper, refresh};
 
 /// Longest wait for the guard process to end the remaining processes of logins.
 const GUARD_PATIENCE: Duration = Duration::from_secs(5);
@@ -113,6 +115,8 @@ pub(super) struct Background {
     pub(super) health_reports: HealthReports,
     pub(super) declared: DeclaredWatcher,
     pub(super) refresher: Refresher,
+    pub(super) adapters: Adapters,
+    pub(super) keeper: Keeper,
     /// Longest time that refreshes in progress may take after the stop.
     pub(super) grace: Duration,
 }
@@ -125,7 +129,9 @@ impl Background {
         tasks.spawn(keep_claim(self.store.clone(), stop.clone()));
         tasks.spawn(health::watch_over(self.examiner, self.health_reports, stop.clone()));
         tasks.spawn(self.declared.run(stop.clone()));
+        tasks.spawn(adapter::watch_over(self.adapters, self.store, stop.clone()));
         tasks.spawn(refresh::watch_over(self.refresher, stop.clone(), self.grace));
+        tasks.spawn(keeper::watch_over(self.keeper, stop.clone(), self.grace));
         tasks
     }
 }

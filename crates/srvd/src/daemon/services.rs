@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use auth_spawner::{Guard, SpawnLimits, Spawner, SpawnerConfig};
 use tokio_util::task::TaskTracker;
@@ -12,13 +12,18 @@ use super::{BootError, changes, recover, shims};
 use crate::accounts::accounts::StatusChecker;
 use crate::accounts::profiles::ProfileService;
 use crate::accounts::removal::Remover;
+use crate::adapter::{Adapters, AdaptersConfig};
 use crate::adopt;
 use crate::agents::declared::{Declared, DeclaredConfig, DeclaredWatcher};
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
 use crate::base::clock::now;
+use crate::base::on_demand::OnDemand;
+use crate::base::private;
 use crate::config::ConfigError;
-use crate::config::child::child_env;
+use crate::config::child::{child_env, keeper_env, keepers};
+use crate::console::Consoles;
+use crate::disk::ballast::Ballast;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::disk::leftovers::LeftoverCleaner;
 use crate::disk::own_dir::OwnDirs;
@@ -27,12 +32,25 @@ use crate::forge::oauth::flows::FlowsConfig;
 use crate::forge::oauth::{Flows, Forges, Returns};
 use crate::forge::operator::{Operators, OperatorsConfig};
 use crate::health::Examiner;
+use crate::keeper::{Keeper, KeeperConfig, KeeperSettings};
 use crate::launch::{Launcher, LauncherConfig, RemovalRules};
 use crate::login::renewal::Renewals;
 use crate::login::{LoginResources, LoginSink, Logins};
+use crate::pairing::Clients;
 use crate::refresh::{Refresher, RefresherConfig};
 use crate::rpc::app::{App, AppState};
 use crate::share::Sharing;
+use crate::wire::doctor::Findings;
+
+/// The parts of the app that are built before the services.
+pub(super) struct Callers {
+    pub(super) clients: Clients,
+    pub(super) consoles: Consoles,
+    pub(super) checkup: OnDemand<Findings>,
+}
+
+/// The time between two questions to the forges about the owners of sign-ins that are not complete.
+const COMPLETE_EVERY: Duration = Duration::from_mins(10);
 
 /// The services of the daemon.
 pub(super) struct Services {
@@ -43,11 +61,13 @@ pub(super) struct Services {
     pub(super) login_tasks: TaskTracker,
     pub(super) flows: Flows,
     pub(super) refresher: Refresher,
+    pub(super) keeper: Keeper,
     leftovers: LeftoverCleaner,
     declared: Declared,
     ephemeral: Ephemeral,
     pub(super) logins: Arc<Logins>,
     operators: Operators,
+    pub(super) adapters: Adapters,
     launcher: Launcher,
     sharing: Sharing,
 }
@@ -58,7 +78,7 @@ impl Services {
     ///
     /// # Errors
     /// [`BootError`].
-    pub(super) async fn build(core: &Core, guard: &Guard) -> Result<Self, BootError> {
+    pub(super) async fn build(core: &Core, guard: &Guard, auditor: &Auditor) -> Result<Self, BootError> {
         let Directories { identities, leftovers, renewals } = directories(core).await?;
         let examiner = Examiner::new(
             core.store.clone(),
@@ -79,10 +99,18 @@ impl Services {
             health: examiner.clone(),
             tasks: login_tasks.clone(),
             blocking: core.blocking.clone(),
+            stop: core.stop.clone(),
         };
         let (spawner, logins) = logins(core, guard, login_resources)?;
+        let logins = Arc::new(logins);
         let (flows, operators) = flows(core)?;
         let refresher = refresher(core, &flows);
+        let adapters = Adapters::new(AdaptersConfig {
+            forges: flows.forges().clone(),
+            refresher: refresher.clone(),
+            interval: core.config.forge_watch,
+        });
+        let keeper = keeper(core, &identities, &logins, auditor)?;
         let sharing = sharing(core, &identities);
         let launcher = Launcher::new(LauncherConfig {
             registry: core.registry.clone(),
@@ -92,6 +120,7 @@ impl Services {
             declared: declared.clone(),
             ephemeral: ephemeral.clone(),
             refresher: refresher.clone(),
+            keeper: keeper.clone(),
             removal_rules: RemovalRules::new(&core.registry, core.config.launch_keep.clone()),
             sharing: sharing.clone(),
             network: core.config.network.variables(&core.config.data_dir),
@@ -103,11 +132,13 @@ impl Services {
             login_tasks,
             flows,
             refresher,
+            keeper,
             leftovers,
             declared,
             ephemeral,
-            logins: Arc::new(logins),
+            logins,
             operators,
+            adapters,
             launcher,
             sharing,
         })
@@ -120,6 +151,7 @@ impl Services {
         &self,
         core: &Core,
         auditor: Auditor,
+        callers: Callers,
         connections: Arc<AtomicUsize>,
         started: Instant,
     ) -> App {
@@ -127,6 +159,9 @@ impl Services {
         App::new(AppState {
             store: core.store.clone(),
             auditor,
+            clients: callers.clients,
+            consoles: callers.consoles,
+            checkup: callers.checkup,
             registry: registry.clone(),
             launcher: self.launcher.clone(),
             sharing: self.sharing.clone(),
@@ -136,17 +171,24 @@ impl Services {
             ephemeral: self.ephemeral.clone(),
             flows: self.flows.clone(),
             operators: self.operators.clone(),
-            remover: Remover::new(&self.spawner, registry, &self.leftovers),
+            adapters: self.adapters.clone(),
+            remover: Remover::new(
+                &self.spawner,
+                registry,
+                &self.leftovers,
+                Ballast::beside(core.config.database.path()),
+            ),
             status_checker: StatusChecker::new(registry, external_keys, redactor, &self.examiner),
             profiles: ProfileService::new(
                 registry,
                 redactor,
                 &self.declared,
                 &self.ephemeral,
-                self.leftovers.identities(),
+                &self.leftovers,
             ),
             external_keys: external_keys.clone(),
             refresher: self.refresher.clone(),
+            keeper: self.keeper.clone(),
             redactor: redactor.clone(),
             connections,
             started,
@@ -173,7 +215,7 @@ async fn directories(core: &Core) -> Result<Directories, BootError> {
     let leftovers = LeftoverCleaner::new(registry.clone(), identities.clone());
     let renewals = Renewals::new(&config.identities(), blocking.clone());
     let directories = Directories { identities, leftovers, renewals };
-    recover::recover(store, blocking, &directories).await?;
+    recover::recover(store, registry, blocking, &directories).await?;
     // The daemon starts regardless of the result. The next start does the rest.
     let own = OwnDirs::new(&core.environment, config, registry, blocking.clone());
     adopt::run(store, registry, &own, now()).await;
@@ -216,7 +258,7 @@ fn logins(core: &Core, guard: &Guard, resources: LoginResources) -> Result<(Spaw
         limits: SpawnLimits { live: config.live_logins, ..SpawnLimits::default() },
         clock: Arc::new(now),
         guard: Some(guard.clone()),
-        network_advice: config.network.advice(),
+        network_advice: config.network.advice().map(|hint| hint.to_string()),
     };
     let sink = LoginSink::new(resources.clone());
     let spawner = Spawner::new(spawner_config, Arc::new(sink.clone()));
@@ -248,8 +290,45 @@ fn flows(core: &Core) -> Result<(Flows, Operators), BootError> {
         Flows::new(FlowsConfig { forges, keep, moved, returns, redactor: redactor.clone(), clock: now });
     // A forge may not have stated the account of an earlier sign-in. It may be known now.
     let completing = operators.clone();
-    flows.aside(async move { completing.complete_pending().await });
+    flows.aside(async move {
+        loop {
+            completing.complete_pending().await;
+            tokio::time::sleep(COMPLETE_EVERY).await;
+        }
+    });
     Ok((flows, operators))
+}
+
+/// Creates the keeper of CLI logins. It does nothing until it is run.
+///
+/// # Errors
+/// [`BootError`], when the directory in which the CLIs run cannot be made.
+fn keeper(
+    core: &Core,
+    identities: &IdentityDirs,
+    logins: &Arc<Logins>,
+    auditor: &Auditor,
+) -> Result<Keeper, BootError> {
+    let config = &core.config;
+    // This blocks, because nothing is served yet.
+    let shims = shims::install(&config.runtime_dir).map_err(BootError::cannot_create)?;
+    let work_dir = config.runtime_dir.join("empty");
+    private::directory(&work_dir).map_err(|error| BootError::cannot_create(std::io::Error::other(error)))?;
+    Ok(Keeper::new(KeeperConfig {
+        store: core.store.clone(),
+        registry: core.registry.clone(),
+        identities: identities.clone(),
+        logins: logins.clone(),
+        auditor: auditor.clone(),
+        broker: core.broker.clone(),
+        blocking: core.blocking.clone(),
+        settings: KeeperSettings { on: config.keepalive },
+        environment: shims.apply(keeper_env(config, core.broker.epoch())),
+        mark: keepers(config),
+        work_dir,
+        signal: core.keeper_signal.clone(),
+        stop: core.stop.clone(),
+    }))
 }
 
 /// Creates the refresher of tokens. It does nothing until it is run.

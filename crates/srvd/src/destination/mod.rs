@@ -5,6 +5,7 @@
 
 use identity_store::{BundleId, DestinationBundle, Store};
 
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 
 /// Returns the existing bundle that a request's field names; `None` when the field is absent or empty.
@@ -63,6 +64,6 @@ async fn refuse_taken(store: &Store, name: &str) -> Result<(), ApiError> {
         Some(bundle) => Err(ApiError::new(Kind::Conflict, "a bundle of this name exists")
             .with("what", "bundle name")
             .with("bundleId", bundle.id.as_str())
-            .hint("log in to it with intoBundleId")),
+            .hint(Step::UseIntoBundle)),
     }
 }

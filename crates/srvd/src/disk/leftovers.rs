@@ -83,6 +83,10 @@ impl LeftoverCleaner {
             History::Keep => cli.map(Cli::history_paths).unwrap_or_default(),
             History::Remove => Vec::new(),
         };
+        // A CLI that was killed leaves its lock beside its directory.
+        for lock in cli.map(|cli| cli.locks_beside(&leftover.dir)).unwrap_or_default() {
+            let _ = self.identities.clean(&lock, Vec::new()).await;
+        }
         let removed = self.identities.clean(&leftover.dir, keep).await;
         removed.unwrap_or_else(|_| Cleanup {
             path: leftover.dir.display().to_string(),
@@ -103,7 +107,11 @@ mod tests {
     #[test]
     fn removal_is_awaited_at_shutdown_when_its_caller_has_left() {
         // The only thread for blocking work is busy, so that the removal cannot begin.
-        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .max_blocking_threads(1)
+            .build()
+            .unwrap();
         let home = tempfile::tempdir().unwrap();
         let (registry, blocking) = (Registry::builtin().unwrap(), BlockingTasks::default());
         let (root, own) = (home.path().join("identities"), home.path().join("home"));

@@ -71,7 +71,8 @@ impl OwnDirs {
     /// [`BrokenOff`].
     pub(crate) async fn read(&self, dir: &OwnDir, cli: &Cli) -> Result<Proof, BrokenOff> {
         let (dir, cli) = (dir.clone(), cli.clone());
-        self.blocking.run(move || dir.prove(&cli)).await
+        let place = dir.dir.clone();
+        self.blocking.run_at(&place, move || dir.prove(&cli)).await
     }
 }
 

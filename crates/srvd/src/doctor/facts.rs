@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use auth_spawner::{HeldPort, Shadow, Version};
+use auth_spawner::{HeldPort, Shadow, TokenMark, Version};
 use identity_store::Inspection;
 
 use crate::base::programs::Skipped;
+use crate::hint::Hint;
 
 /// All facts of a checkup.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub(super) struct Facts {
     pub(super) shadows: Vec<(String, Shadow)>,
     /// The answers of the CLIs to the question whose logins they would use.
     pub(super) asked: Vec<AskedIdentity>,
+    /// The logins in homes of bundles that belong to no account.
+    pub(super) strays: Vec<StrayLogin>,
     /// Names of variables about proxies and certificates that are set here and that srvd does not use.
     pub(super) unused_network: Vec<&'static str>,
     /// The names of the examinations that took too long.
@@ -93,7 +96,7 @@ pub(super) struct ProtectedPath {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Distrust {
     pub(super) reason: String,
-    pub(super) remedy: String,
+    pub(super) remedy: Option<Hint>,
 }
 
 /// The required kind and permissions of a place.
@@ -160,6 +163,9 @@ pub(super) struct Identities {
     pub(super) hidden: Vec<(PathBuf, String)>,
     /// The settings in these directories or of the system that take the place of a login, each with the name of its CLI.
     pub(super) shadows: Vec<(String, Shadow)>,
+    /// The directories whose logins are lost when a copy of them is renewed: the provider, the directory and the mark of
+    /// the refresh token.
+    pub(super) tokens: Vec<(String, PathBuf, TokenMark)>,
     /// The directories of bundles that the database does not know.
     pub(super) unowned: Vec<Unowned>,
     /// The setup that was shared with the homes of CLIs.
@@ -265,6 +271,26 @@ pub(crate) enum IdentityAnswer {
     Unclear(String),
     /// The CLI was not asked, because the others took too long.
     Late,
+}
+
+/// A login in a home of a bundle that belongs to no account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StrayLogin {
+    /// Canonical provider id.
+    pub provider: String,
+    /// The bundle's id.
+    pub bundle: String,
+    /// The person, if the login names one.
+    pub person: Option<String>,
+}
+
+/// The answers to the questions that only a running daemon and the CLIs can answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Asked {
+    /// The answers of the CLIs.
+    pub identities: Vec<AskedIdentity>,
+    /// The daemon's list of logins that belong to no account.
+    pub strays: Vec<StrayLogin>,
 }
 
 /// The fixed loopback ports that CLIs need.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::repair::Repair;
+use crate::hint::{Hint, Step};
 
 /// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -34,7 +35,7 @@ pub(crate) struct Finding {
     pub meaning: String,
     /// The next step for the user, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub fix: Option<String>,
+    pub fix: Option<Hint>,
     /// True if `srvd doctor --fix` can repair it.
     pub fixable: bool,
     /// True if it was repaired; `None` if no repair was tried.
@@ -77,7 +78,7 @@ impl Finding {
 
     /// Sets the next step for the user.
     #[must_use]
-    pub(crate) fn fix(mut self, fix: impl Into<String>) -> Self {
+    pub(crate) fn fix(mut self, fix: impl Into<Hint>) -> Self {
         self.fix = Some(fix.into());
         self
     }
@@ -86,13 +87,12 @@ impl Finding {
     #[must_use]
     pub(super) fn repair(mut self, repairs: impl IntoIterator<Item = Repair>) -> Self {
         self.repairs.extend(repairs);
-        let first: Vec<String> = self.repairs.iter().take(2).map(Repair::words).collect();
-        let more = match self.repairs.len().saturating_sub(2) {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        if !first.is_empty() {
-            self.fix = Some(format!("{}{more}", first.join("; ")));
+        if let Some((first, more)) = self.repairs.split_first() {
+            let first = first.step();
+            self.fix = Some(match more.len() {
+                0 => first.into(),
+                more => Step::RepairAll { first: Box::new(first), more }.into(),
+            });
             self.fixable = true;
         }
         self

@@ -12,7 +12,7 @@ mod gather;
 mod judge;
 mod repair;
 
-pub(crate) use facts::{AskedIdentity, DaemonAnswer, IdentityAnswer};
+pub(crate) use facts::{Asked, AskedIdentity, DaemonAnswer, IdentityAnswer, StrayLogin};
 pub(crate) use finding::{Finding, Severity};
 
 use auth_spawner::Registry;
@@ -22,13 +22,13 @@ use crate::config::{Config, ConfigError};
 use crate::daemon;
 use gather::UsableRegistry;
 
-/// Runs the whole checkup once. `answer` is the daemon's answer to the caller, and `asked` are the answers of the CLIs.
+/// Runs the whole checkup once. `answer` is the daemon's answer to the caller; `asked` are further answers.
 /// Ends within half a minute.
 pub(crate) async fn examine(
     config: &Config,
     environment: &Environment,
     answer: DaemonAnswer,
-    asked: Vec<AskedIdentity>,
+    asked: Asked,
 ) -> Vec<Finding> {
     let registry = match daemon::registry(config) {
         Ok(registry) => UsableRegistry { registry, problem: None },
@@ -38,7 +38,8 @@ pub(crate) async fn examine(
         },
     };
     let facts = gather::gather(config, environment, registry, answer).await;
-    judge::judge(&facts::Facts { asked, ..facts })
+    let Asked { identities, strays } = asked;
+    judge::judge(&facts::Facts { asked: identities, strays, ..facts })
 }
 
 /// Returns the findings for a configuration that cannot be used. Nothing else is examined, because its location is not

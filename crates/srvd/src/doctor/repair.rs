@@ -11,6 +11,7 @@ use rustix::fs::OFlags;
 use crate::base::endpoint::Endpoint;
 use crate::base::private;
 use crate::daemon::Lock;
+use crate::hint::Step;
 
 /// A single repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,12 +39,16 @@ pub(super) enum Repair {
 
 impl Repair {
     /// Returns the shell command for the same change.
-    pub(super) fn words(&self) -> String {
+    pub(super) fn step(&self) -> Step {
         match self {
-            Self::Mode { path, mode } => format!("chmod {mode:o} {}", path.display()),
-            Self::MakeDirectory { path } => format!("mkdir -p -m 700 {}", path.display()),
+            Self::Mode { path, mode } => {
+                Step::Chmod { mode: format!("{mode:o}"), path: path.as_path().into() }
+            }
+            Self::MakeDirectory { path } => Step::MakePrivateDirectory { path: path.as_path().into() },
             Self::RemoveEndpoint { runtime, .. } => {
-                format!("rm {} and the token beside it", Endpoint::path(runtime).display())
+                let endpoint = Endpoint::path(runtime);
+                let token = endpoint.with_file_name("token");
+                Step::RemoveEndpoint { endpoint: endpoint.as_path().into(), token: token.as_path().into() }
             }
         }
     }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use auth_spawner::{Cli, Proof, Provider, Reach, Registry, Shadow};
 use identity_store::{
-    Account, AccountId, DestinationBundle, Evidence, LoginCredential, SaveLogin, Status, Store, StoreError,
+    Account, AccountId, DestinationBundle, Evidence, LoginCredential, PersonRule, SaveLogin, Status, Store,
+    StoreError,
 };
 use tokio::sync::Semaphore;
 
@@ -146,7 +147,7 @@ impl Examiner {
             expires_at: found.expires_at,
             login_deadline_at: found.login_deadline_at,
             evidence: Evidence::File,
-            replace_identity: true,
+            person: PersonRule::Anyone,
             now: now(),
         };
         store.save_login(login).await.map(|_| ())

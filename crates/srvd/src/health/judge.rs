@@ -54,10 +54,15 @@ pub(crate) fn judge(account: &Account, found: CredentialReading, now: i64) -> Ju
             lasting(unknown(&report, "the registry has no CLI that can use its directory"))
         }
         CredentialReading::Directory { proof, shadow, keychain } => {
+            let assumed = matches!(&proof, Proof::LoggedIn(found) if found.assumed_end);
             let judged = by_settings(by_files(account, proof, keychain, now), shadow.as_ref());
             // A result that only confirms the stored status keeps its stronger evidence.
-            let evidence =
-                if same_answer(account, &judged.report) { account.evidence } else { Evidence::File };
+            let evidence = match account.evidence {
+                _ if assumed => Evidence::Assumed,
+                Evidence::Assumed => Evidence::File,
+                stored if same_answer(account, &judged.report) => stored,
+                _ => Evidence::File,
+            };
             Judgement { report: StatusReport { evidence, ..judged.report }, next: judged.next }
         }
     }
@@ -149,6 +154,10 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
             reason: Some(unfit::ANOTHER_PERSON.to_owned()),
             ..forgotten
         }),
+        Proof::LoggedIn(found) if is_refused(account, &found) => {
+            let known = by_login(&found, &report, now).report;
+            lasting(needs_reauth(&known, &refusal(account)))
+        }
         Proof::LoggedIn(found) => by_login(&found, &report, now),
         Proof::Absent if keychain => lasting(unknown(
             &report,
@@ -156,6 +165,9 @@ fn by_files(account: &Account, proof: Proof, keychain: bool, now: i64) -> Judgem
              moved, log in again",
         )),
         Proof::Absent => lasting(needs_reauth(&forgotten, "its directory no longer holds a login")),
+        Proof::Incomplete { .. } if account.keeping.refused.is_some() => {
+            lasting(needs_reauth(&forgotten, &refusal(account)))
+        }
         Proof::Incomplete { reason } => lasting(needs_reauth(&forgotten, &reason)),
         Proof::InKeyring { reason, hint } => lasting(unknown(&report, &format!("{reason}; {hint}"))),
         // The known facts may still be true.
@@ -187,6 +199,10 @@ fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
     };
     if !past(found.expires_at) {
         Judgement { next: found.expires_at, report }
+    } else if found.assumed_end && !found.refreshable && !past(found.login_deadline_at) {
+        let reason =
+            "its file gives no end that can be read, and the assumed one has passed; a launch still uses it";
+        Judgement { next: found.login_deadline_at, report: unknown(&report, reason) }
     } else if !found.refreshable {
         lasting(needs_reauth(&report, RAN_OUT))
     } else if past(found.login_deadline_at) {
@@ -198,6 +214,20 @@ fn by_login(found: &Credential, known: &StatusReport, now: i64) -> Judgement {
             report: StatusReport { status: Status::Expired, reason, ..report },
         }
     }
+}
+
+/// Returns whether the provider refused to renew this login.
+fn is_refused(account: &Account, found: &Credential) -> bool {
+    let refused = account.keeping.refused.as_ref();
+    refused.zip(found.refresh_mark).is_some_and(|(refused, mark)| mark.to_string() == refused.mark)
+}
+
+/// Returns the time and the evidence of a refusal, for people.
+fn refusal(account: &Account) -> String {
+    let evidence = account.keeping.detail.as_deref().unwrap_or(unfit::REFUSED);
+    let at = account.keeping.refused.as_ref().and_then(|refused| u64::try_from(refused.at).ok());
+    let at = at.map(|at| std::time::UNIX_EPOCH + std::time::Duration::from_millis(at));
+    at.map_or_else(|| evidence.to_owned(), |at| format!("{evidence} ({})", httpdate::fmt_http_date(at)))
 }
 
 fn is_another(account: &Account, found: &Credential) -> bool {

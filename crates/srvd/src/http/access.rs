@@ -6,34 +6,36 @@
 //! A session cookie gives access only to `/me` and `/login/<name>`, and only with a loopback `Host`. For a sign-in by
 //! cookie, the browser must state that the request was not made by another site.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
-
-use hyper::header::{AUTHORIZATION, CONNECTION, HOST, HeaderMap, HeaderName, ORIGIN, REFERER, UPGRADE};
+use hyper::header::{
+    ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, REFERER,
+};
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode, Version};
-use secrecy::{ExposeSecret, SecretString};
-use subtle::ConstantTimeEq as _;
+use secrecy::SecretString;
 
-use super::headers::{is_loopback, is_origin, list, only};
+use super::console;
+use super::handshake::handshake;
+use super::headers::{is_loopback, only};
+pub(crate) use super::route::{Caller, Route};
+use super::token::{TokenCheck, presented};
+use crate::base::origin;
+use crate::console::{Attached, Consoles};
 use crate::forge::oauth::callback;
 use crate::forge::operator::session;
+use crate::pairing::{Client, Grant, Known};
 
-const PROTOCOL: HeaderName = HeaderName::from_static("sec-websocket-protocol");
-const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
-const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 /// The browser's statement about how the response will be used (Fetch Metadata).
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// The browser's statement about which site made the request (Fetch Metadata).
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+pub(super) const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// The path of the operator's sign-ins, without the forge's name.
 const LOGIN: &str = "/login/";
 /// The maximum length of a forge's name, in bytes.
 const FORGE_NAME: usize = 64;
 /// The path of the figures for Prometheus.
 const METRICS: &str = "/metrics";
-const SUBPROTOCOL: &str = "srvd.v1";
-const BEARER_SUBPROTOCOL: &str = "srvd.bearer.";
+/// The path at which a code is exchanged for a token.
+pub(super) const PAIR: &str = "/pair";
 
 /// The listener through which a request was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,60 +62,6 @@ impl std::fmt::Display for Transport {
     }
 }
 
-/// The purpose of a request that has passed the checks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Route {
-    /// `GET /rpc`, to be upgraded to a WebSocket.
-    Socket {
-        /// The value of the `Sec-WebSocket-Accept` header.
-        accept: String,
-        /// True if the client offered the subprotocol `srvd.v1`, which is then selected.
-        subprotocol: bool,
-    },
-    /// `POST /rpc`.
-    Post,
-    /// `GET /healthz`.
-    Health,
-    /// `GET /readyz`.
-    Ready,
-    /// `GET /openrpc.json`.
-    OpenRpc,
-    /// `GET /metrics`.
-    Metrics,
-    /// `GET /oauth/callback`, from a browser that was redirected by a forge. It has no token: the login flows check its
-    /// query.
-    Callback,
-    /// `GET /me`.
-    Me(Caller),
-    /// `GET /login/<name>`, from the operator's browser.
-    Login {
-        /// The forge's name in `srvd.toml`. Its characters have been checked.
-        forge: String,
-        /// The authentication of the request.
-        caller: Caller,
-    },
-}
-
-impl Route {
-    /// Returns whether the request carries its own proof: the token, or the peer's uid.
-    pub(super) fn is_authenticated(&self) -> bool {
-        match self {
-            Self::Socket { .. } | Self::Post | Self::OpenRpc | Self::Metrics => true,
-            Self::Me(caller) | Self::Login { caller, .. } => *caller == Caller::Trusted,
-            Self::Health | Self::Ready | Self::Callback => false,
-        }
-    }
-}
-
-/// The means by which a request was authenticated as the operator's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// The request arrived through the Unix socket or contains the token.
-    Trusted,
-    /// The request contains a session cookie, which has not been looked up yet.
-    Browser,
-}
-
 /// The reason why a request is rejected. The response body is a fixed text; the exact reason is only logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct AccessRefusal {
@@ -125,25 +73,50 @@ pub(crate) struct AccessRefusal {
 
 /// The checks on a request head, with the configured token, hosts and origins.
 pub(crate) struct AccessCheck {
-    token: SecretString,
+    token: TokenCheck,
     hosts: Vec<String>,
     origins: Vec<String>,
-    failures: Mutex<Failures>,
+    clients: Known,
+    /// The sessions of the console; `None` if it is off.
+    consoles: Option<Consoles>,
 }
-
-/// The number of wrong tokens in the minute that started at `since`.
-struct Failures {
-    since: Instant,
-    count: u32,
-}
-
-/// The number of wrong tokens per minute that are answered with 401. Further ones are answered with 429.
-const FAILURES_A_MINUTE: u32 = 10;
 
 impl AccessCheck {
-    /// Creates the checks with this token. They accept these `Host`s and `Origin`s in addition to the loopback names.
-    pub(crate) fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>) -> Self {
-        Self { token, hosts, origins, failures: Mutex::new(Failures { since: Instant::now(), count: 0 }) }
+    /// Creates the checks with this token and those of the paired clients. They accept these `Host`s and `Origin`s in
+    /// addition to the loopback names.
+    pub(crate) fn new(token: SecretString, hosts: Vec<String>, origins: Vec<String>, clients: Known) -> Self {
+        Self { token: TokenCheck::new(token), hosts, origins, clients, consoles: None }
+    }
+
+    /// Serves the console with these sessions.
+    #[must_use]
+    pub(crate) fn with_consoles(self, consoles: Option<Consoles>) -> Self {
+        Self { consoles, ..self }
+    }
+
+    /// Returns the permissions of a caller other than the owner. Those of a console session count a connection.
+    pub(super) fn grant(&self, transport: Transport, head: &Parts) -> (Option<Grant>, Option<Attached>) {
+        let Transport::Tcp { .. } = transport else { return (None, None) };
+        if let Some(consoles) = self.consoles.as_ref().filter(|_| console::is_handshake(head)) {
+            let admitted =
+                console::secrets(&head.headers).and_then(|(cookie, secret)| consoles.admit(&cookie, &secret));
+            return admitted.map_or((None, None), |(grant, attached)| (Some(grant), Some(attached)));
+        }
+        (self.client(transport, &head.headers).map(Grant::from), None)
+    }
+
+    /// Returns the paired client whose token the request presents. A peer on the Unix socket is the owner.
+    pub(super) fn client(&self, transport: Transport, headers: &HeaderMap) -> Option<Client> {
+        let token = presented(headers).filter(|_| matches!(transport, Transport::Tcp { .. }))?;
+        self.clients.with_token(token)
+    }
+
+    /// Returns the origin of a page that may read the response.
+    pub(super) fn readable_by(&self, transport: Transport, headers: &HeaderMap) -> Option<HeaderValue> {
+        let is_page = matches!(transport, Transport::Tcp { .. }) && headers.contains_key(&ORIGIN);
+        let origin =
+            headers.get(&ORIGIN).filter(|_| is_page && self.check_origin(transport, headers).is_ok());
+        origin.cloned()
     }
 
     /// Checks the head of a request.
@@ -160,13 +133,29 @@ impl AccessCheck {
         if !is_old || head.headers.contains_key(&HOST) {
             self.check_host(transport, &head.headers)?;
         }
+        if let Some(consoles) = &self.consoles {
+            if console::owns(head.uri.path()) {
+                return console::check(transport, head);
+            }
+            if console::is_handshake(head) {
+                return console::check_handshake(consoles, transport, head);
+            }
+        }
         self.check_origin(transport, &head.headers)?;
         if let Some(route) = probe {
             let reads = head.method == Method::GET || head.method == Method::HEAD;
             return if reads { Ok(route) } else { refuse(StatusCode::METHOD_NOT_ALLOWED, "method") };
         }
-        if head.uri.path() == callback::PATH {
-            return check_callback(transport, head);
+        if head.method == Method::OPTIONS {
+            return preflight(transport, head);
+        }
+        let returns = match head.uri.path() {
+            callback::PATH => Some(Route::Callback),
+            callback::LOGIN_PATH => Some(Route::LoginCallback),
+            _ => None,
+        };
+        if let Some(route) = returns {
+            return check_callback(transport, head, route);
         }
         if head.uri.query().is_some() {
             return refuse(StatusCode::BAD_REQUEST, "query string");
@@ -177,8 +166,15 @@ impl AccessCheck {
         }
         match head.uri.path() {
             "/rpc" if is_get || head.method == Method::POST => {}
+            PAIR if head.method == Method::POST => {
+                return if matches!(transport, Transport::Tcp { .. }) {
+                    post(&head.headers).map(|_| Route::Pair)
+                } else {
+                    refuse(StatusCode::NOT_FOUND, "path")
+                };
+            }
             "/openrpc.json" | METRICS if is_get => {}
-            "/rpc" | "/openrpc.json" | METRICS => {
+            "/rpc" | "/openrpc.json" | METRICS | PAIR => {
                 return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
             }
             _ => return refuse(StatusCode::NOT_FOUND, "path"),
@@ -207,10 +203,11 @@ impl AccessCheck {
         if head.method != Method::GET {
             return refuse(StatusCode::METHOD_NOT_ALLOWED, "method");
         }
+        let is_known = only(&head.headers, &ORIGIN).is_some_and(|origin| self.is_configured(origin));
         let own = match head.headers.get(FETCH_SITE) {
             Some(site) if site == "none" || site == "same-origin" => true,
             // A configured Origin has already been checked.
-            Some(_) if forge.is_some() || !head.headers.contains_key(&ORIGIN) => {
+            Some(_) if forge.is_some() || !is_known => {
                 return refuse(StatusCode::FORBIDDEN, "request from another site");
             }
             _ => false,
@@ -237,6 +234,30 @@ impl AccessCheck {
             Some(forge) => Route::Login { forge: forge.to_owned(), caller },
             None => Route::Me(caller),
         })
+    }
+
+    fn is_configured(&self, origin: &str) -> bool {
+        self.origins.iter().any(|known| origin::matches(known, origin))
+    }
+
+    /// Checks the token, and that it may be used from the request's origin: one that only a pairing allowed is bound to
+    /// the token of that pairing.
+    fn check_token(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
+        if matches!(transport, Transport::Unix { .. }) {
+            return Ok(());
+        }
+        let client = self.client(transport, headers);
+        if client.is_none() {
+            self.token.check(headers)?;
+        }
+        let Some(origin) = only(headers, &ORIGIN).filter(|origin| !self.is_configured(origin)) else {
+            return Ok(());
+        };
+        let own = client.and_then(|client| client.origin);
+        if own.is_some_and(|own| origin::matches(&own, origin)) {
+            return Ok(());
+        }
+        refuse(StatusCode::FORBIDDEN, "Origin")
     }
 
     fn check_host(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
@@ -266,42 +287,16 @@ impl AccessCheck {
             return Ok(());
         }
         match only(headers, &ORIGIN) {
-            Some(origin) if self.origins.iter().any(|known| is_origin(known, origin)) => Ok(()),
+            Some(origin) if self.is_configured(origin) => Ok(()),
+            // Its token is bound to the origin, and the pairing is open only for a minute.
+            Some(origin) if self.clients.any_origin(|known| origin::matches(known, origin)) => Ok(()),
             _ => refuse(StatusCode::FORBIDDEN, "Origin"),
         }
     }
-
-    fn check_token(&self, transport: Transport, headers: &HeaderMap) -> Result<(), AccessRefusal> {
-        if matches!(transport, Transport::Unix { .. }) {
-            return Ok(());
-        }
-        let bearer = only(headers, &AUTHORIZATION)
-            .and_then(|value| value.split_once(' '))
-            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-            .map(|(_, token)| token.trim());
-        let offered = offered_protocols(headers).find_map(|name| name.strip_prefix(BEARER_SUBPROTOCOL));
-        let right = |token: &str| bool::from(token.as_bytes().ct_eq(self.token.expose_secret().as_bytes()));
-        if bearer.or(offered).is_some_and(right) {
-            return Ok(());
-        }
-        let mut failures = self.failures.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if failures.since.elapsed() > Duration::from_mins(1) {
-            *failures = Failures { since: Instant::now(), count: 0 };
-        }
-        failures.count = failures.count.saturating_add(1);
-        if failures.count > FAILURES_A_MINUTE {
-            return refuse(StatusCode::TOO_MANY_REQUESTS, "too many wrong tokens");
-        }
-        refuse(StatusCode::UNAUTHORIZED, "token")
-    }
 }
 
-fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, AccessRefusal> {
+pub(super) fn refuse<T>(status: StatusCode, reason: &'static str) -> Result<T, AccessRefusal> {
     Err(AccessRefusal { status, reason })
-}
-
-fn offered_protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    list(headers, &PROTOCOL)
 }
 
 /// Returns the route of a path that anyone on this machine may ask for, whatever its query is.
@@ -313,9 +308,20 @@ fn probe(path: &str) -> Option<Route> {
     }
 }
 
+/// Checks a browser's question before a request of another origin. `Host` and `Origin` have been checked, and a browser
+/// sends no token with it.
+fn preflight(transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
+    let asks = head.headers.contains_key(ORIGIN) && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    let is_served = matches!(head.uri.path(), "/rpc" | "/openrpc.json" | "/me" | PAIR);
+    match transport {
+        Transport::Tcp { .. } if asks && is_served => Ok(Route::Preflight),
+        _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "method"),
+    }
+}
+
 /// Checks a request to the redirect URL. Only a navigation of the user's browser to the loopback address is allowed.
 /// Requests through a configured `Host`, through the socket, or for an image or frame in a page are rejected.
-fn check_callback(transport: Transport, head: &Parts) -> Result<Route, AccessRefusal> {
+fn check_callback(transport: Transport, head: &Parts, route: Route) -> Result<Route, AccessRefusal> {
     let Transport::Tcp { port } = transport else { return refuse(StatusCode::NOT_FOUND, "path") };
     if !only(&head.headers, &HOST).is_some_and(|host| is_loopback(host, port)) {
         return refuse(StatusCode::FORBIDDEN, "Host");
@@ -325,7 +331,7 @@ fn check_callback(transport: Transport, head: &Parts) -> Result<Route, AccessRef
     }
     match head.headers.get(FETCH_DEST) {
         Some(destination) if destination != "document" => refuse(StatusCode::FORBIDDEN, "not a navigation"),
-        _ => Ok(Route::Callback),
+        _ => Ok(route),
     }
 }
 
@@ -338,26 +344,6 @@ fn check_session(port: u16, headers: &HeaderMap) -> Result<(), AccessRefusal> {
         return refuse(StatusCode::FORBIDDEN, "Host");
     }
     Ok(())
-}
-
-/// Checks a WebSocket handshake (RFC 6455, section 4.2.1).
-fn handshake(headers: &HeaderMap) -> Result<Route, AccessRefusal> {
-    let upgrades = list(headers, &UPGRADE).any(|value| value.eq_ignore_ascii_case("websocket"))
-        && list(headers, &CONNECTION).any(|value| value.eq_ignore_ascii_case("upgrade"));
-    if !upgrades || only(headers, &VERSION) != Some("13") {
-        return refuse(StatusCode::UPGRADE_REQUIRED, "not a WebSocket handshake of version 13");
-    }
-    let Some(key) = only(headers, &KEY).filter(|key| is_nonce(key)) else {
-        return refuse(StatusCode::BAD_REQUEST, "Sec-WebSocket-Key");
-    };
-    let subprotocol = offered_protocols(headers).any(|name| name == SUBPROTOCOL);
-    Ok(Route::Socket { accept: rpc_engine::accept_key(key.as_bytes()), subprotocol })
-}
-
-/// Returns whether the key is 16 bytes in base64.
-fn is_nonce(key: &str) -> bool {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16)
 }
 
 fn post(headers: &HeaderMap) -> Result<Route, AccessRefusal> {

@@ -29,10 +29,3 @@ pub(super) fn is_loopback(host: &str, port: u16) -> bool {
         ["127.0.0.1", "localhost", "[::1]"].iter().any(is_name) && digits == port.to_string()
     })
 }
-
-/// Returns whether a configured value allows an origin. `scheme://*` allows every host of the scheme.
-pub(super) fn is_origin(known: &str, origin: &str) -> bool {
-    let Some(scheme) = known.strip_suffix('*') else { return known == origin };
-    let in_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
-    origin.strip_prefix(scheme).is_some_and(|host| !host.is_empty() && host.bytes().all(in_host))
-}

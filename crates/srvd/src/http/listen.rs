@@ -3,114 +3,51 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt as _, Limited};
+use futures_util::future::BoxFuture;
 use hyper::body::Incoming;
+use hyper::header::ORIGIN;
+use hyper::http::request::Parts;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use identity_store::Store;
-use rpc_engine::{Engine, RpcError};
+use rpc_engine::Engine;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::{AccessCheck, Route, Transport};
+use super::bind::Listeners;
+use super::body::read_body;
+use super::headers::only;
 use super::metrics::{self, Served};
-use super::operator;
 use super::places::{Place, Places};
+use super::readiness::Readiness;
 use super::refusals::{self, Refusals};
 use super::respond::{self, HttpResponse};
+use super::{console, cors, operator, pair};
+use crate::console::{Attached, Consoles};
 use crate::forge::oauth::Flows;
+use crate::forge::oauth::callback::Page;
 use crate::forge::operator::session::BrowserSessions;
+use crate::hint::Step;
+use crate::pairing::{Clients, Grant};
 
 /// Limits on the request head: bytes, headers, and the time that a client may take to send it.
 const HEAD_BYTES: usize = 8 * 1024;
 const HEAD_HEADERS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// The maximum size of a POST body, in bytes.
-const BODY_BYTES: usize = 1024 * 1024;
-/// The maximum time for a client to send the body.
-const BODY_TIME: Duration = Duration::from_secs(10);
 /// The pause after a failed accept. Retrying immediately would only waste CPU time when there are no file descriptors
 /// left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// The bound sockets, not yet being served.
-pub(crate) struct Listeners {
-    unix: UnixListener,
-    socket: PathBuf,
-    tcp: Option<TcpListener>,
-}
-
-impl Listeners {
-    /// Binds both sockets. The socket file is created in a directory that only this user may enter, with a umask that
-    /// denies other users access to the file. A socket left by a crashed daemon is replaced, which is safe because the
-    /// caller holds the lock of the data directory.
-    ///
-    /// # Errors
-    /// The I/O error, including the address.
-    pub(crate) async fn bind(socket: &Path, tcp: Option<SocketAddr>) -> io::Result<Self> {
-        check_length(socket)?;
-        let named =
-            |what: String| move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"));
-        match tokio::fs::symlink_metadata(socket).await {
-            Ok(found) => {
-                use std::os::unix::fs::FileTypeExt as _;
-                if !found.file_type().is_socket() {
-                    let text = format!("{} is not a socket, so it is kept; move it away", socket.display());
-                    return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-                }
-                if UnixStream::connect(socket).await.is_ok() {
-                    let text = format!("{}: another process is serving this socket", socket.display());
-                    return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-                }
-                tokio::fs::remove_file(socket).await.map_err(named(socket.display().to_string()))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(named(socket.display().to_string())(error)),
-        }
-        let unix = UnixListener::bind(socket).map_err(named(socket.display().to_string()))?;
-        let tcp = match tcp {
-            Some(address) => Some(TcpListener::bind(address).await.map_err(named(address.to_string()))?),
-            None => None,
-        };
-        Ok(Self { unix, socket: socket.to_owned(), tcp })
-    }
-
-    /// The TCP address that was bound.
-    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
-        self.tcp.as_ref().and_then(|tcp| tcp.local_addr().ok())
-    }
-}
-
-/// The longest path that a socket's address can hold, in bytes, without the zero byte at its end.
-const SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
-
-/// Checks that the system accepts the path of a socket.
-///
-/// # Errors
-/// `InvalidInput` with the setting that makes the path shorter.
-pub(crate) fn check_length(socket: &Path) -> io::Result<()> {
-    let length = socket.as_os_str().len();
-    if length <= SOCKET_PATH {
-        return Ok(());
-    }
-    let text = format!(
-        "{}: the path of the socket has {length} bytes, and this system allows {SOCKET_PATH}; set SRVD_RUNTIME_DIR to a directory with a shorter path",
-        socket.display()
-    );
-    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
-}
 
 /// The tasks of all connections, the token that ends them, and the place of one connection.
 struct ConnectionTasks {
@@ -119,20 +56,31 @@ struct ConnectionTasks {
     place: Arc<Place>,
 }
 
+/// Handles the query with which a browser returns from a provider.
+pub(crate) type LoginCallback = Arc<dyn Fn(String) -> BoxFuture<'static, Page> + Send + Sync>;
+
 /// The state shared by all connections.
 pub(crate) struct HttpServer {
     /// Checks the head of each request.
     pub access: AccessCheck,
     /// Answers the calls.
     pub engine: Engine,
+    /// The paired clients.
+    pub clients: Clients,
+    /// The sessions of the console; `None` if it is off.
+    pub consoles: Option<Consoles>,
     /// The sign-ins in progress, to which browser callbacks belong.
     pub flows: Flows,
+    /// Handles the return of a browser from a provider, with the query.
+    pub logins: LoginCallback,
     /// The browser sessions in which the operator has signed in.
     pub sessions: BrowserSessions,
     /// The store, which `/readyz` checks.
     pub store: Store,
     /// False until startup is complete, and again during shutdown.
     pub ready: AtomicBool,
+    /// The state of the database, as `/readyz` reports it.
+    pub readiness: Readiness,
     /// The maximum number of authenticated connections that each listener serves at once.
     pub connections: usize,
     /// The number of open `WebSocket`s.
@@ -238,7 +186,28 @@ impl HttpServer {
     {
         let upgrade = hyper::upgrade::on(&mut request);
         let (head, body) = request.into_parts();
+        let readable_by = self.access.readable_by(transport, &head.headers);
+        let answer = self.admitted::<S>(head, body, upgrade, transport, tasks, place).await;
+        cors::readable(answer, readable_by)
+    }
+
+    async fn admitted<S>(
+        self: Arc<Self>,
+        head: Parts,
+        body: Incoming,
+        upgrade: OnUpgrade,
+        transport: Transport,
+        tasks: &TaskTracker,
+        place: &Place,
+    ) -> HttpResponse
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let route = self.access.check(transport, &head);
+        let (grant, attached) = match &route {
+            Ok(_) => self.access.grant(transport, &head),
+            Err(_) => (None, None),
+        };
         match &route {
             Ok(route) if route.is_authenticated() => {
                 if !place.authenticate() {
@@ -255,36 +224,68 @@ impl HttpServer {
                 self.refusals.request(&head, refusal);
                 operator::refused(&head, refusal)
             }
-            Ok(Route::Health) => respond::status(true),
-            Ok(Route::Ready) => {
-                respond::status(self.ready.load(Ordering::Relaxed) && self.store.ping().await.is_ok())
+            Ok(Route::Login { .. }) if grant.as_ref().is_some_and(|grant| !grant.may_log_in()) => {
+                let step = Step::PairWithScope { scope: "login".to_owned() };
+                respond::failure(StatusCode::FORBIDDEN, "forbidden", step)
             }
-            Ok(Route::Metrics) => {
-                respond::text(metrics::MEDIA, metrics::text(&self.store, self.served()).await)
+            Ok(Route::Post) => self.post(transport, grant, body).await,
+            Ok(Route::Pair) => match read_body(body).await {
+                Ok(body) => {
+                    let origin = only(&head.headers, &ORIGIN).map(str::to_owned);
+                    pair::exchange(&self.clients, &body, origin).await
+                }
+                Err(refusal) => refusal,
+            },
+            Ok(Route::Socket { accept, subprotocol }) => {
+                let caller = Admitted { grant, _attached: attached, _permit: place.take() };
+                tasks.spawn(self.socket::<S>(transport, caller, upgrade));
+                respond::switching(&accept, subprotocol)
             }
-            Ok(Route::OpenRpc) => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
-            Ok(Route::Callback) => {
+            Ok(Route::ConsoleSession) => match &self.consoles {
+                Some(consoles) => console::exchange(consoles, &head.headers, body).await,
+                None => respond::status(false),
+            },
+            Ok(route) => self.read(route, &head).await,
+        }
+    }
+
+    /// Answers a request that has no body and stays one.
+    async fn read(&self, route: Route, head: &Parts) -> HttpResponse {
+        match route {
+            Route::Health => respond::status(true),
+            Route::Ready => {
+                respond::status(self.ready.load(Ordering::Relaxed) && self.readiness.check(&self.store).await)
+            }
+            Route::Metrics => respond::text(metrics::MEDIA, metrics::text(&self.store, self.served()).await),
+            Route::OpenRpc => respond::json(StatusCode::OK, self.engine.openrpc().clone()),
+            Route::Callback => {
                 let query = head.uri.query().unwrap_or_default();
                 operator::callback(&self.flows, &self.sessions, query, &head.headers).await
             }
-            Ok(Route::Me(caller)) => {
+            Route::LoginCallback => {
+                let query = head.uri.query().unwrap_or_default().to_owned();
+                respond::page(&(self.logins)(query).await)
+            }
+            Route::Me(caller) => {
                 if operator::is_signed_in(&self.sessions, caller, &head.headers) {
                     operator::me(&self.store).await
                 } else {
                     respond::signed_out(None)
                 }
             }
-            Ok(Route::Login { forge, caller }) => {
+            Route::Login { forge, caller } => {
                 if operator::is_signed_in(&self.sessions, caller, &head.headers) {
                     operator::login(&self.flows, &forge, caller, &head.headers)
                 } else {
                     respond::signed_out(Some(&forge))
                 }
             }
-            Ok(Route::Post) => self.post(transport, body).await,
-            Ok(Route::Socket { accept, subprotocol }) => {
-                tasks.spawn(self.socket::<S>(transport, upgrade, place.take()));
-                respond::switching(&accept, subprotocol)
+            Route::Preflight => cors::preflight(),
+            Route::ConsoleRoot => console::root(),
+            Route::ConsoleFile(file) => console::file(file, &head.headers),
+            // Answered before.
+            Route::Post | Route::Pair | Route::ConsoleSession | Route::Socket { .. } => {
+                respond::status(false)
             }
         }
     }
@@ -298,26 +299,27 @@ impl HttpServer {
         }
     }
 
-    async fn post(&self, transport: Transport, body: Incoming) -> HttpResponse {
-        match tokio::time::timeout(BODY_TIME, Limited::new(body, BODY_BYTES).collect()).await {
-            Err(_) => respond::json(StatusCode::REQUEST_TIMEOUT, r#"{"error":"Request Timeout"}"#),
-            Ok(Err(_)) => respond::json(StatusCode::PAYLOAD_TOO_LARGE, too_large()),
-            Ok(Ok(body)) => {
-                match self.engine.on_behalf_of(transport.to_string()).post(&body.to_bytes()).await {
-                    Some(reply) => respond::json(StatusCode::OK, reply),
-                    None => respond::nothing(),
-                }
-            }
+    async fn post(&self, transport: Transport, grant: Option<Grant>, body: Incoming) -> HttpResponse {
+        match read_body(body).await {
+            Err(refusal) => refusal,
+            Ok(body) => match self.engine_for(transport, grant.as_ref()).post(&body).await {
+                Some(reply) => respond::json(StatusCode::OK, reply),
+                None => respond::nothing(),
+            },
+        }
+    }
+
+    /// Returns the engine for a caller. A caller other than the owner has its own name in the audit log, and only its scopes.
+    fn engine_for(&self, transport: Transport, grant: Option<&Grant>) -> Engine {
+        match grant {
+            Some(grant) => self.engine.on_behalf_of(grant.caller.clone()).granted(grant.scopes.to_string()),
+            None => self.engine.on_behalf_of(transport.to_string()),
         }
     }
 
     /// Serves a WebSocket until it ends. It counts towards the quota during that time.
-    async fn socket<S>(
-        self: Arc<Self>,
-        transport: Transport,
-        upgrade: OnUpgrade,
-        permit: Option<OwnedSemaphorePermit>,
-    ) where
+    async fn socket<S>(self: Arc<Self>, transport: Transport, caller: Admitted, upgrade: OnUpgrade)
+    where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let upgraded = match upgrade.await {
@@ -329,12 +331,40 @@ impl HttpServer {
             return tracing::error!("an upgraded connection has a different type than the accepted one");
         };
         self.open.fetch_add(1, Ordering::Relaxed);
-        let engine = self.engine.on_behalf_of(transport.to_string());
-        let closed = engine.serve(parts.io.into_inner(), parts.read_buf).await;
+        let engine = self.engine_for(transport, caller.grant.as_ref());
+        let (revoked, until) = match &caller.grant {
+            Some(grant) => (grant.revoked.clone(), grant.until),
+            None => (CancellationToken::new(), None),
+        };
+        let served = engine.serve_until(parts.io.into_inner(), parts.read_buf, revoked.clone());
+        let closed = cancelled_at(until, &revoked, served).await;
         self.open.fetch_sub(1, Ordering::Relaxed);
         tracing::debug!(?closed, "a client disconnected");
-        drop(permit);
     }
+}
+
+/// The caller of a WebSocket, and its place.
+struct Admitted {
+    /// The permissions of a caller other than the owner.
+    grant: Option<Grant>,
+    _attached: Option<Attached>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Completes `served`, and cancels the token at the given time.
+async fn cancelled_at<T>(
+    until: Option<Instant>,
+    token: &CancellationToken,
+    served: impl Future<Output = T>,
+) -> T {
+    let mut served = std::pin::pin!(served);
+    if let Some(until) = until {
+        tokio::select! {
+            served = served.as_mut() => return served,
+            () = tokio::time::sleep_until(until.into()) => token.cancel(),
+        }
+    }
+    served.await
 }
 
 /// Returns an HTTP server with limits on the request head, which the client may take `head_time` to send.
@@ -343,11 +373,6 @@ fn http_builder(head_time: Duration) -> http1::Builder {
     server.timer(TokioTimer::new()).header_read_timeout(head_time);
     server.max_buf_size(HEAD_BYTES).max_headers(HEAD_HEADERS);
     server
-}
-
-/// Returns the engine's error for a message that is too large. Its id is null because the message was not read.
-fn too_large() -> String {
-    serde_json::json!({"jsonrpc": "2.0", "error": RpcError::message_too_large(), "id": null}).to_string()
 }
 
 enum Accepted {
@@ -377,16 +402,6 @@ mod tests {
 
     /// Shorter than the HTTP library's default limit of 30 seconds.
     const OWN_LIMIT: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn socket_path_that_is_too_long_is_rejected_with_the_setting_that_shortens_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let left = SOCKET_PATH - dir.path().as_os_str().len() - 1;
-        assert!(check_length(&dir.path().join("s".repeat(left))).is_ok());
-        let long = dir.path().join("s".repeat(left + 1));
-        let error = Listeners::bind(&long, None).await.err().unwrap().to_string();
-        assert!(error.contains("SRVD_RUNTIME_DIR") && error.contains(&long.display().to_string()), "{error}");
-    }
 
     #[tokio::test]
     async fn connection_with_a_slow_request_head_is_closed() {

@@ -15,6 +15,7 @@ use crate::forge::oauth::callback::Page;
 use crate::forge::oauth::flows::{Start, StartError};
 use crate::forge::operator::session::BrowserSessions;
 use crate::forge::operator::{OWNER, session};
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 
 /// Returns the response to a rejected request. On the operator's paths, the response for a missing session contains a
@@ -47,7 +48,7 @@ pub(super) async fn callback(
     let former = session::presented(headers);
     let page = flows.callback(query, former.as_ref()).await;
     let answer = respond::page(&page);
-    if page != Page::SignedIn {
+    if !matches!(page, Page::SignedIn { .. }) {
         return answer;
     }
     match sessions.renew(former.as_ref(), now()) {
@@ -68,18 +69,20 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
                 "accountLogin": active.login,
                 "baseUrl": active.base_url.as_str(),
                 "since": active.since,
+                "forge_type": active.forge.as_str(),
+                "account_login": active.login,
+                "base_url": active.base_url.as_str(),
             });
             respond::json(StatusCode::OK, body.to_string())
         }
         Ok(None) => respond::failure(
             StatusCode::PRECONDITION_FAILED,
             Kind::NoActiveForge.as_str(),
-            "select one with: srvd operator use ACCOUNT",
+            Step::SelectOperator,
         ),
         Err(error) => {
             let error = ApiError::from(error);
-            let hint = error.next_step().unwrap_or_default();
-            respond::failure(StatusCode::SERVICE_UNAVAILABLE, error.kind().as_str(), &hint)
+            respond::unavailable(&error)
         }
     }
 }
@@ -87,8 +90,7 @@ pub(super) async fn me(store: &Store) -> HttpResponse {
 /// Redirects the browser to a forge. A browser that was authenticated by its session must return with the same session.
 pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &HeaderMap) -> HttpResponse {
     let Some(forge) = flows.forges().named(forge).cloned() else {
-        let hint = "list the forges in srvd.toml with: srvd operator list";
-        return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), hint);
+        return respond::failure(StatusCode::NOT_FOUND, Kind::NotFound.as_str(), Step::ListForges);
     };
     let session = match caller {
         Caller::Trusted => None,
@@ -101,7 +103,7 @@ pub(super) fn login(flows: &Flows, forge: &str, caller: Caller, headers: &Header
                 StartError::NoRedirect => Kind::InvalidInput,
                 StartError::Full(_) | StartError::Forge(_) => Kind::Conflict,
             };
-            respond::failure(StatusCode::SERVICE_UNAVAILABLE, kind.as_str(), &error.to_string())
+            respond::unavailable(&ApiError::new(kind, error.to_string()))
         }
     }
 }

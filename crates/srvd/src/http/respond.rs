@@ -11,9 +11,11 @@ use hyper::{Response, StatusCode};
 
 use secrecy::SecretString;
 
-use super::access::AccessRefusal;
+use super::access::{AccessRefusal, PAIR};
 use crate::forge::oauth::callback::Page;
 use crate::forge::operator::session;
+use crate::hint::{Hint, Step};
+use crate::wire::error::ApiError;
 
 /// The type of all responses.
 pub(super) type HttpResponse = Response<Full<Bytes>>;
@@ -92,21 +94,29 @@ pub(super) fn away(to: &url::Url) -> HttpResponse {
 
 /// Returns the response to an authenticated client for which there is no place.
 pub(super) fn no_place() -> HttpResponse {
-    let hint = "close a client, or set connections higher under [listen] in srvd.toml";
-    failure(StatusCode::SERVICE_UNAVAILABLE, "capacity", hint)
+    failure(StatusCode::SERVICE_UNAVAILABLE, "capacity", Step::MoreConnections)
 }
 
 /// Returns an error with the kind used by the RPC methods, and a hint about what to do.
-pub(super) fn failure(status: StatusCode, kind: &str, hint: &str) -> HttpResponse {
+pub(super) fn failure(status: StatusCode, kind: &str, hint: impl Into<Hint>) -> HttpResponse {
     let error = status.canonical_reason().unwrap_or("failed");
-    json(status, serde_json::json!({"error": error, "kind": kind, "hint": hint}).to_string())
+    json(status, serde_json::json!({"error": error, "kind": kind, "hint": hint.into()}).to_string())
+}
+
+/// Returns the response to a request that failed, with the reason.
+pub(super) fn unavailable(error: &ApiError) -> HttpResponse {
+    let mut body = serde_json::json!({"error": error.message(), "kind": error.kind().as_str()});
+    if let Some(hint) = error.next_step() {
+        body["hint"] = hint.into();
+    }
+    json(StatusCode::SERVICE_UNAVAILABLE, body.to_string())
 }
 
 /// Returns the response when no user is signed in. A browser cannot send the token, but the command line can start a
 /// sign-in for it.
 pub(super) fn signed_out(forge: Option<&str>) -> HttpResponse {
-    let hint = format!("sign in with: srvd operator login {}", forge.unwrap_or("NAME"));
-    let mut answer = failure(StatusCode::UNAUTHORIZED, "unauthenticated", &hint);
+    let hint = Step::SignIn { forge: forge.unwrap_or("NAME").into() };
+    let mut answer = failure(StatusCode::UNAUTHORIZED, "unauthenticated", hint);
     answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     answer
 }
@@ -142,6 +152,7 @@ pub(super) fn refusal(path: &str, refusal: AccessRefusal) -> HttpResponse {
 fn allowed(path: &str) -> &'static str {
     match path {
         "/rpc" => "GET, POST",
+        PAIR => "POST",
         "/healthz" | "/readyz" => "GET, HEAD",
         _ => "GET",
     }

@@ -8,3 +8,4 @@ pub(crate) mod api_key;
 pub(crate) mod external;
 pub(crate) mod probe;
 pub(crate) mod submit;
+pub(crate) mod takers;

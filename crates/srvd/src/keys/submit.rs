@@ -1,7 +1,10 @@
 //! Stores an API key as an account in a bundle.
 
-use auth_spawner::{KeyService, Provider};
-use identity_store::{DestinationBundle, Evidence, KeyPlace, SaveApiKey, Status, Store};
+use auth_spawner::{KeyService, Provider, Registry};
+use identity_store::{
+    AccountId, AccountKind, DestinationBundle, Evidence, KeyPlace, LoginOwner, ProfileFilter, ProfileScope,
+    SaveApiKey, SaveProfileKey, Status, Store,
+};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::base::clock::now;
@@ -9,10 +12,10 @@ use crate::base::redact::Redactor;
 use crate::destination;
 use crate::keys::external::ExternalKeys;
 use crate::keys::probe::ProbeAnswer;
-use crate::keys::{api_key, probe};
+use crate::keys::{api_key, probe, takers};
 use crate::wire::auth::{KeyOutcome, SubmitApiKey};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
-use crate::wire::{SecretInput, convert};
+use crate::wire::{SecretInput, convert, ids};
 
 /// The parts used when storing a key.
 #[derive(Clone, Copy)]
@@ -23,6 +26,16 @@ pub(crate) struct KeyIntake<'a> {
     pub external_keys: &'a ExternalKeys,
     /// Keeps the key out of the log.
     pub redactor: &'a Redactor,
+    /// The registry of providers.
+    pub registry: &'a Registry,
+}
+
+/// The target of a key.
+enum KeyTarget {
+    /// The key becomes an account of this bundle.
+    Bundle(DestinationBundle),
+    /// The key becomes a profile of this user, for this agent.
+    User(LoginOwner),
 }
 
 /// The key from a request, and its service's URL.
@@ -53,16 +66,15 @@ impl KeyIntake<'_> {
         provider: &Provider,
         request: SubmitApiKey,
     ) -> Result<KeyOutcome, ApiError> {
-        let service = provider.key.as_ref().ok_or_else(|| {
-            ApiError::invalid_input("providerId", "this provider does not accept API keys")
-                .hint("use auth.start")
-        })?;
+        let service = provider.key.as_ref().ok_or_else(|| takers::no_keys(self.registry, provider))?;
         identity_store::check_name("accountName", &request.account_name)?;
-        let into =
-            destination::existing(self.store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
-        let target = destination::target(self.store, into, request.bundle_name).await?;
+        let target = self.target(&request).await?;
         let received = match (request.api_key, request.secret_name) {
             (Some(key), None) => in_request(key, request.base_url.as_deref())?,
+            (None, Some(_)) if matches!(target, KeyTarget::User(_)) => {
+                let reason = "a user's key is kept in the database; a secret of srvd.toml is for bundles";
+                return Err(ApiError::invalid_input("secretName", reason));
+            }
             (None, Some(name)) => self.in_configuration(provider, &name, request.base_url.as_deref()).await?,
             _ => {
                 let reason = "specify either a key or the name of one in srvd.toml";
@@ -76,8 +88,57 @@ impl KeyIntake<'_> {
             Ok(status) => status,
             Err(http_status) => return Ok(refused(provider, http_status)),
         };
+        if asks
+            && let Some(reason) = &status.reason
+            && service.probe.is_some()
+            && self.has_working_key(provider, &target).await?
+        {
+            return Ok(kept(provider, reason));
+        }
         let received = ReceivedKey { key, ..received };
-        self.save(provider, target, request.account_name, received, status).await
+        match target {
+            KeyTarget::Bundle(target) => {
+                self.save(provider, target, request.account_name, received, status).await
+            }
+            KeyTarget::User(owner) => {
+                self.save_profile(provider, owner, request.account_name, received, status).await
+            }
+        }
+    }
+
+    /// Returns the target that a request names.
+    async fn target(self, request: &SubmitApiKey) -> Result<KeyTarget, ApiError> {
+        let bundle = [&request.into_bundle_id, &request.bundle_name];
+        match ids::login_owner(request.user_id.as_deref(), request.agent_id.as_deref())? {
+            Some(_) if bundle.iter().any(|field| field.as_ref().is_some_and(|text| !text.is_empty())) => {
+                let reason = "a key is for a bundle or for a user, not for both";
+                Err(ApiError::invalid_input("userId", reason))
+            }
+            Some(owner) => Ok(KeyTarget::User(owner)),
+            None => {
+                let into = request.into_bundle_id.as_deref();
+                let into = destination::existing(self.store, "intoBundleId", into).await?;
+                let name = request.bundle_name.clone();
+                Ok(KeyTarget::Bundle(destination::target(self.store, into, name).await?))
+            }
+        }
+    }
+
+    /// Returns whether the bundle or the user has a key of the provider that the provider has accepted.
+    async fn has_working_key(self, provider: &Provider, target: &KeyTarget) -> Result<bool, ApiError> {
+        let provider = convert::stored_id(provider)?;
+        let works = |kind, status| kind == AccountKind::ApiKey && status == Status::Valid;
+        Ok(match target {
+            KeyTarget::Bundle(target) => {
+                let bound = self.store.bound_account(destination::bundle(target), &provider).await?;
+                bound.is_some_and(|bound| works(bound.kind, bound.status))
+            }
+            KeyTarget::User(LoginOwner { user, agent }) => {
+                let filter = ProfileFilter { user: Some(user.clone()), agent: Some(agent.clone()) };
+                let found = self.store.profiles(filter).await?.profiles;
+                found.iter().any(|found| found.provider == provider && works(found.kind, found.status))
+            }
+        })
     }
 
     /// Reads the key to which the operator gave this name.
@@ -136,14 +197,50 @@ impl KeyIntake<'_> {
         };
         let saved = self.store.save_api_key(save).await?;
         tracing::info!(account = %saved.account, provider = provider.id, %status, "an API key was stored");
-        Ok(KeyOutcome {
-            success: true,
-            bundle_id: Some(saved.bundle.to_string()),
-            account_id: Some(saved.account.to_string()),
-            status: Some(convert::status(status)),
-            error: reason,
-            error_kind: None,
-        })
+        let bundle_id = Some(saved.bundle.to_string());
+        Ok(KeyOutcome { bundle_id, ..stored(&saved.account, status, reason) })
+    }
+
+    /// Stores a key as a profile of a user.
+    async fn save_profile(
+        self,
+        provider: &Provider,
+        LoginOwner { user, agent }: LoginOwner,
+        label: String,
+        received: ReceivedKey,
+        KeyStatus { status, evidence, reason }: KeyStatus,
+    ) -> Result<KeyOutcome, ApiError> {
+        let save = SaveProfileKey {
+            scope: ProfileScope { user, agent, model: None },
+            provider: convert::stored_id(provider)?,
+            key: received.key,
+            label: Some(label),
+            email: None,
+            base_url: received.base_url,
+            status,
+            status_reason: reason.clone(),
+            evidence,
+            make_primary: true,
+            now: now(),
+        };
+        let saved = self.store.save_profile_key(save).await?;
+        tracing::info!(profile = %saved.id, provider = provider.id, %status, "an API key of a user was stored");
+        let profile_id = Some(saved.id.to_string());
+        Ok(KeyOutcome { profile_id, ..stored(&saved.account, status, reason) })
+    }
+}
+
+/// Returns the result for a key that was stored.
+fn stored(account: &AccountId, status: Status, reason: Option<String>) -> KeyOutcome {
+    KeyOutcome {
+        success: true,
+        bundle_id: None,
+        account_id: Some(account.to_string()),
+        profile_id: None,
+        status: Some(convert::status(status)),
+        status_reason: reason,
+        error: None,
+        error_kind: None,
     }
 }
 
@@ -172,13 +269,33 @@ async fn checked(service: &KeyService, key: &SecretString, asks: bool) -> Result
     }
 }
 
+/// Returns the outcome for a key that its provider could not check and that would replace one that works.
+fn kept(provider: &Provider, reason: &str) -> KeyOutcome {
+    tracing::info!(provider = provider.id, "an API key was not checked and replaced none");
+    KeyOutcome {
+        success: false,
+        bundle_id: None,
+        account_id: None,
+        profile_id: None,
+        status: None,
+        status_reason: None,
+        error: Some(format!(
+            "{} could not check the key ({reason}), so the working key was kept; try again later, or store the key without a check",
+            provider.display_name
+        )),
+        error_kind: Some(ErrorKind::Conflict),
+    }
+}
+
 fn refused(provider: &Provider, status: u16) -> KeyOutcome {
     tracing::info!(provider = provider.id, status, "an API key was rejected by its provider");
     KeyOutcome {
         success: false,
         bundle_id: None,
         account_id: None,
+        profile_id: None,
         status: None,
+        status_reason: None,
         error: Some(format!("{} rejected the key (HTTP status {status})", provider.display_name)),
         error_kind: Some(ErrorKind::NotAuthenticated),
     }

@@ -8,6 +8,7 @@ use auth_spawner::{Provider, Reach};
 use secrecy::SecretString;
 
 use crate::agents::model::Model;
+use crate::hint::Hint;
 use crate::keys::external::Unavailable;
 use crate::refresh::Grant;
 use crate::wire::{Source, Status, unfit};
@@ -57,7 +58,7 @@ pub(crate) struct Candidate {
     /// The person of the account, if known.
     pub person: Option<String>,
     /// An action for the person when the credential cannot be used, such as a command to run.
-    pub next_step: Option<String>,
+    pub next_step: Option<Hint>,
 }
 
 /// The directory of a CLI.

@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use auth_spawner::{Provider, Registry};
 use futures_util::future::join_all;
-use identity_store::Store;
+use identity_store::{AccountFilter, SecretRef, Store};
 use tokio::time::Instant;
 
 use super::candidate::{Candidate, Credential, KeyCommand, State};
 use super::decide::Request;
+use super::environment;
 use super::environment::RemovalRules;
 use super::gather::{Needed, renewed};
 use super::plan::{Part, PartContext, Plan};
@@ -21,13 +22,14 @@ use crate::agents::ephemeral::Ephemeral;
 use crate::agents::model::Model;
 use crate::base::clock::now;
 use crate::disk::identity_dir::IdentityDirs;
+use crate::keeper::Keeper;
 use crate::keys::external::ExternalKeys;
 use crate::refresh::Refresher;
 use crate::share::Sharing;
 use crate::wire::error::ApiError;
-use crate::wire::ids;
 use crate::wire::launch::{Launch, Readiness, Ready, Resolve};
 use crate::wire::profile::{Best, Resolution};
+use crate::wire::{convert, ids};
 
 /// Longest time that the refreshes for one answer may take together.
 const REFRESHING: Duration = Duration::from_secs(10);
@@ -52,6 +54,8 @@ pub(crate) struct LauncherConfig {
     pub ephemeral: Ephemeral,
     /// Refreshes tokens.
     pub refresher: Refresher,
+    /// Renews CLI logins that are about to end.
+    pub keeper: Keeper,
     /// The rules for the variables that a launch removes.
     pub removal_rules: RemovalRules,
     /// The person's own setup in the homes of bundles.
@@ -78,6 +82,13 @@ struct Query<'a> {
     refresh: bool,
     /// True if the caller launches nothing, and gives the token of a service to a program by its own means.
     launches_nothing: bool,
+}
+
+/// The use of a part of the answer.
+struct PartUse<'a> {
+    subject: &'a Subject,
+    /// True if a program is launched with the credential.
+    launches: bool,
 }
 
 impl Launcher {
@@ -109,8 +120,28 @@ impl Launcher {
             refresh: !params.dry_run.unwrap_or(false),
             launches_nothing: false,
         };
+        let notes = if query.refresh { self.renew_first(store, &query).await? } else { Vec::new() };
         let plan = self.plan(store, query).await?;
-        self.start(store, plan, params).await
+        let mut launch = self.start(store, plan, params).await?;
+        launch.warnings.extend(notes);
+        Ok(launch)
+    }
+
+    /// Renews the CLI logins of a bundle that are about to end, so that agents that start together do not do it at the
+    /// same time. Returns notes for the person about those that could not be renewed.
+    async fn renew_first(&self, store: &Store, query: &Query<'_>) -> Result<Vec<String>, ApiError> {
+        let Subject::Bundle(bundle) = &query.subject else { return Ok(Vec::new()) };
+        let provider = query.provider.filter(|id| !id.is_empty()).map(|id| self.provider(id)).transpose()?;
+        let provider = provider.map(|provider| convert::stored_id(provider)).transpose()?;
+        let filter = AccountFilter { bundle: Some(bundle.clone()), provider };
+        let accounts = store.accounts(filter).await?.accounts;
+        let logins = accounts.iter().filter(|one| matches!(one.secret_ref, SecretRef::ConfigDir { .. }));
+        let logins = logins.inspect(|account| self.keeper.launched(&account.id));
+        let renewals = logins.map(|account| async move {
+            let note = self.keeper.before_launch(&account.id).await?;
+            Some(format!("the login of {}: {note}", account.provider))
+        });
+        Ok(join_all(renewals).await.into_iter().flatten().collect())
     }
 
     /// Returns the subject of a launch for the audit log.
@@ -132,7 +163,8 @@ impl Launcher {
             refresh: false,
             launches_nothing: false,
         };
-        let plan = self.plan(store, query).await?;
+        let mut plan = self.plan(store, query).await?;
+        plan.withhold_keys(&self.registry, &[]);
         let providers = plan.parts.iter().map(Part::readiness).collect();
         // A token that no program takes stands in the way of nothing else.
         let unusable = plan.parts.iter().any(|part| part.outcome.is_err() && !part.is_not_taken());
@@ -196,7 +228,9 @@ impl Launcher {
                 now,
             };
             let attempt = Attempt { request, refresh: query.refresh, deadline };
-            self.part(store, &query.subject, provider, candidates, attempt)
+            let launches = !query.launches_nothing || provider.cli.is_some();
+            let use_of = PartUse { subject: &query.subject, launches };
+            self.part(store, use_of, provider, candidates, attempt)
         });
         let parts = join_all(parts).await;
         Ok(Plan { parts, selected: selected.is_some(), subject: query.subject })
@@ -205,13 +239,23 @@ impl Launcher {
     async fn part(
         &self,
         store: &Store,
-        subject: &Subject,
+        use_of: PartUse<'_>,
         provider: Arc<Provider>,
         mut candidates: Vec<Candidate>,
         attempt: Attempt,
     ) -> Part {
-        let act = |action, before| self.act(store, action, before, &attempt);
-        let decision = settle(&mut candidates, &attempt, act).await;
+        let PartUse { subject, launches } = use_of;
+        let decision = loop {
+            let act = |action, before| self.act(store, action, before, &attempt);
+            let decision = settle(&mut candidates, &attempt, act).await;
+            let chosen = decision.outcome.chosen().filter(|_| launches && subject.is_agent());
+            let useless = chosen
+                .filter(|at| candidates[*at].not_taken.is_none())
+                .and_then(|at| Some((at, environment::variables(&candidates[at], &self.shared).err()?)));
+            // A credential that no program can be given must not stand in front of a good one.
+            let Some((at, reason)) = useless else { break decision };
+            candidates[at].not_taken = Some(reason);
+        };
         Part::new(provider, candidates, decision, &PartContext { subject, shared: &self.shared })
     }
 

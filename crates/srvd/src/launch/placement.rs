@@ -14,6 +14,7 @@ use super::candidate::{Candidate, Credential};
 use super::environment::{Situation, Stance, Value, Variables};
 use super::plan::{Part, Plan};
 use crate::disk::identity_dir::homes::{Home, HomeRequest, HomeUse};
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::launch::HomeState;
 
@@ -43,7 +44,7 @@ pub(super) fn place(registry: &Registry, plan: &Plan, rules: &Rules) -> Vec<Plac
 
 fn place_one(provider: &Arc<Provider>, plan: &Plan, rules: &Rules) -> Placed {
     let part = plan.parts.iter().find(|part| part.provider.id == provider.id);
-    let used = part.and_then(chosen);
+    let used = part.and_then(Part::used_candidate);
     let provider = used.map_or_else(|| Arc::clone(provider), |candidate| Arc::clone(&candidate.provider));
     let Some(cli) = &provider.cli else {
         let state = match part {
@@ -71,10 +72,10 @@ fn place_one(provider: &Arc<Provider>, plan: &Plan, rules: &Rules) -> Placed {
         _ => {}
     }
     // A login of the bundle that cannot be used is not replaced by a key: the login comes first for its own CLI.
-    let broken_login = part.is_some() && used.is_none();
+    let broken_login = part.is_some_and(|part| part.withheld.is_none()) && used.is_none();
     let fit = |part: &Part| {
         let home = cli.keys.get(&part.provider.id)?;
-        Some((part.provider.id.clone(), HomeUse::Key(home.clone(), key_values(chosen(part)?)?)))
+        Some((part.provider.id.clone(), HomeUse::Key(home.clone(), key_values(part.used_candidate()?)?)))
     };
     let mut keys: Vec<(String, HomeUse)> = plan.parts.iter().filter_map(fit).collect();
     keys.sort_by_key(|(id, _)| *id != provider.id);
@@ -104,12 +105,6 @@ fn without(provider: &Provider, rules: &Rules) -> HomeState {
     }
 }
 
-/// Returns the credential that a part of the launch uses.
-pub(super) fn chosen(part: &Part) -> Option<&Candidate> {
-    let at = part.decision.outcome.chosen()?;
-    part.outcome.is_ok().then(|| &part.candidates[at])
-}
-
 fn key_values(candidate: &Candidate) -> Option<KeyValues> {
     let Credential::Key(secret) = &candidate.credential else { return None };
     let usual = candidate.provider.key.as_ref().map_or("", |key| &key.base_url);
@@ -131,8 +126,7 @@ pub(super) fn situation(placed: &[Placed], rules: &Rules, started: &[&str]) -> S
     }
 }
 
-/// Adds the variables that lead the CLIs to their homes, and removes those of the keys that the started CLI would prefer
-/// to its own login. `shared` is the directory of the caches that all bundles share.
+/// Adds the variables that lead the CLIs to their homes.
 ///
 /// # Errors
 /// `conflict`: two CLIs need different values of the same variable and cannot be launched together.
@@ -173,7 +167,7 @@ pub(super) fn lead(
                     let both = format!("{other} and {id} need different values of {name}");
                     return Err(ApiError::new(Kind::Conflict, both)
                         .with("what", "variable")
-                        .hint("launch them one at a time and name the provider"));
+                        .hint(Step::LaunchSingly));
                 }
                 Some((_, _, true)) => {}
                 _ => {
@@ -211,7 +205,7 @@ impl LeadContext<'_> {
     fn key(&self, placed: &[Placed], provider: &str) -> Option<Value> {
         let key_of = placed.iter().find(|placed| placed.provider.id == provider)?.key_of.as_ref()?;
         let part = self.plan.parts.iter().find(|part| part.provider.id == *key_of)?;
-        match &chosen(part)?.credential {
+        match &part.used_candidate()?.credential {
             Credential::Key(secret) => Some(Value::Secret(secret.clone())),
             _ => None,
         }
@@ -230,24 +224,5 @@ impl LeadContext<'_> {
         // With an account of its own, the CLI does not look into the other program's directory.
         let foreign = with_account && self.registry.iter().any(is_directory);
         self.started.contains(&&*provider.id) && !foreign
-    }
-}
-
-/// Removes the keys that the started CLI would prefer to its own login. They are for other programs.
-pub(super) fn prefer_login(set: &mut Variables, plan: &Plan, placed: &[Placed], started: &[&str]) {
-    let logins = placed.iter().filter(|placed| {
-        started.contains(&&*placed.provider.id)
-            && placed.state == HomeState::Account
-            && placed.request.is_some()
-    });
-    for login in logins {
-        let Some(cli) = &login.provider.cli else { continue };
-        let part = plan.parts.iter().find(|part| part.provider.id == login.provider.id);
-        let own = part.and_then(|part| part.outcome.as_ref().ok());
-        for name in cli.key_vars.iter().chain(&cli.scrub) {
-            if own.is_none_or(|own| !own.contains_key(name)) {
-                set.remove(name);
-            }
-        }
     }
 }

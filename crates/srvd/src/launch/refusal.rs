@@ -7,7 +7,8 @@ use super::candidate::{Candidate, Unfit};
 use super::decide::{Decision, Outcome, Verdict};
 use super::plan::Part;
 use super::report;
-use super::subject::Subject;
+use super::subject::{Agent, Subject};
+use crate::hint::{Hint, Step};
 use crate::wire::error::{ApiError, Kind};
 
 /// The reason why a provider's credential cannot be used.
@@ -22,7 +23,7 @@ pub(super) struct Refusal {
     /// The reason as a word for programs, if there is one.
     pub(super) word: Option<&'static str>,
     /// An action for the person.
-    pub(super) next_step: Option<String>,
+    pub(super) next_step: Option<Hint>,
     /// The position of the candidate that the refusal is about.
     pub(super) candidate: Option<usize>,
     /// Time of the next possible refresh, in unix milliseconds.
@@ -109,16 +110,16 @@ impl Refusal {
                 };
                 (what, login(provider, bundle))
             }
-            Subject::Agent(_) => {
+            Subject::Agent(agent) => {
                 let what = match provider {
                     Some(id) => format!("the agent has no credential of {id}"),
                     None => "the agent has no credential".to_owned(),
                 };
-                (what, "store one with profile.upsert, or declare it in agents.toml".to_owned())
+                (what, missing_of(agent, provider))
             }
         };
         let refusal = Self::new(Kind::NoCredential, reason);
-        Self { is_complete: true, word, next_step: Some(next_step), ..refusal }
+        Self { is_complete: true, word, next_step: Some(next_step.into()), ..refusal }
     }
 
     /// Returns the error for a launch, with every candidate of `parts`.
@@ -149,15 +150,34 @@ impl Refusal {
             error = error.with("refreshable", refreshable);
         }
         match &self.next_step {
-            Some(step) => error.hint(step.as_str()),
+            Some(step) => error.hint(step.clone()),
             None => error,
         }
     }
 }
 
+/// Returns the next step for an agent without a credential.
+pub(super) fn missing_of(agent: &Agent, provider: Option<&str>) -> Step {
+    match &agent.user {
+        Some(user) => Step::LogInUser {
+            provider: provider.unwrap_or("PROVIDER").into(),
+            user: user.as_str().into(),
+            agent: agent.agent.as_str().into(),
+        },
+        None => Step::StoreProfile,
+    }
+}
+
 /// Returns the command that logs in to a provider for a bundle.
-fn login(provider: Option<&str>, bundle: &BundleId) -> String {
-    format!("srvd login {} --bundle {bundle}", provider.unwrap_or("PROVIDER"))
+fn login(provider: Option<&str>, bundle: &BundleId) -> Step {
+    if bundle.is_blank() {
+        return Step::UseAnotherBundle;
+    }
+    let bundle = bundle.as_str().into();
+    match provider {
+        Some(provider) => Step::LogIn { provider: provider.into(), bundle },
+        None => Step::LogInToAny { bundle },
+    }
 }
 
 /// Returns the candidates of a part, each with the reason why it can or cannot be used.

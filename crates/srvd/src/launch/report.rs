@@ -7,6 +7,7 @@ use super::decide::{Outcome, Verdict};
 use super::environment::{Value, Variables};
 use super::plan::Part;
 use crate::wire::launch::{ProviderReadiness, Trace, Used};
+use crate::wire::next_step::NextStep;
 use crate::wire::profile::{Considered, Degraded, Resolution};
 use crate::wire::{SecretOutput, Source, Status};
 
@@ -58,9 +59,15 @@ impl Part {
             person: candidate.person.clone(),
             generation: candidate.generation,
             unproven: candidate.unproven.then_some(true),
-            reason: self.outcome.as_ref().err().map(|refusal| refusal.reason.clone()),
+            reason: self.left_out(),
             degraded_from: self.degraded(),
         })
+    }
+
+    /// Returns the reason why the launch does not use the reported credential.
+    fn left_out(&self) -> Option<String> {
+        let refused = self.outcome.as_ref().err().map(|refusal| refusal.reason.clone());
+        refused.or_else(|| self.withheld.clone())
     }
 
     pub(super) fn trace(&self) -> impl Iterator<Item = Trace> {
@@ -68,8 +75,8 @@ impl Part {
             provider_id: candidate.provider.id.clone(),
             account_id: candidate.account_id(),
             source: candidate.source.clone(),
-            chosen: self.decision.trace[at].is_chosen() && self.outcome.is_ok(),
-            reason: match (&self.outcome, self.reason(at)) {
+            chosen: self.decision.trace[at].is_chosen() && self.left_out().is_none(),
+            reason: match (&self.outcome, self.reason(at).or_else(|| self.withheld.clone())) {
                 (_, Some(reason)) => reason,
                 (Ok(set), None) => format!("sets {}", set.keys().cloned().collect::<Vec<_>>().join(", ")),
                 (Err(refusal), None) => refusal.reason.clone(),
@@ -85,8 +92,8 @@ impl Part {
             unproven: (unproven && refusal.is_none()).then_some(true),
             provider_id: self.provider.id.clone(),
             ready: refusal.is_none(),
-            reason: refusal.map(|refusal| refusal.reason.clone()).or_else(degraded),
-            next_step: refusal.and_then(|refusal| refusal.next_step.clone()),
+            reason: self.left_out().or_else(degraded),
+            next_step: refusal.and_then(|refusal| refusal.next_step.clone()).map(NextStep::from),
         }
     }
 

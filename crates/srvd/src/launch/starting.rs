@@ -3,19 +3,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use auth_spawner::Registry;
-use identity_store::Store;
+use identity_store::{BundleId, Store};
 
 use super::candidate::Credential;
 use super::environment::{self, RemovalRules, Situation};
 use super::launcher::Launcher;
 use super::placement::{self, LeadContext, Placed, Rules};
 use super::plan::{Part, Plan};
+use super::refusal::missing_of;
 use super::report;
 use super::subject::Subject;
 use crate::disk::identity_dir::homes::{Home, HomeOwner};
-use crate::wire::Names;
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::launch::{HomeState, Launch, LaunchHome, Removed, Resolve};
+use crate::wire::{Names, unfit};
 
 /// The longest list of names of an environment that is read.
 const MOST_NAMES: usize = 10_000;
@@ -43,14 +45,16 @@ impl Launcher {
     pub(super) async fn start(
         &self,
         store: &Store,
-        plan: Plan,
+        mut plan: Plan,
         params: &Resolve,
     ) -> Result<Launch, ApiError> {
         let dry = params.dry_run.unwrap_or(false);
         let allow_unbound = params.allow_unbound.unwrap_or(false);
         let program = params.program.as_deref().filter(|program| !program.is_empty());
         let started = started(&self.registry, program);
-        plan.check(&started, allow_unbound && !started.is_empty())?;
+        let allow_none = if started.is_empty() { params.allow_empty.unwrap_or(false) } else { allow_unbound };
+        plan.check(&started, allow_none)?;
+        plan.withhold_keys(&self.registry, &started);
         let rules = self.rules(store, &plan.subject).await?;
         let placed = placement::place(&self.registry, &plan, &rules);
         if let Some(program) = program.filter(|_| !allow_unbound) {
@@ -59,6 +63,7 @@ impl Launcher {
         let owner = plan.subject.owner();
         let requests = placed.iter().filter_map(|placed| placed.request.clone()).collect();
         let homes = self.identities.homes(&owner, requests, self.shared.clone(), !dry).await?;
+        let shadowed = shadowed_keys(&homes.homes, &placed, &started)?;
         let shares = if dry { Vec::new() } else { self.furnish(store, &plan, &placed, &homes.homes).await };
         let readers = readers(&started, program, &plan);
         let context = LeadContext {
@@ -70,12 +75,12 @@ impl Launcher {
         };
         let mut set = plan.credentials();
         placement::lead(&mut set, &homes.homes, &placed, &context)?;
-        placement::prefer_login(&mut set, &plan, &placed, &started);
         environment::add_network(&mut set, &self.network);
         let situation = placement::situation(&placed, &rules, &readers);
         let removal = self.removal(params, &set, &situation, &placed, &plan)?;
         let explain = params.explain.unwrap_or(false);
         let mut warnings: Vec<String> = plan.parts.iter().filter_map(Part::warning).collect();
+        warnings.extend(shadowed);
         warnings.extend(self.strays(store, &plan.subject, &homes.homes).await?);
         tracing::debug!(subject = ?plan.subject, accounts = plan.parts.len(), dry, "a launch was resolved");
         Ok(Launch {
@@ -144,7 +149,10 @@ impl Launcher {
                 Subject::Bundle(bundle) => format!(
                     " (keep it with: srvd account keep {id} --bundle {bundle}; remove it with: srvd account discard {id} --bundle {bundle})"
                 ),
-                Subject::Agent(_) => String::new(),
+                Subject::Agent(agent) => match agent.owner() {
+                    Some(_) => format!(" (log in again with: {})", missing_of(agent, Some(id))),
+                    None => String::new(),
+                },
             };
             warnings.push(format!("a login of {id} that belongs to no account is not used{steps}"));
         }
@@ -205,18 +213,49 @@ fn has_credential(program: &str, started: &[&str], placed: &[Placed], plan: &Pla
         .with("reason", "no_stored_credentials")
         .with("providerId", id.as_str());
     Err(match &plan.subject {
-        Subject::Bundle(bundle) => error.hint(way_in(first, bundle.as_str())),
-        Subject::Agent(_) => error.hint("store one with profile.upsert, or declare it in agents.toml"),
+        Subject::Bundle(bundle) => error.hint(way_in(first, bundle)),
+        Subject::Agent(agent) => error.hint(missing_of(agent, Some(id))),
     })
 }
 
+/// Returns the warnings for CLIs that would use another credential than the key of the launch.
+///
+/// # Errors
+/// `shadowed` if the started CLI is one of them.
+fn shadowed_keys(homes: &[Home], placed: &[Placed], started: &[&str]) -> Result<Vec<String>, ApiError> {
+    let mut warnings = Vec::new();
+    for home in homes {
+        let (id, Some(shadow)) = (home.provider.id.as_str(), &home.shadow) else { continue };
+        let key =
+            placed.iter().find(|placed| placed.provider.id == id).and_then(|placed| placed.key_of.as_deref());
+        let reason = unfit::reason_for_key(shadow);
+        let message = format!("{id} would not use the key of {}: {reason}", key.unwrap_or(id));
+        if !started.contains(&id) {
+            warnings.push(message);
+            continue;
+        }
+        let error = ApiError::new(Kind::Shadowed, message)
+            .with("candidates", serde_json::Value::Array(Vec::new()))
+            .with("reason", reason.as_str())
+            .with("providerId", id);
+        return Err(match unfit::next_step(&reason) {
+            Some(step) => error.hint(step),
+            None => error,
+        });
+    }
+    Ok(warnings)
+}
+
 /// Returns the command that gives a CLI a credential of a bundle.
-fn way_in(placed: &Placed, bundle: &str) -> String {
+fn way_in(placed: &Placed, bundle: &BundleId) -> Step {
+    if bundle.is_blank() {
+        return Step::UseAnotherBundle;
+    }
     let cli = placed.provider.cli.as_ref();
     let key = cli.filter(|cli| cli.recipes.is_empty()).and_then(|cli| cli.keys.keys().next());
     match key {
-        Some(key) => format!("srvd add-key {key} --bundle {bundle}"),
-        None => format!("srvd login {} --bundle {bundle}", placed.provider.id),
+        Some(key) => Step::AddKey { provider: key.into(), bundle: bundle.as_str().into() },
+        None => Step::LogIn { provider: (&placed.provider.id).into(), bundle: bundle.as_str().into() },
     }
 }
 
@@ -224,7 +263,7 @@ fn way_in(placed: &Placed, bundle: &str) -> String {
 fn reason(placed: Option<&Placed>, plan: &Plan) -> String {
     let Some(placed) = placed else { return "it is a secret of the daemon".to_owned() };
     let part = plan.parts.iter().find(|part| part.provider.id == placed.provider.id);
-    let candidate = part.and_then(placement::chosen);
+    let candidate = part.and_then(Part::used_candidate);
     let name = &placed.provider.display_name;
     match (candidate, &placed.state) {
         (Some(candidate), _) if matches!(candidate.credential, Credential::Key(_)) => {

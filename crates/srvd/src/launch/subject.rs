@@ -1,6 +1,6 @@
 //! The bundle or the agent of a launch.
 
-use identity_store::{AgentId, BundleId, Store, UserId};
+use identity_store::{AgentId, BundleId, LoginOwner, Store, UserId};
 
 use crate::wire::error::ApiError;
 use crate::wire::ids;
@@ -43,6 +43,13 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// Returns the user and the agent, if a user was named.
+    pub(super) fn owner(&self) -> Option<LoginOwner> {
+        Some(LoginOwner { user: self.user.clone()?, agent: self.agent.clone() })
+    }
+}
+
 impl Subject {
     /// Returns the subject that a request names.
     ///
@@ -75,6 +82,10 @@ impl Subject {
         let instance = || Some(format!("instance {}", ids::instance_id(named.instance?).ok()?));
         let agent = || Some(format!("agent {}", named.agent?.parse::<AgentId>().ok()?));
         agent().or_else(bundle).or_else(instance).unwrap_or_default()
+    }
+
+    pub(super) fn is_agent(&self) -> bool {
+        matches!(self, Self::Agent(_))
     }
 
     /// Returns whether a launch without any credential succeeds, as for the blank bundle.

@@ -63,7 +63,7 @@ impl Logins {
         session: &str,
         closed: impl Future<Output = ()> + Send + 'static,
     ) {
-        let Some(mut watch) = self.spawner.watch(session) else { return };
+        let Some(mut watch) = self.watch(session) else { return };
         self.attendance.known().insert(session.to_owned(), Instant::now());
         let (logins, session) = (Arc::clone(self), session.to_owned());
         self.resources.tasks.spawn(async move {
@@ -75,6 +75,7 @@ impl Logins {
                 () = over => {}
                 () = logins.alone(alone, &session, closed) => {
                     tracing::info!(session, "a login without a client is ended");
+                    let _ = logins.oauth.cancel(&session, Some(LEFT)).await;
                     // The login may have ended meanwhile.
                     let _ = logins.spawner.cancel_because(&session, Some(LEFT)).await;
                 }

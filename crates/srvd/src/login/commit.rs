@@ -1,13 +1,20 @@
 //! Storing of a proven login: its rows in the store and, for a renewal, the replacement of the old files.
 
-use auth_spawner::{ConfirmedLogin, FailureKind, SaveError, Saved};
-use identity_store::{Evidence, LoginCredential, ProviderId, SaveLogin, SessionId, StoreError};
+use auth_spawner::{Advice, ConfirmedLogin, FailureKind, SaveError, Saved};
+use identity_store::credential::UncommittedLogin;
+use identity_store::{
+    Evidence, LoginCredential, ProviderId, ReplacedPerson, SaveLogin, SaveUserLogin, SavedCredential,
+    SavedProfile, SessionId, Store, StoreError,
+};
 use tokio::sync::oneshot;
 
 use super::renewal::Renewal;
 use super::service::LoginResources;
 use super::sink::{ExpectedLogin, LoginSink};
+use super::target::LoginTarget;
 use crate::base::clock::now;
+use crate::destination;
+use crate::hint::Step;
 use crate::wire::error::with_causes;
 
 impl LoginSink {
@@ -25,15 +32,18 @@ impl LoginSink {
             self.refuse_replaced(&session, &expected).await?;
         }
         let renewal = if expected.renews { Some(self.prepare(&session, &expected).await?) } else { None };
-        let save = save_login(session.clone(), provider, login, expected);
-        let saved = match renewal {
+        let save = save_login(session.clone(), provider, login, expected.clone());
+        let saved: Saved = match renewal {
             None => {
-                let saved = self.resources().store.save_login(save).await;
-                saved.map_err(|error| save_error(&session, &error))?
+                let saved = async { save.begin(&self.resources().store).await?.commit().await };
+                saved.await.map_err(|error| save_error(&session, &expected, &error))?
             }
-            Some(renewal) => self.save_renewed(session, save, renewal).await?,
+            Some(renewal) => self.save_renewed(&session, &expected, save, renewal).await?,
         };
-        Ok(Saved { bundle: saved.bundle.to_string(), account: saved.account.to_string() })
+        if saved.replaced.is_some() {
+            tracing::info!(%session, account = saved.account, "a login replaced that of another person");
+        }
+        Ok(saved)
     }
 
     /// Refuses a login whose CLI put a link in the place of its directory. The files that prove it are not the identity's.
@@ -46,7 +56,7 @@ impl LoginSink {
         }
         tracing::error!(%session, dir = %dir.display(), "the directory of a login was replaced");
         let message = "the CLI replaced its directory by a link; nothing was stored".to_owned();
-        Err(SaveError { kind: FailureKind::AmbientDirectory, message })
+        Err(SaveError { kind: FailureKind::AmbientDirectory, message, advice: None })
     }
 
     async fn prepare(&self, session: &SessionId, expected: &ExpectedLogin) -> Result<Renewal, SaveError> {
@@ -60,30 +70,32 @@ impl LoginSink {
     /// and the session's next write waits for it.
     async fn save_renewed(
         &self,
-        session: SessionId,
-        save: SaveLogin,
+        session: &SessionId,
+        expected: &ExpectedLogin,
+        save: Save,
         renewal: Renewal,
-    ) -> Result<identity_store::SavedCredential, SaveError> {
+    ) -> Result<Saved, SaveError> {
         let (report, answer) = oneshot::channel();
-        let (sink, id) = (self.clone(), session.clone());
+        let (sink, id, expected) = (self.clone(), session.clone(), expected.clone());
         let write = self.resources().tasks.spawn(async move {
             // The caller may have stopped waiting.
-            let _ = report.send(sink.commit_renewed(&id, save, renewal).await);
+            let _ = report.send(sink.commit_renewed(&id, &expected, save, renewal).await);
         });
-        self.add_write(&session, write);
+        self.add_write(session, write);
         answer.await.map_err(|_| storage("the login could not be stored"))?
     }
 
     async fn commit_renewed(
         &self,
         session: &SessionId,
-        save: SaveLogin,
+        expected: &ExpectedLogin,
+        save: Save,
         renewal: Renewal,
-    ) -> Result<identity_store::SavedCredential, SaveError> {
+    ) -> Result<Saved, SaveError> {
         let LoginResources { store, renewals, .. } = self.resources();
-        let pending = store.begin_login(save).await.map_err(|error| save_error(session, &error))?;
+        let pending = save.begin(store).await.map_err(|error| save_error(session, expected, &error))?;
         renewal.place().await.map_err(|error| not_moved(session, &error))?;
-        let saved = pending.commit().await.map_err(|error| save_error(session, &error));
+        let saved = pending.commit().await.map_err(|error| save_error(session, expected, &error));
         // The login's files are in place. Any files that the CLI writes until it exits are removed afterwards.
         if saved.is_ok() {
             renewals.settle(store, session).await;
@@ -92,38 +104,106 @@ impl LoginSink {
     }
 }
 
+/// A login to save, as the account of a bundle or as the profile of a user.
+enum Save {
+    Bundle(SaveLogin),
+    User(SaveUserLogin),
+}
+
+/// A login that is written and not committed.
+enum Written {
+    Bundle(UncommittedLogin<SavedCredential>),
+    User(UncommittedLogin<SavedProfile>),
+}
+
+impl Save {
+    async fn begin(self, store: &Store) -> Result<Written, StoreError> {
+        Ok(match self {
+            Self::Bundle(save) => Written::Bundle(store.begin_login(save).await?),
+            Self::User(save) => Written::User(store.begin_user_login(save).await?),
+        })
+    }
+}
+
+impl Written {
+    async fn commit(self) -> Result<Saved, StoreError> {
+        Ok(match self {
+            Self::Bundle(written) => {
+                let SavedCredential { bundle, account, replaced, .. } = written.commit().await?;
+                let (bundle, profile) = (Some(bundle.to_string()), None);
+                Saved { bundle, profile, account: account.to_string(), replaced: replaced.map(persons) }
+            }
+            Self::User(written) => {
+                let SavedProfile { profile, account, replaced } = written.commit().await?;
+                let (bundle, profile) = (None, Some(profile.to_string()));
+                Saved { bundle, profile, account: account.to_string(), replaced: replaced.map(persons) }
+            }
+        })
+    }
+}
+
+fn persons(replaced: ReplacedPerson) -> auth_spawner::ReplacedPerson {
+    let ReplacedPerson { former, present } = replaced;
+    auth_spawner::ReplacedPerson { former, present }
+}
+
 fn save_login(
     session: SessionId,
     provider: ProviderId,
     login: ConfirmedLogin,
     expected: ExpectedLogin,
-) -> SaveLogin {
-    SaveLogin {
-        session: Some(session),
-        target: expected.target,
-        provider,
-        provider_name: expected.provider_name,
-        credential: match &login.token {
-            Some(token) => LoginCredential::Token(token.secret().clone()),
-            None => LoginCredential::Directory(expected.dir),
-        },
-        email: login.credential.email,
-        subject: login.credential.subject,
-        base_url: expected.base_url,
-        expires_at: login.credential.expires_at,
-        login_deadline_at: login.credential.login_deadline_at,
-        evidence: match &login.token {
-            Some(_) => Evidence::Login,
-            None if login.evidence_check => Evidence::Check,
-            None => Evidence::File,
-        },
-        replace_identity: expected.force,
-        now: now(),
+) -> Save {
+    let credential = match &login.token {
+        Some(token) => LoginCredential::Token(token.secret().clone()),
+        None => LoginCredential::Directory(expected.dir),
+    };
+    let evidence = match &login.token {
+        Some(_) => Evidence::Login,
+        None if login.credential.assumed_end => Evidence::Assumed,
+        None if login.evidence_check => Evidence::Check,
+        None => Evidence::File,
+    };
+    let found = login.credential;
+    match expected.target {
+        LoginTarget::Bundle(target) => Save::Bundle(SaveLogin {
+            session: Some(session),
+            target,
+            provider,
+            provider_name: expected.provider_name,
+            credential,
+            email: found.email,
+            subject: found.subject,
+            base_url: expected.base_url,
+            expires_at: found.expires_at,
+            login_deadline_at: found.login_deadline_at,
+            evidence,
+            person: expected.person,
+            now: now(),
+        }),
+        LoginTarget::User(owner) => Save::User(SaveUserLogin {
+            session: Some(session),
+            owner,
+            provider,
+            provider_name: expected.provider_name,
+            credential,
+            email: found.email,
+            subject: found.subject,
+            base_url: expected.base_url,
+            expires_at: found.expires_at,
+            login_deadline_at: found.login_deadline_at,
+            evidence,
+            person: expected.person,
+            now: now(),
+        }),
     }
 }
 
 fn storage(message: &str) -> SaveError {
-    SaveError { kind: FailureKind::Storage, message: message.to_owned() }
+    failed(FailureKind::Storage, message)
+}
+
+fn failed(kind: FailureKind, message: &str) -> SaveError {
+    SaveError { kind, message: message.to_owned(), advice: None }
 }
 
 fn not_moved(session: &SessionId, error: &dyn std::fmt::Display) -> SaveError {
@@ -131,21 +211,37 @@ fn not_moved(session: &SessionId, error: &dyn std::fmt::Display) -> SaveError {
     storage("the login is valid but could not be moved into place")
 }
 
-fn save_error(session: &SessionId, error: &StoreError) -> SaveError {
+/// Returns the error for a login of a person who may not take the place of the account's.
+fn mismatch(expected: &ExpectedLogin, ours: &str, theirs: &str) -> SaveError {
+    let (provider, person) = ((&expected.provider.id).into(), ours.to_owned());
+    let (place, step) = match &expected.target {
+        LoginTarget::Bundle(target) => {
+            let bundle = destination::bundle(target).as_str().into();
+            ("the login in this bundle", Step::LogInAsOrReplace { person, provider, bundle })
+        }
+        LoginTarget::User(owner) => {
+            let (user, agent) = (owner.user.as_str().into(), owner.agent.as_str().into());
+            ("the present login", Step::LogInUserAsOrReplace { person, provider, user, agent })
+        }
+    };
+    SaveError {
+        kind: FailureKind::IdentityMismatch,
+        message: format!("the CLI logged in as {theirs}, but {place} is {ours}'s; it was kept"),
+        advice: Some(Advice::OfCaller(step.to_string())),
+    }
+}
+
+fn save_error(session: &SessionId, expected: &ExpectedLogin, error: &StoreError) -> SaveError {
     tracing::error!(error = with_causes(error), %session, "a verified login could not be stored");
     match error {
-        StoreError::IdentityMismatch { .. } => SaveError {
-            kind: FailureKind::IdentityMismatch,
-            message: "the login belongs to a different user; the stored account was not changed".to_owned(),
-        },
-        StoreError::Conflict { what: "bundle name", .. } => SaveError {
-            kind: FailureKind::Conflict,
-            message: "another bundle has taken the name in the meantime; nothing was stored".to_owned(),
-        },
-        StoreError::NotFound { .. } => SaveError {
-            kind: FailureKind::NotFound,
-            message: "the bundle was deleted in the meantime; nothing was stored".to_owned(),
-        },
+        StoreError::IdentityMismatch { expected: ours, found, .. } => mismatch(expected, ours, found),
+        StoreError::Conflict { what: "bundle name", .. } => failed(
+            FailureKind::Conflict,
+            "another bundle has taken the name in the meantime; the login was not stored",
+        ),
+        StoreError::NotFound { .. } => {
+            failed(FailureKind::NotFound, "the bundle was deleted in the meantime; the login was not stored")
+        }
         StoreError::Uncertain(_) => {
             storage("the login is valid, but the database did not confirm that it was stored")
         }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use auth_spawner::{Host, Provider};
-use identity_store::{Account, BundleId, SecretRef, Store};
+use identity_store::{Account, SecretRef};
 
 use crate::base::host;
-use crate::wire::convert;
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 
 /// A provider with the host of a login.
@@ -19,15 +19,14 @@ pub(super) struct HostedProvider {
     pub(super) name: String,
 }
 
-/// Selects the host: the one specified by the client, or else that of the bundle's login, or else the default one.
+/// Selects the host: the one specified by the client, or else that of the present login, or else the default one.
 ///
 /// # Errors
 /// `invalid_input` for a text that is not a host name, and for a CLI that supports only one host. `conflict` if the
 /// bundle has a login at another host: its files would then contain both logins, and a launch could use either.
-pub(super) async fn choose(
-    store: &Store,
+pub(super) fn choose(
     provider: &Arc<Provider>,
-    target: Option<&BundleId>,
+    bound: Option<&Account>,
     wanted: Option<&str>,
 ) -> Result<HostedProvider, ApiError> {
     let wanted = wanted.filter(|host| !host.is_empty());
@@ -36,7 +35,7 @@ pub(super) async fn choose(
             return Ok(at(provider, None));
         }
         let reason = format!("the CLI of {} can log in to only one host", provider.display_name);
-        return Err(ApiError::invalid_input("host", reason).hint("omit the host"));
+        return Err(ApiError::invalid_input("host", reason).hint(Step::OmitHost));
     };
     let wanted: Option<Host> = match wanted {
         Some(text) => {
@@ -44,14 +43,10 @@ pub(super) async fn choose(
         }
         None => None,
     };
-    let bound = match target {
-        Some(bundle) => store.bound_account(bundle, &convert::stored_id(provider)?).await?,
-        None => None,
-    };
     let bound = bound.filter(|account| matches!(account.secret_ref, SecretRef::ConfigDir { .. }));
-    let there = bound.as_ref().map(|account| host::of_account(account).unwrap_or_else(|| usual.clone()));
+    let there = bound.map(|account| host::of_account(account).unwrap_or_else(|| usual.clone()));
     match (wanted, there) {
-        (Some(wanted), Some(there)) if wanted != there => Err(refused(bound.as_ref(), &there)),
+        (Some(wanted), Some(there)) if wanted != there => Err(refused(bound, &there)),
         (Some(host), _) | (None, Some(host)) => Ok(at(provider, Some(&host).filter(|host| *host != usual))),
         (None, None) => Ok(at(provider, None)),
     }
@@ -74,11 +69,9 @@ fn at(provider: &Arc<Provider>, other: Option<&Host>) -> HostedProvider {
 }
 
 fn refused(bound: Option<&Account>, there: &Host) -> ApiError {
-    let account = bound.map(|account| account.id.to_string()).unwrap_or_default();
-    ApiError::new(Kind::Conflict, format!("this bundle has a login at {there}"))
+    let account = bound.map(|account| account.id.to_string()).unwrap_or_default().into();
+    ApiError::new(Kind::Conflict, format!("there is a login at {there} already"))
         .with("what", "host")
         .with("host", there.as_str())
-        .hint(format!(
-            "log in to another bundle, or delete that account first: srvd account forget {account}"
-        ))
+        .hint(Step::ForgetFirst { account })
 }

@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::service::Logins;
 use crate::base::host::provider_of;
 use crate::disk::identity_dir::AccountDir;
+use crate::hint::Step;
 use crate::wire::account::{Deleted, Outcome, Revoked};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::provider;
@@ -16,9 +17,6 @@ use crate::wire::ids::provider;
 /// The maximum time for a CLI to log out, including its request to the provider.
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The next step for an account whose login cannot be revoked.
-const FORGET: &str =
-    "account.delete deletes the account from this machine; the credential stays valid at the provider";
-
 /// Runs one logout at a time, including the deletion of its account.
 #[derive(Debug, Default)]
 pub(super) struct LogoutTurns(Mutex<()>);
@@ -47,9 +45,7 @@ impl Logins {
         if let Err(error) = ended {
             return not_revoked(&provider, &error);
         }
-        let deleted = delete.await.map_err(|error| {
-            error.hint("the login has been ended, but the account still exists; delete the account later")
-        })?;
+        let deleted = delete.await.map_err(|error| error.hint(Step::DeleteLater))?;
         let outcome = match &provider.cli {
             Some(cli) if cli.logout_revokes => Outcome::Revoked,
             _ => Outcome::LoggedOut,
@@ -71,7 +67,7 @@ impl Logins {
                 "the account's directory does not belong to the daemon",
             ));
         }
-        self.refuse_running_login(account)?;
+        self.refuse_running_login(account, &dir)?;
         let cli = provider.cli.as_ref().ok_or_else(|| no_logout(provider))?;
         let logout = Logout {
             provider,
@@ -87,14 +83,15 @@ impl Logins {
 
     /// Rejects an account with a login in progress. Otherwise that login would be interrupted, or would finish after
     /// the logout and be deleted.
-    fn refuse_running_login(&self, account: &Account) -> Result<(), ApiError> {
+    fn refuse_running_login(&self, account: &Account, dir: &AccountDir) -> Result<(), ApiError> {
         let bound = |scope: &str| account.bound_to.iter().any(|bundle| bundle.as_str() == scope);
-        match self.running(account.provider.as_str(), bound) {
+        let running = self.running(account.provider.as_str(), bound).map(|login| login.id);
+        match running.or_else(|| self.sink.sessions_into(&dir.path).into_iter().next()) {
             None => Ok(()),
-            Some(login) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
+            Some(session) => Err(ApiError::new(Kind::Conflict, "a login for this account is in progress")
                 .with("what", "login")
-                .with("sessionId", login.id.as_str())
-                .hint("finish or cancel that login first")),
+                .with("sessionId", session)
+                .hint(Step::FinishOrCancel)),
         }
     }
 }
@@ -132,9 +129,9 @@ fn directory(account: &Account, provider: &Provider) -> Result<AccountDir, ApiEr
             "accountId",
             "this is an API key; revoke it at the provider, where it was created",
         )
-        .hint(FORGET)),
+        .hint(Step::UseDelete)),
         _ => Err(ApiError::invalid_input("accountId", "no CLI can log out a token stored in the database")
-            .hint(FORGET)),
+            .hint(Step::UseDelete)),
     }
 }
 
@@ -143,9 +140,9 @@ fn no_logout(provider: &Provider) -> ApiError {
         "accountId",
         format!("the CLI of {} has no logout command", provider.display_name),
     )
-    .hint(FORGET)
+    .hint(Step::UseDelete)
 }
 
 fn refused(kind: Kind, error: &LogoutError) -> ApiError {
-    ApiError::new(kind, format!("the logout was not run: {error}")).hint(FORGET)
+    ApiError::new(kind, format!("the logout was not run: {error}")).hint(Step::UseDelete)
 }

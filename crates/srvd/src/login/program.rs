@@ -8,15 +8,17 @@ use std::time::{Duration, Instant, SystemTime};
 use auth_spawner::{ChildEnv, Cli, Provider, Recipe, Registry, Terminal, Version, VersionQuestion};
 use futures_util::future::try_join_all;
 
+use super::oauth;
 use super::policy;
+use super::policy::UnusedProgram;
 use super::service::LoginResources;
 use crate::base::blocking::BlockingTasks;
 use crate::base::environment::Environment;
 use crate::base::programs::{Installed, Search};
 use crate::base::trust::Trust;
-use crate::config::Config;
 use crate::config::child::{probe_env, probe_mark};
 use crate::config::search::SearchPath;
+use crate::config::{Config, SpawnPolicy};
 use crate::wire;
 use crate::wire::convert::class;
 use crate::wire::error::ApiError;
@@ -62,6 +64,15 @@ impl VersionAnswer {
     fn holds(&self, changed: SystemTime, now: Instant) -> bool {
         self.changed == changed && (self.version != Version::Silent || now < self.at + SILENCE)
     }
+}
+
+/// A CLI on this machine that a login would use.
+#[derive(Debug, Clone)]
+pub(crate) struct Located {
+    /// The path of the program.
+    pub(crate) path: PathBuf,
+    /// The version reported by the program, if any.
+    pub(crate) version: Option<String>,
 }
 
 /// A CLI that was found.
@@ -125,6 +136,7 @@ impl Programs {
         };
         let default = provider.recipe("", cli.version.as_deref());
         let recipes = provider.cli.iter().flat_map(Cli::recipe_ids).map(str::to_owned);
+        let recipes = recipes.chain(oauth::logins(provider).into_iter().map(|login| login.id));
         let key = provider.key.as_ref().map(|_| "api_key".to_owned());
         Ok(wire::provider::Provider {
             id: provider.id.clone(),
@@ -134,6 +146,9 @@ impl Programs {
             requires_tty: default.is_some_and(|recipe| recipe.terminal != Terminal::Pipe),
             login_kinds: recipes.chain(key).collect(),
             logins: logins(provider, cli.version.as_deref()),
+            icon: icon(&provider.id).to_owned(),
+            key_prefix: provider.key.as_ref().and_then(|key| key.prefix.clone()),
+            key_url: provider.key.as_ref().and_then(|key| key.page.clone()),
             cli,
         })
     }
@@ -178,6 +193,64 @@ impl Programs {
         let located = usable.into_iter().next();
         let located = located.ok_or_else(|| policy::not_installed(provider, cli, &refused, search.dirs()))?;
         self.genuine(provider, cli, located).await
+    }
+
+    /// Returns the provider's CLI with its version, located in the same way as for a login.
+    ///
+    /// # Errors
+    /// `not_found` if it is not installed, or if only other programs with its name are.
+    pub(crate) async fn located(&self, provider: &Provider, cli: &Cli) -> Result<Located, ApiError> {
+        let path = self.installed_cli(provider, cli).await?;
+        let version = self.reported_version(provider, &path).await?;
+        Ok(Located { path, version })
+    }
+
+    /// The directory of CLI data shared by all bundles.
+    pub(crate) fn shared(&self) -> &Path {
+        &self.shared
+    }
+
+    /// Returns whether a program that identifies itself as the provider's CLI is installed.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the programs cannot be inspected.
+    pub(super) async fn is_identified(&self, provider: &Provider) -> Result<bool, ApiError> {
+        let Some(cli) = &provider.cli else { return Ok(false) };
+        Ok(self.find(provider, cli).await?.is_some_and(|found| found.version.is_some()))
+    }
+
+    /// Returns the program that a client names, if it may be run. It is asked for its version only where the policy
+    /// allows it to be run.
+    ///
+    /// # Errors
+    /// `store_unavailable` if the programs cannot be inspected. The inner error is the reason why it is not run.
+    pub(super) async fn named_by_client(
+        &self,
+        spawn_policy: SpawnPolicy,
+        provider: &Provider,
+        cli: &Cli,
+        path: &str,
+    ) -> Result<Result<PathBuf, UnusedProgram>, ApiError> {
+        let search = self.search().await?;
+        let (named, wanted) = (path.to_owned(), cli.clone());
+        let named = move || policy::named(spawn_policy, &wanted, &named, &search);
+        let program = match self.blocking.run(named).await? {
+            Ok(program) if spawn_policy == SpawnPolicy::Registered && cli.version_pattern.is_some() => {
+                program
+            }
+            decided => return Ok(decided),
+        };
+        Ok(match self.version(provider, &program).await? {
+            Version::Is(_) | Version::Silent => Ok(program),
+            Version::Other(line) => Err(UnusedProgram {
+                path: path.to_owned(),
+                reason: format!(
+                    "it is another program, whose answer to {} is: {line}",
+                    cli.version_args.join(" ")
+                ),
+                is_the_cli: true,
+            }),
+        })
     }
 
     /// Returns the program to log in with. If another provider's CLI has the same name, the program is asked to
@@ -250,6 +323,27 @@ impl Programs {
     }
 }
 
+/// Returns the name of a recipe that has none of its own.
+fn usual_label(recipe: &Recipe) -> &'static str {
+    match (recipe.patterns.token.is_empty(), recipe.patterns.device_code.is_empty()) {
+        (false, _) => "Long-lived token",
+        (true, false) => "Code on any device",
+        (true, true) => "Browser",
+    }
+}
+
+/// Returns the name of a provider's icon: vendors show one for several providers.
+fn icon(provider: &str) -> &str {
+    match provider {
+        "claude" => "anthropic",
+        "codex" => "openai",
+        "grok" => "xai",
+        "kimi" | "kimi-code" => "moonshot",
+        "copilot" => "github",
+        other => other,
+    }
+}
+
 /// Returns the ways to log in with this version of the CLI. The version may be unknown.
 fn logins(provider: &Provider, version: Option<&str>) -> Vec<Login> {
     let recipes = provider.cli.iter().flat_map(Cli::recipe_ids);
@@ -257,9 +351,14 @@ fn logins(provider: &Provider, version: Option<&str>) -> Vec<Login> {
     let login = |recipe: Recipe| Login {
         kind: if recipe.patterns.device_code.is_empty() { LoginKind::Browser } else { LoginKind::DeviceCode },
         takes_paste: recipe.paste.is_some(),
+        label: recipe.label.clone().unwrap_or_else(|| usual_label(&recipe).to_owned()),
+        opens_browser: recipe.patterns.device_code.is_empty(),
+        shows_code: !recipe.patterns.device_code.is_empty(),
+        needs_paste: recipe.paste.is_some(),
+        holds_ports: recipe.callback_ports,
         id: recipe.id,
     };
-    recipes.map(login).collect()
+    recipes.map(login).chain(oauth::logins(provider)).collect()
 }
 
 #[cfg(test)]

@@ -3,10 +3,12 @@
 use auth_spawner::{Registry, Spawner};
 use identity_store::Store;
 use rpc_engine::Broker;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::attendance::Attendance;
 use super::logout::LogoutTurns;
+use super::oauth::ProviderLogins;
 use super::program::Programs;
 use super::renewal::Renewals;
 use super::sink::LoginSink;
@@ -15,6 +17,7 @@ use crate::base::environment::Environment;
 use crate::base::redact::Redactor;
 use crate::config::{Config, SpawnPolicy};
 use crate::disk::identity_dir::IdentityDirs;
+use crate::forge::oauth::callback::Page;
 use crate::health::Examiner;
 
 /// The parts of the daemon used by logins. Cheap to clone; clones share the same parts.
@@ -38,6 +41,8 @@ pub(crate) struct LoginResources {
     pub tasks: TaskTracker,
     /// The blocking work of logins, such as searching for programs.
     pub blocking: BlockingTasks,
+    /// Ends the logins that need no CLI. The spawner ends the others.
+    pub stop: CancellationToken,
 }
 
 /// The login service.
@@ -51,6 +56,7 @@ pub(crate) struct Logins {
     pub(super) longest_seconds: u64,
     pub(super) logouts: LogoutTurns,
     pub(super) attendance: Attendance,
+    pub(super) oauth: ProviderLogins,
 }
 
 impl Logins {
@@ -68,10 +74,21 @@ impl Logins {
             longest_seconds: config.login_seconds,
             logouts: LogoutTurns::default(),
             attendance: Attendance::default(),
+            oauth: ProviderLogins::new(resources.clone()),
             resources,
             sink,
             spawner,
         }
+    }
+
+    /// Sets the address of the daemon's HTTP listener, to which browsers return.
+    pub(crate) fn listens_at(&self, address: Option<std::net::SocketAddr>) {
+        self.oauth.listens_at(address);
+    }
+
+    /// Handles the return of a browser from a provider, and returns the page to show.
+    pub(crate) async fn callback(&self, query: &str) -> Page {
+        self.oauth.callback(query).await
     }
 
     /// The providers' CLIs on this machine.

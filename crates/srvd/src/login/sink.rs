@@ -7,17 +7,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use auth_spawner::{ConfirmedLogin, Provider, SaveError, Saved, Sink, Snapshot, State};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use identity_store::{
-    BundleId, DestinationBundle, ProviderId, SecretRef, SessionEnd, SessionEnding, SessionId, SessionState,
-    SessionUpdate, Store, StoreError,
+    Account, BundleId, DestinationBundle, PersonRule, ProviderId, SecretRef, SessionEnd, SessionEnding,
+    SessionId, SessionState, SessionUpdate, Store, StoreError,
 };
 use tokio::task::JoinHandle;
 
 use super::service::LoginResources;
+use super::target::LoginTarget;
 use crate::base::clock::now;
 use crate::base::tally;
-use crate::destination;
 use crate::disk::identity_dir::IdentityDirs;
 use crate::health::WritePolicy;
+use crate::hint::Hint;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
 use crate::wire::error::with_causes;
 use crate::wire::events;
@@ -26,20 +27,22 @@ use crate::wire::events;
 /// spawner knows nothing about bundles.
 #[derive(Debug, Clone)]
 pub(super) struct ExpectedLogin {
-    /// The bundle.
-    pub(super) target: DestinationBundle,
+    /// The bundle, or the user and the agent.
+    pub(super) target: LoginTarget,
     /// The provider, adapted to the login's host.
     pub(super) provider: Arc<Provider>,
     /// The provider's display name, used for a new bundle and a new account.
     pub(super) provider_name: String,
     /// The URL of the service for this login, if it is not the default one.
     pub(super) base_url: Option<String>,
-    /// True if the login may replace a different user's login.
-    pub(super) force: bool,
+    /// The persons whose login may replace the present one.
+    pub(super) person: PersonRule,
     /// The directory for which the login is made.
     pub(super) dir: PathBuf,
     /// True if the CLI logs in elsewhere because a login already exists.
     pub(super) renews: bool,
+    /// True if the directory existed before the login, without a login.
+    pub(super) shared: bool,
 }
 
 /// Stores the spawner's reports and notifies subscribers. Cheap to clone; clones share one sink.
@@ -86,6 +89,13 @@ impl LoginSink {
         self.0.expected.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns the sessions that log in to this directory.
+    pub(super) fn sessions_into(&self, dir: &Path) -> Vec<String> {
+        let expected = self.expected();
+        let into = expected.iter().filter(|(_, login)| login.dir == *dir);
+        into.map(|(session, _)| session.clone()).collect()
+    }
+
     /// Returns whether a session has started and not ended.
     pub(super) fn is_live(&self, session: &SessionId) -> bool {
         self.expected().contains_key(session.as_str())
@@ -103,8 +113,13 @@ impl LoginSink {
     /// Removes the files that a failed login leaves in its own directory.
     async fn discard(&self, session: &SessionId, login: &ExpectedLogin) {
         let LoginResources { store, identities, renewals, .. } = self.resources();
-        if let DestinationBundle::New { id, .. } = &login.target {
-            discard_unmade(store, identities, id).await;
+        match &login.target {
+            LoginTarget::Bundle(DestinationBundle::New { id, .. }) => {
+                discard_unmade(store, identities, id).await;
+            }
+            LoginTarget::Bundle(DestinationBundle::Existing(_)) => {}
+            LoginTarget::User(_) if login.shared => {}
+            LoginTarget::User(_) => discard_unowned(store, identities, &login.dir).await,
         }
         if login.renews {
             renewals.settle(store, session).await;
@@ -117,21 +132,24 @@ impl LoginSink {
         let LoginResources { store, registry, .. } = self.resources();
         let known = registry.provider(provider).and_then(|provider| provider.cli.clone());
         let (Some(cli), Ok(id)) = (known, provider.parse::<ProviderId>()) else { return };
-        let bundle = destination::bundle(&login.target);
+        let Some(bundle) = login.target.bundle() else {
+            return self.examined(login, &id).await;
+        };
         match store.bundle(bundle).await {
             Err(StoreError::NotFound { .. }) => self.clean(&login.dir, cli.history_paths()).await,
             Err(error) => {
                 tracing::warn!(error = with_causes(&error), "the bundle of a failed login could not be read");
             }
-            Ok(_) => {
-                let examined = self.examine(bundle, &id).await;
-                if let Err(error) = examined {
-                    tracing::warn!(
-                        error = with_causes(&error),
-                        "the account of a failed login could not be checked again"
-                    );
-                }
-            }
+            Ok(_) => self.examined(login, &id).await,
+        }
+    }
+
+    async fn examined(&self, login: &ExpectedLogin, provider: &ProviderId) {
+        if let Err(error) = self.examine(login, provider).await {
+            tracing::warn!(
+                error = with_causes(&error),
+                "the account of a failed login could not be checked again"
+            );
         }
     }
 
@@ -146,9 +164,10 @@ impl LoginSink {
         tracing::warn!(%path, reason, "the files of a login in a deleted bundle could not be removed");
     }
 
-    /// Records the current state of a bound login's directory.
-    async fn examine(&self, bundle: &BundleId, provider: &ProviderId) -> Result<(), StoreError> {
-        match self.resources().store.bound_account(bundle, provider).await? {
+    /// Records the current state of the directory of the account that a login was to renew.
+    async fn examine(&self, login: &ExpectedLogin, provider: &ProviderId) -> Result<(), StoreError> {
+        let known: Option<Account> = login.target.account(&self.resources().store, provider, false).await?;
+        match known {
             Some(account) if matches!(account.secret_ref, SecretRef::ConfigDir { .. }) => {
                 self.resources().health.examine(&account.id, WritePolicy::Always).await.map(drop)
             }
@@ -169,7 +188,7 @@ impl LoginSink {
                 // The row is written last. As long as the row is live, the next start cleans up after a crash.
                 if let Some(login) = login {
                     self.discard(&id, &login).await;
-                    if !destination::is_new(&login.target) {
+                    if !login.target.is_new() {
                         self.look_again(&snapshot.provider, &login).await;
                     }
                 }
@@ -220,7 +239,7 @@ impl LoginSink {
             },
             error: failure.map(|failure| failure.message.clone()),
             error_kind: failure.map(|failure| failure.kind.as_str().to_owned()),
-            hint: failure.and_then(|failure| failure.hint.clone()),
+            hint: failure.and_then(Hint::failed).map(|hint| hint.to_string()),
             exit_code: failure.and_then(|failure| failure.exit_code),
             revision: snapshot.revision,
             now: now(),
@@ -240,6 +259,19 @@ pub(crate) async fn discard_unmade(store: &Store, identities: &IdentityDirs, bun
     if let Err(error) = identities.discard(bundle).await {
         tracing::warn!(%error, "the directory of a failed login could not be removed");
     }
+}
+
+/// Removes the directory that a login of a user made, unless an account has it. The directory stays if the store fails.
+pub(crate) async fn discard_unowned(store: &Store, identities: &IdentityDirs, dir: &Path) {
+    if !matches!(store.directory_owner(dir).await, Ok(None)) {
+        return;
+    }
+    let reason = match identities.clean(dir, Vec::new()).await {
+        Ok(Cleanup { outcome: CleanupOutcome::Failed(reason), .. }) => reason,
+        Ok(_) => return,
+        Err(error) => error.to_string(),
+    };
+    tracing::warn!(path = %dir.display(), reason, "the directory of a failed login could not be removed");
 }
 
 impl Sink for LoginSink {
@@ -311,6 +343,7 @@ mod tests {
             redactor: Redactor::default(),
             tasks: TaskTracker::new(),
             blocking,
+            stop: tokio_util::sync::CancellationToken::new(),
         }
     }
 

@@ -1,21 +1,22 @@
 //! The start of a login: first all checks, then the row, the directory and the CLI.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use auth_spawner::{Cli, LoginRequest, Proof, Provider, Recipe, StartError};
-use identity_store::{
-    Account, AccountKind, BundleId, NewSession, SecretRef, SessionEnd, SessionEnding, SessionId, Store,
-};
+use auth_spawner::{Cli, LoginRequest, Provider, StartError};
+use identity_store::{NewSession, PersonRule, SessionEnd, SessionEnding, SessionId, Store};
 
+use super::command::{LoginCommand, superseded};
 use super::host;
+use super::oauth::Way;
 use super::policy;
 use super::policy::Plan;
+use super::present::LoginDir;
 use super::service::{LoginResources, Logins};
 use super::sink::ExpectedLogin;
+use super::target::LoginTarget;
 use crate::base::clock::now;
-use crate::destination;
-use crate::disk::identity_dir::{AccountDir, DirReading};
+use crate::hint::Step;
 use crate::wire::auth::{SessionStatus, Start, Started};
 use crate::wire::convert::{login_cli, stored_id};
 use crate::wire::error::{ApiError, Kind};
@@ -32,34 +33,6 @@ struct PreparedLogin {
     expires_at: i64,
 }
 
-/// The command of a login, with the installed program.
-struct LoginCommand {
-    plan: Plan,
-    /// The version reported by the program.
-    version: Option<String>,
-    /// The recipe variant that matches the version.
-    recipe: Option<Recipe>,
-}
-
-impl LoginCommand {
-    /// Returns whether the CLI only shows the credential and stores nothing.
-    fn only_shows(&self) -> bool {
-        self.recipe.as_ref().is_some_and(|recipe| !recipe.patterns.token.is_empty())
-    }
-
-    /// Returns the maximum duration of the login, in seconds.
-    fn seconds(&self, longest: u64) -> u64 {
-        self.recipe.as_ref().map_or(longest, |recipe| recipe.deadline.as_secs().min(longest))
-    }
-}
-
-/// The directory of a login.
-struct LoginDir {
-    dir: PathBuf,
-    /// True if the directory already contains a login, in which case the CLI logs in elsewhere.
-    renews: bool,
-}
-
 impl Logins {
     /// Starts a login. All checks are made before anything is started. `store` names the caller in the audit log.
     ///
@@ -71,6 +44,9 @@ impl Logins {
         provider: &Arc<Provider>,
         request: Start,
     ) -> Result<Started, ApiError> {
+        if let Some(way) = Way::of(provider, request.recipe.as_deref(), self.oauth.listens())? {
+            return self.start_without_cli(store, provider, &request, way).await;
+        }
         let login = self.prepare(store, provider, request).await?;
         let id = login.id.clone();
         let started = Started {
@@ -78,6 +54,8 @@ impl Logins {
             auth_url: None,
             status: SessionStatus::Pending,
             expires_at: login.expires_at,
+            recipe: login.command.plan.recipe.clone(),
+            not_used: login.command.plan.not_used.clone(),
         };
         self.record(store, &login).await?;
         if let Err(refusal) = self.run(login).await {
@@ -87,6 +65,24 @@ impl Logins {
         Ok(started)
     }
 
+    /// Starts a login of a user at the provider's own OAuth endpoints.
+    async fn start_without_cli(
+        &self,
+        store: &Store,
+        provider: &Arc<Provider>,
+        request: &Start,
+        way: Way,
+    ) -> Result<Started, ApiError> {
+        match LoginTarget::of(store, request).await? {
+            LoginTarget::User(owner) => self.oauth.start(store, provider, owner, way).await,
+            LoginTarget::Bundle(_) => {
+                let reason = "a login without a CLI belongs to a user; name the user";
+                Err(ApiError::invalid_input("userId", reason)
+                    .hint(Step::NameUser { provider: provider.id.as_str().into() }))
+            }
+        }
+    }
+
     /// Makes all checks. The only change is that an earlier renewal of the same directory is cleaned up.
     async fn prepare(
         &self,
@@ -94,165 +90,50 @@ impl Logins {
         provider: &Arc<Provider>,
         request: Start,
     ) -> Result<PreparedLogin, ApiError> {
-        let into = destination::existing(store, "intoBundleId", request.into_bundle_id.as_deref()).await?;
+        let target = LoginTarget::of(store, &request).await?;
+        let named = provider;
+        let provider = self.installed(named).await?;
+        let id = stored_id(&provider)?;
+        let mut bound = target.account(store, &id, false).await?;
         let host::HostedProvider { provider, base_url, name: provider_name } =
-            host::choose(store, provider, into.as_ref(), request.host.as_deref()).await?;
-        let command = self.command(&provider, &request).await?;
-        let force = request.force.unwrap_or(false);
-        let target = destination::target(store, into, request.bundle_name).await?;
-        let bundle = destination::bundle(&target);
-        self.refuse_running(&provider, &command.plan.recipe, bundle).await?;
-        let bound = store.bound_account(bundle, &stored_id(&provider)?).await?;
-        if let Some(bound) = bound.as_ref().filter(|_| !force) {
-            self.refuse_logged_in(&provider, bound).await?;
+            host::choose(&provider, bound.as_ref(), request.host.as_deref())?;
+        let mut command = self.command(&provider, &request).await?;
+        command.plan.not_used.extend(superseded(named, &provider));
+        self.refuse_running(&provider, &command.plan.recipe, &target.scope()).await?;
+        if command.only_shows() && target.owner().is_some() {
+            bound = target.account(store, &id, true).await?;
         }
-        let LoginDir { dir, renews } = if command.only_shows() {
+        let person = match &bound {
+            _ if request.force.unwrap_or(false) => PersonRule::Anyone,
+            Some(bound) => self.renewable(&provider, bound, command.only_shows()).await?,
+            None => PersonRule::NotAnother,
+        };
+        let LoginDir { dir, renews, shared } = if command.only_shows() {
             // A credential that the CLI only prints is encrypted and stored as a separate account. No directory is at
             // risk.
-            let dir = self.resources.identities.place(bundle, &login_cli(&provider)?.config_dir.name);
-            LoginDir { dir, renews: false }
+            let dir = self.resources.identities.home(&target.home(), login_cli(&provider)?);
+            let shared = self.resources.identities.exists(&dir).await?;
+            LoginDir { dir, renews: false, shared }
         } else {
-            self.directory(store, &provider, bundle, bound.as_ref()).await?
+            self.directory(store, &provider, &target.home(), bound.as_ref()).await?
         };
         let id = SessionId::generate();
         let config_dir = if renews { self.resources.renewals.home(&id) } else { dir.clone() };
         let started_at = now();
         let longest_ms = i64::try_from(command.seconds(self.longest_seconds) * 1000).unwrap_or(i64::MAX);
         let expires_at = started_at.saturating_add(longest_ms);
-        let expected = ExpectedLogin { target, provider, provider_name, base_url, force, dir, renews };
+        let expected =
+            ExpectedLogin { target, provider, provider_name, base_url, person, dir, renews, shared };
         Ok(PreparedLogin { id, command, expected, config_dir, started_at, expires_at })
     }
 
-    /// Plans the command and locates its program.
-    async fn command(&self, provider: &Arc<Provider>, request: &Start) -> Result<LoginCommand, ApiError> {
-        let (policy, search) = (self.policy, self.programs.search().await?);
-        let (planned, asked) = (Arc::clone(provider), request.clone());
-        let plan = move || policy::plan(policy, &planned, &asked, &search);
-        let mut plan = self.resources.blocking.run(plan).await??;
-        let cli = login_cli(provider)?;
-        if request.cli_path.as_deref().is_none_or(str::is_empty) {
-            plan.program = self.programs.genuine(provider, cli, plan.program).await?;
-        }
-        let version = if cli.depends_on_version() {
-            self.programs.reported_version(provider, &plan.program).await?
-        } else {
-            None
-        };
-        let recipe = provider.recipe(&plan.recipe, version.as_deref());
-        Ok(LoginCommand { plan, version, recipe })
-    }
-
-    /// Rejects a bundle with a running login for the provider, after waiting for one that is ending.
-    async fn refuse_running(
-        &self,
-        provider: &Provider,
-        recipe: &str,
-        bundle: &BundleId,
-    ) -> Result<(), ApiError> {
-        self.spawner.settled(provider, recipe, bundle.as_str()).await;
-        match self.running(&provider.id, |scope| scope == bundle.as_str()) {
+    /// Rejects a scope with a running login for the provider, after waiting for one that is ending.
+    async fn refuse_running(&self, provider: &Provider, recipe: &str, scope: &str) -> Result<(), ApiError> {
+        self.spawner.settled(provider, recipe, scope).await;
+        match self.running(&provider.id, |other| other == scope) {
             None => Ok(()),
             Some(login) => Err(running(&login.id)),
         }
-    }
-
-    /// Rejects a bundle whose account has a valid login.
-    async fn refuse_logged_in(&self, provider: &Arc<Provider>, bound: &Account) -> Result<(), ApiError> {
-        let now = now();
-        let logged_in = match &bound.secret_ref {
-            SecretRef::ConfigDir { dir, adopted } => {
-                let dir = AccountDir { path: dir.clone(), adopted: *adopted };
-                match self.resources.identities.read(provider, &dir).await? {
-                    DirReading::Read { proof, .. } => matches!(proof.at(now), Proof::LoggedIn(_)),
-                    // A launch would not use the login either.
-                    DirReading::NoCli | DirReading::Forbidden(_) => false,
-                }
-            }
-            SecretRef::Sealed if bound.kind == AccountKind::OAuth => {
-                bound.expires_at.is_none_or(|end| end > now)
-            }
-            _ => false,
-        };
-        if !logged_in {
-            return Ok(());
-        }
-        Err(ApiError::new(Kind::Conflict, "this bundle is already logged in")
-            .with("what", "login")
-            .with("accountId", bound.id.as_str())
-            .hint("log in again with force"))
-    }
-
-    /// Returns the directory for the login: that of the bound login, or else the bundle's. Creates nothing.
-    async fn directory(
-        &self,
-        store: &Store,
-        provider: &Provider,
-        bundle: &BundleId,
-        bound: Option<&Account>,
-    ) -> Result<LoginDir, ApiError> {
-        let identities = &self.resources.identities;
-        let cli = login_cli(provider)?;
-        let place = identities.place(bundle, &cli.config_dir.name);
-        let former = bound.and_then(AccountDir::of);
-        if let Some((account, own)) = bound.zip(former.as_ref()).filter(|(_, dir)| dir.adopted) {
-            return Err(self.own_login(account, cli, own));
-        }
-        // A directory outside the root is not used any more. The login gets the usual one, and the account stays.
-        let former = former.map(|dir| dir.path).filter(|dir| identities.owns(dir));
-        if former.is_none()
-            && let Some(other) = store.directory_owner(&place).await?
-        {
-            return Err(ApiError::new(
-                Kind::Conflict,
-                "this bundle's directory contains the login of another account",
-            )
-            .with("what", "login")
-            .with("accountId", other.as_str())
-            .hint("bind that account again, or delete it first"));
-        }
-        let renews = cli.can_move() && former.is_some();
-        let dir = former.unwrap_or(place);
-        if renews {
-            self.settle_earlier(store, &cli.config_dir.inside(&dir)).await?;
-        }
-        Ok(LoginDir { dir, renews })
-    }
-
-    /// Returns the refusal for an account that uses the user's own directory. It names the command by which the user's own
-    /// CLI logs in there; the account then follows the files.
-    fn own_login(&self, account: &Account, cli: &Cli, dir: &AccountDir) -> ApiError {
-        let reach = self.resources.identities.reach(cli, dir);
-        let set = cli.config_dir.variables_for(reach, &dir.path, Path::new(""));
-        let args = cli.recipes.first().map(|recipe| recipe.args.clone()).unwrap_or_default();
-        let command: Vec<String> = cli.binaries.iter().take(1).cloned().chain(args).collect();
-        // A variable that leads elsewhere must not be set, as in a launch of another identity.
-        let unset: Vec<&String> =
-            Some(&cli.config_dir.var).filter(|var| !set.contains_key(*var)).into_iter().collect();
-        let assigned = set.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value)));
-        let line: Vec<String> = assigned.chain([shell_words::join(&command)]).collect();
-        let line = line.join(" ");
-        ApiError::new(Kind::AmbientDirectory, "this account is the login of your own CLI")
-            .with("accountId", account.id.as_str())
-            .with("dir", dir.path.display().to_string())
-            .with("command", command)
-            .with("set", serde_json::json!(set))
-            .with("unset", serde_json::json!(unset))
-            .hint(format!("log in there with: {line}"))
-    }
-
-    /// Finishes what an earlier renewal of the same directory left behind. If it were undone later, it would damage the
-    /// new login.
-    async fn settle_earlier(&self, store: &Store, inside: &Path) -> Result<(), ApiError> {
-        let live = |session: &SessionId| self.sink.is_live(session);
-        let unsettled = self.resources.renewals.settle_all(store, live).await;
-        if unsettled.iter().any(|dir| dir == inside) {
-            return Err(ApiError::new(
-                Kind::StoreUnavailable,
-                "an earlier login in this directory could not be cleaned up",
-            )
-            .hint("retry later; see the daemon's log for the cause"));
-        }
-        Ok(())
     }
 
     /// Writes the session's row, and tells the sink what the login is for.
@@ -262,8 +143,9 @@ impl Logins {
             id: id.clone(),
             provider: stored_id(&expected.provider)?,
             recipe: login.command.plan.recipe.clone(),
-            target_bundle: Some(destination::bundle(&expected.target).clone()),
-            new_bundle: destination::is_new(&expected.target),
+            target_bundle: expected.target.bundle().cloned(),
+            new_bundle: expected.target.is_new(),
+            owner: expected.target.owner().cloned(),
             started_at: login.started_at,
             expires_at: login.expires_at,
         };
@@ -276,23 +158,25 @@ impl Logins {
     /// directory's purpose after a crash.
     async fn run(&self, login: PreparedLogin) -> Result<(), ApiError> {
         let PreparedLogin { id, command, expected, config_dir, expires_at, .. } = login;
-        let bundle = destination::bundle(&expected.target).clone();
-        self.make_directory(&id, &bundle, &expected).await?;
-        let Plan { program, recipe, args, env } = command.plan;
+        self.make_directory(&id, &expected).await?;
+        let scope = expected.target.scope();
+        let LoginCommand { plan, program, version, .. } = command;
+        let Plan { recipe, args, check_args, terminal, env, .. } = plan;
         let (provider, recipe_id) = (Arc::clone(&expected.provider), recipe.clone());
         let request = LoginRequest {
             id: id.to_string(),
             provider: expected.provider,
             recipe,
             program,
-            version: command.version,
+            version,
             args,
+            check_args,
             extra_env: env,
             config_dir,
             destination: expected.renews.then_some(expected.dir),
-            scope: bundle.to_string(),
+            scope,
             expires_at,
-            terminal: None,
+            terminal,
         };
         let cli = login_cli(&provider)?;
         self.spawner.start(request).map_err(|error| refusal(&error, cli))?;
@@ -300,18 +184,11 @@ impl Logins {
         Ok(())
     }
 
-    async fn make_directory(
-        &self,
-        id: &SessionId,
-        bundle: &BundleId,
-        expected: &ExpectedLogin,
-    ) -> Result<(), ApiError> {
+    async fn make_directory(&self, id: &SessionId, expected: &ExpectedLogin) -> Result<(), ApiError> {
         let LoginResources { identities, renewals, .. } = &self.resources;
+        identities.make_dir(&expected.dir).await?;
         if expected.renews {
-            identities.make_dir(&expected.dir).await?;
             renewals.make(id).await?;
-        } else {
-            identities.make(bundle, &expected.provider).await?;
         }
         Ok(())
     }
@@ -344,29 +221,32 @@ impl Logins {
 fn refusal(error: &StartError, cli: &Cli) -> ApiError {
     match error {
         StartError::Running { session } => running(session),
-        StartError::PortLeased { port, session } => {
+        StartError::PortLeased { port, session, provider } => {
             ApiError::new(Kind::Conflict, "another login is using the CLI's callback port")
                 .with("sessionId", session.as_str())
+                .with("providerId", provider.as_str())
                 .with("port", *port)
-                .hint("finish or cancel that login first")
+                .hint(Step::FinishOrCancel)
         }
         StartError::DuplicateId => {
             ApiError::new(Kind::Conflict, "a login session with this id already exists")
                 .with("what", "session")
-                .hint("start the login again")
+                .hint(Step::StartAgain)
         }
-        StartError::Capacity => ApiError::new(Kind::Capacity, "too many logins are running")
-            .hint("finish or cancel one of them, then start the login again"),
+        StartError::Capacity => {
+            ApiError::new(Kind::Capacity, "too many logins are running").hint(Step::FinishOrCancelOne)
+        }
         StartError::UnknownRecipe => policy::unknown_recipe(cli),
-        StartError::ShuttingDown => ApiError::new(Kind::ShuttingDown, "the daemon is shutting down")
-            .hint("start the login again once the daemon is running"),
+        StartError::ShuttingDown => {
+            ApiError::new(Kind::ShuttingDown, "the daemon is shutting down").hint(Step::StartAgainLater)
+        }
     }
 }
 
-/// Returns the error for a login when another one for the same provider and bundle is running.
+/// Returns the error for a login when another one for the same provider and target is running.
 fn running(session: &str) -> ApiError {
-    ApiError::new(Kind::Conflict, "a login with this provider is already running for this bundle")
-        .with("sessionId", session)
+    let text = "a login with this provider is already running for the same bundle or user";
+    ApiError::new(Kind::Conflict, text).with("sessionId", session)
 }
 
 #[cfg(test)]
@@ -392,9 +272,9 @@ mod tests {
         let session = || "auth-1".to_owned();
         check(StartError::Running { session: session() }, Kind::Conflict, json!({"sessionId": "auth-1"}));
         check(
-            StartError::PortLeased { port: 1455, session: session() },
+            StartError::PortLeased { port: 1455, session: session(), provider: "openclaw".to_owned() },
             Kind::Conflict,
-            json!({"sessionId": "auth-1", "port": 1455}),
+            json!({"sessionId": "auth-1", "port": 1455, "providerId": "openclaw"}),
         );
         check(StartError::DuplicateId, Kind::Conflict, json!({"what": "session"}));
         check(StartError::Capacity, Kind::Capacity, json!({}));

@@ -9,12 +9,15 @@ use super::flight::{Grant, Refresher};
 use super::outcome::Outcome;
 use crate::base::clock::now;
 use crate::forge::oauth::identity::{Next, after_api_answer};
-use crate::wire::account::{AfterRefusal, NextStep, Refused};
+use crate::hint::Step;
+use crate::wire::account::{AfterRefusal, AfterRefusalStep, Refused};
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
 
 /// The maximum duration of the refresh.
 const REFRESHING: Duration = Duration::from_secs(10);
+/// The HTTP status of a token that is not accepted.
+const UNAUTHORIZED: u16 = 401;
 
 impl Refresher {
     /// Returns the next step after a service has rejected an account's token. The rejected tokens are refreshed first,
@@ -30,13 +33,17 @@ impl Refresher {
     ) -> Result<AfterRefusal, ApiError> {
         let id = account_id(&params.account_id)?;
         let stored = tokens(store, &id).await?;
-        let next = match after_api_answer(params.status, params.retried.unwrap_or(false)) {
-            Next::Nothing => NextStep::Nothing,
-            Next::MissingScope => NextStep::MissingScope,
-            Next::NeedsReauth => give_up(store, &id, params.generation).await?,
-            Next::RefreshAndRetry => self.replace(store, stored, params.generation).await?,
+        let Some(generation) = params.generation else {
+            return Err(ApiError::invalid_input("generation", "is missing"));
         };
-        tracing::info!(account = %id, status = params.status, ?next, "a service rejected a token");
+        let status = params.status.unwrap_or(UNAUTHORIZED);
+        let next = match after_api_answer(status, params.retried.unwrap_or(false)) {
+            Next::Nothing => AfterRefusalStep::Nothing,
+            Next::MissingScope => AfterRefusalStep::MissingScope,
+            Next::NeedsReauth => give_up(store, &id, generation).await?,
+            Next::RefreshAndRetry => self.replace(store, stored, generation).await?,
+        };
+        tracing::info!(account = %id, status, ?next, "a service rejected a token");
         Ok(AfterRefusal { next })
     }
 
@@ -46,15 +53,12 @@ impl Refresher {
         store: &Store,
         stored: StoredTokens,
         generation: u64,
-    ) -> Result<NextStep, ApiError> {
+    ) -> Result<AfterRefusalStep, ApiError> {
         let grant = Grant { account: stored.account, authority: stored.authority };
         let why = RefreshWhy::Forced { generation };
-        let later = |reason: String| {
-            ApiError::new(Kind::RefreshFailed, reason)
-                .hint("the token has been retained; report it again later")
-        };
+        let later = |reason: String| ApiError::new(Kind::RefreshFailed, reason).hint(Step::ReportTokenLater);
         match self.refresh(&grant, why, REFRESHING).await {
-            Outcome::Unneeded | Outcome::Renewed => Ok(NextStep::Retry),
+            Outcome::Unneeded | Outcome::Renewed => Ok(AfterRefusalStep::Retry),
             Outcome::Stuck(_) | Outcome::Unsupported => give_up(store, &grant.account, generation).await,
             Outcome::Gone => Err(ApiError::not_found("account", grant.account.as_str())),
             Outcome::Later { reason, at } => {
@@ -76,16 +80,15 @@ async fn tokens(store: &Store, account: &AccountId) -> Result<StoredTokens, ApiE
         Err(StoreError::NotFound { .. }) => {
             store.account(account).await?;
             let reason = "the daemon does not refresh any tokens of this account";
-            Err(ApiError::invalid_input("accountId", reason)
-                .hint("check the credential with account.refreshstatus"))
+            Err(ApiError::invalid_input("accountId", reason).hint(Step::UseRefreshStatus))
         }
         Err(error) => Err(error.into()),
     }
 }
 
 /// Records that a new login is required, unless a newer set of tokens exists.
-async fn give_up(store: &Store, account: &AccountId, generation: u64) -> Result<NextStep, ApiError> {
+async fn give_up(store: &Store, account: &AccountId, generation: u64) -> Result<AfterRefusalStep, ApiError> {
     store.refuse_tokens(account, generation, now()).await?;
     let stored = store.tokens(account, now()).await?;
-    Ok(if stored.generation > generation { NextStep::Retry } else { NextStep::SignIn })
+    Ok(if stored.generation > generation { AfterRefusalStep::Retry } else { AfterRefusalStep::SignIn })
 }

@@ -14,18 +14,24 @@ use rpc_engine::{Broker, Call};
 use crate::accounts::accounts::StatusChecker;
 use crate::accounts::profiles::ProfileService;
 use crate::accounts::removal::Remover;
+use crate::adapter::Adapters;
 use crate::agents::declared::Declared;
 use crate::agents::ephemeral::Ephemeral;
 use crate::audit::Auditor;
 use crate::base::clock::now;
+use crate::base::on_demand::OnDemand;
 use crate::base::redact::Redactor;
+use crate::console::Consoles;
 use crate::forge::oauth::Flows;
 use crate::forge::operator::Operators;
+use crate::keeper::Keeper;
 use crate::keys::external::ExternalKeys;
 use crate::launch::Launcher;
 use crate::login::Logins;
+use crate::pairing::Clients;
 use crate::refresh::Refresher;
 use crate::share::Sharing;
+use crate::wire::doctor::Findings;
 use crate::wire::error::ApiError;
 use crate::wire::ids;
 
@@ -45,6 +51,12 @@ pub(crate) struct AppState {
     pub store: Store,
     /// Writes rows of the audit log.
     pub auditor: Auditor,
+    /// The paired clients and their tokens.
+    pub clients: Clients,
+    /// The browser sessions of the console.
+    pub consoles: Consoles,
+    /// The checkup.
+    pub checkup: OnDemand<Findings>,
     /// The registry of providers.
     pub registry: Registry,
     /// The launch engine.
@@ -63,6 +75,8 @@ pub(crate) struct AppState {
     pub flows: Flows,
     /// Stores the tokens of the operator's sign-ins.
     pub operators: Operators,
+    /// The active forge's API.
+    pub adapters: Adapters,
     /// Ends the logins of deleted accounts and removes their directories.
     pub remover: Remover,
     /// Checks the credentials of accounts on request.
@@ -73,6 +87,8 @@ pub(crate) struct AppState {
     pub external_keys: ExternalKeys,
     /// Refreshes tokens.
     pub refresher: Refresher,
+    /// Keeps CLI logins alive.
+    pub keeper: Keeper,
     /// The secrets to remove from the log.
     pub redactor: Redactor,
     /// The number of open WebSocket connections.

@@ -5,6 +5,8 @@
 //! or child processes.
 
 pub(crate) mod app;
+mod errors;
+mod examples;
 pub(crate) mod methods;
 pub(crate) mod reference;
 pub(crate) mod routes;

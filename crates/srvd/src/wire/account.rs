@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bundle::Cleanup;
+use super::next_step::NextStep;
 use super::{CredentialKind, Evidence, Status, method, words};
 
 /// An account with a provider. It holds one credential; the secret itself is never shown.
@@ -49,9 +50,9 @@ pub(crate) struct Account {
     /// The time at which the login ends even if it is refreshed, in Unix milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login_deadline_at: Option<i64>,
-    /// The next step for the user, such as a command to run.
+    /// The next step for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    pub next_step: Option<NextStep>,
     /// The ids of the bundles that bind the account.
     pub bound_to: Vec<String>,
     /// The creation time, in Unix milliseconds.
@@ -106,6 +107,20 @@ words! {
     }
 }
 
+words! {
+    /// The order of a list of accounts.
+    AccountSort {
+        /// By the time of creation.
+        CreatedAt = "createdAt",
+        /// By name, in lower case.
+        Name = "name",
+        /// By provider id.
+        Provider = "providerId",
+        /// By status.
+        Status = "status",
+    }
+}
+
 /// Lists accounts.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -116,6 +131,21 @@ pub(crate) struct List {
     /// The bundle whose accounts are listed; all if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
+    /// Only accounts with this status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Only accounts with this part in their name, display name or email address, in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The order; `createdAt` if absent. Accounts that are equal in it follow by id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sort: Option<AccountSort>,
+    /// The maximum number of accounts on a page, from 1 to 1000. If absent, all of them are returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u32>,
+    /// `nextCursor` of the page before; with the same filters and the same order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 method!(List, "account.list", Accounts, "Lists accounts; rows that cannot be read are listed separately.");
 
@@ -127,6 +157,9 @@ pub(crate) struct Accounts {
     pub accounts: Vec<Account>,
     /// The rows that could not be read. The other rows are still listed.
     pub corrupt: Vec<Corrupt>,
+    /// The cursor of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
 }
 
 /// A row that could not be read.
@@ -161,7 +194,7 @@ pub(crate) struct Update {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
 }
-method!(Update, "account.update", Account, "Renames an account.");
+method!(Update, "account.update", Account, "Renames an account.", errors = [Conflict]);
 
 /// Deletes an account with its bindings and its local credential.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -175,6 +208,7 @@ method!(
     "account.delete",
     Deleted,
     "Deletes an account with its bindings and its local credential. The provider is not notified.",
+    errors = [Conflict],
     seconds = 30
 );
 
@@ -211,6 +245,8 @@ method!(
     "account.refreshstatus",
     Account,
     "Checks an account's credential now, by reading its file or by asking the provider about a key, and returns the result.",
+    alias = "account.refreshStatus",
+    errors = [AmbientDirectory, SecretUnavailable, IdentityMismatch, Conflict],
     seconds = 30
 );
 
@@ -226,6 +262,7 @@ method!(
     "account.revoke",
     Revoked,
     "Logs out with the CLI's own logout command and then deletes the account. If the CLI notifies its provider, every copy of the login ends.",
+    errors = [Conflict, NoCredential, SecretUnavailable, AmbientDirectory],
     seconds = 50
 );
 
@@ -263,93 +300,18 @@ words! {
     }
 }
 
-/// Lists the logins in bundles that belong to no account.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(rename = "ListStrays")]
-pub(crate) struct ListStrays {}
-method!(
-    ListStrays,
-    "account.strays",
-    Strays,
-    "Lists the logins in the homes of bundles that belong to no account. No launch uses one."
-);
-
-/// The logins that belong to no account.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Strays {
-    /// The logins.
-    pub strays: Vec<Stray>,
-}
-
-/// A login that belongs to no account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Stray {
-    /// The bundle's id.
-    pub bundle_id: String,
-    /// Canonical provider id.
-    pub provider_id: String,
-    /// The person of the login, if its files name one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub person: Option<String>,
-    /// The directory that holds the login.
-    pub dir: String,
-}
-
-/// Makes an account of a login that belongs to none.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct KeepStray {
-    /// The bundle's id.
-    pub bundle_id: String,
-    /// Provider id or alias.
-    pub provider_id: String,
-}
-method!(
-    KeepStray,
-    "account.keepstray",
-    Account,
-    "Makes an account of a login that belongs to none, and binds it in its bundle.",
-    seconds = 30
-);
-
-/// Removes a login that belongs to no account.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DiscardStray {
-    /// The bundle's id.
-    pub bundle_id: String,
-    /// Provider id or alias.
-    pub provider_id: String,
-}
-method!(
-    DiscardStray,
-    "account.discardstray",
-    DiscardedStray,
-    "Removes a login that belongs to no account from this machine; the provider is not notified.",
-    seconds = 30
-);
-
-/// The result of removing a login that belonged to no account.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct DiscardedStray {
-    /// The result for each directory or file of the login.
-    pub cleanup: Vec<Cleanup>,
-}
-
 /// Reports that a provider's service refused an account's token that had not expired.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Refused {
     /// The account's id, from the result of a launch or of `profile.best`.
     pub account_id: String,
-    /// The generation of the rejected tokens, from the same result as the account.
-    pub generation: u64,
-    /// The HTTP status of the service's response.
-    pub status: u16,
+    /// The generation of the rejected tokens, from the same result as the account. Absent for the login of a CLI.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub generation: Option<u64>,
+    /// The HTTP status of the service's response; 401 if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// True if the token was obtained after an earlier report about the same call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retried: Option<bool>,
@@ -358,7 +320,8 @@ method!(
     Refused,
     "account.refused",
     AfterRefusal,
-    "Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does."
+    "Reports that a provider's service rejected an account's token. A 401 causes one refresh, whatever the token's expiry; a 403 never does. The login of a CLI is renewed by that CLI, if it can do so before the end of the token.",
+    seconds = 30
 );
 
 /// The answer to a report about a rejected token.
@@ -366,12 +329,12 @@ method!(
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AfterRefusal {
     /// The next step for the caller.
-    pub next: NextStep,
+    pub next: AfterRefusalStep,
 }
 
 words! {
     /// The step to take after a service has rejected a token.
-    NextStep {
+    AfterRefusalStep {
         /// A newer token is available. Resolve again and repeat the call once; set `retried` if the new token is
         /// rejected too.
         Retry = "retry",

@@ -5,8 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use super::auth_list::{List, Sessions};
 use super::error::ErrorKind;
+use super::not_used::NotUsed;
+use super::paste::{Paste, PasteShape};
 use super::{SecretInput, Status, method, words};
+use crate::hint::Hint;
 
 /// Starts a login by running the provider's own CLI.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -21,19 +25,30 @@ pub(crate) struct Start {
     /// unknown email.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
-    /// Accepted for compatibility. Must be one of the provider's binaries in an allowed directory.
+    /// The id of the user who logs in. The login then becomes a profile of the user, in place of a bundle's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The id of the agent that the user logs in for, or `*` for all of the user's agents, which is the default. Only with
+    /// `userId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
+    /// The provider's CLI on this machine. It is run if it is in a directory that is searched for CLIs, and is the
+    /// provider's CLI. Otherwise the CLI that the daemon finds is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cli_path: Option<String>,
-    /// Accepted for compatibility. Must be the arguments of one of the provider's recipes.
+    /// The arguments of the login. They choose one of the provider's recipes. With the spawn policy `checked`, they are
+    /// run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_login_args: Option<Vec<String>>,
-    /// Accepted for compatibility. Must be the provider's check arguments.
+    /// The arguments that check the login; advice only. With the spawn policy `checked`, they are run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_check_args: Option<Vec<String>>,
-    /// Accepted for compatibility. May contain only the provider's own config-dir variable, which is always overridden.
+    /// Variables for the CLI. Only those for the language and the look of its output are set, and the rest is left out.
+    /// With the spawn policy `checked`, others are set as well. The config-dir variable always leads to the bundle's
+    /// directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_env: Option<BTreeMap<String, String>>,
-    /// Accepted for compatibility. Must match the recipe.
+    /// True if the CLI needs a terminal; advice only. With the spawn policy `checked`, it is obeyed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requires_tty: Option<bool>,
     /// The id of one of the provider's login recipes; the first recipe if absent.
@@ -43,11 +58,20 @@ pub(crate) struct Start {
     /// the host of the bundle's current login is used, or the provider's default host if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// True to log in again even if a login exists, and to allow a different user to replace it.
+    /// True to accept the login of another person in place of the bundle's present one. Without it, the login renews the
+    /// present one if the person stays the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub force: Option<bool>,
 }
-method!(Start, "auth.start", Started, "Starts a login by running the provider's own CLI.", seconds = 30);
+method!(
+    Start,
+    "auth.start",
+    Started,
+    "Starts a login by running the provider's own CLI.",
+    errors = [NotFound, Conflict, NotAllowed, UnknownRecipe, AmbientDirectory, Capacity, SecretUnavailable],
+    seconds = 30,
+    reports_unknown = true
+);
 
 /// A login that has been started.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -61,6 +85,12 @@ pub(crate) struct Started {
     pub status: SessionStatus,
     /// The expiry time of the session, in Unix milliseconds.
     pub expires_at: i64,
+    /// The id of the recipe that is used.
+    #[serde(default)]
+    pub recipe: String,
+    /// The fields of the request that are not used, with the reasons.
+    #[serde(default)]
+    pub not_used: Vec<NotUsed>,
 }
 
 /// Returns the state of a login session. With `waitMs`, waits for a change.
@@ -117,18 +147,6 @@ words! {
     }
 }
 
-words! {
-    /// A format of the text accepted by `auth.submitcallback`.
-    PasteShape {
-        /// The complete URL of the page where the browser ended up.
-        Url = "url",
-        /// The code and the state, as `code#state`.
-        CodeState = "code_state",
-        /// Only the code.
-        Code = "code",
-    }
-}
-
 /// A login session.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -137,6 +155,12 @@ pub(crate) struct Session {
     pub session_id: String,
     /// The canonical provider id.
     pub provider_id: String,
+    /// The id of the provider's login recipe.
+    #[serde(default)]
+    pub recipe: String,
+    /// The id of the bundle that the login is for. For a new bundle it is the future id, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_bundle_id: Option<String>,
     /// A number that increases with every change.
     pub revision: u64,
     /// The state of the session.
@@ -169,17 +193,32 @@ pub(crate) struct Session {
     /// The accepted formats of a pasted answer, in no particular order. Present together with `prompt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paste_shapes: Option<Vec<PasteShape>>,
+    /// The pasted answer that the login accepts, now or later; absent if it accepts none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paste: Option<Paste>,
     /// The id of the bundle that now has the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
     /// The id of the account that holds the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
+    /// The id of the user's profile that now has the login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<String>,
+    /// The id of the user who logs in; absent for a login of a bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The id of the agent that the user logs in for, or `*`; present together with `userId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     /// The account's email address on success, or `null` if the provider's files contain none.
     #[serde(default, with = "nullable", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     #[expect(clippy::option_option, reason = "the wire distinguishes an absent field from null")]
     pub email: Option<Option<String>>,
+    /// The persons, if the login replaced that of another person. Known until the daemon is restarted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_person: Option<ReplacedPerson>,
     /// The human-readable error text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -188,10 +227,20 @@ pub(crate) struct Session {
     pub error_kind: Option<ErrorKind>,
     /// An action that may resolve the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hint: Option<String>,
+    pub hint: Option<Hint>,
     /// The CLI's exit code, if it exited before the daemon ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+}
+
+/// The persons of a login that replaced the login of another person, by email address or the provider's id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ReplacedPerson {
+    /// The person whose login the bundle had before.
+    pub former: String,
+    /// The person whose login the bundle has now.
+    pub present: String,
 }
 
 /// Serde functions for a nullable field: `Some(None)` is `null` on the wire, and `None` is absent.
@@ -212,7 +261,7 @@ mod nullable {
     }
 }
 
-/// Cancels a login and ends its CLI. Give either the session, or the bundle and the provider.
+/// Cancels a login and ends its CLI. Give either the session, or the provider with the bundle or the user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Cancel {
@@ -222,6 +271,12 @@ pub(crate) struct Cancel {
     /// The id of the bundle that the login is for. A client that may start a login there may also cancel one that another client started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
+    /// The id of the user who logs in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The id of the agent that the user logs in for; `*` if absent. Only with `userId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     /// The provider of the login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_id: Option<String>,
@@ -231,6 +286,7 @@ method!(
     "auth.cancel",
     Outcome,
     "Cancels a login and ends its CLI with every process that the CLI has started.",
+    errors = [NotFound],
     seconds = 30
 );
 
@@ -248,6 +304,7 @@ method!(
     "auth.submitcallback",
     Outcome,
     "Delivers a pasted callback to the CLI. Success means that it was written to the CLI, not just queued.",
+    alias = "auth.submitCallback",
     seconds = 30
 );
 
@@ -277,6 +334,13 @@ pub(crate) struct SubmitApiKey {
     /// The name of the new bundle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_name: Option<String>,
+    /// The id of the user who provides the key. The key then becomes a profile of the user, in place of a bundle's account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+    /// The id of the agent that the key is for, or `*` for all of the user's agents, which is the default. Only with
+    /// `userId`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<String>,
     /// The key. Provide either this or `secretName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub api_key: Option<SecretInput>,
@@ -287,7 +351,7 @@ pub(crate) struct SubmitApiKey {
     /// The URL of the service, if it is not the provider's default; not allowed with `secretName`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_url: Option<String>,
-    /// The account's name.
+    /// The account's name; for a user, the label of the profile.
     pub account_name: String,
     /// `false` stores the key without checking it with the provider. Its status is then `unknown`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -298,6 +362,8 @@ method!(
     "auth.submitapikey",
     KeyOutcome,
     "Validates an API key with its provider, encrypts it (or records where the operator stores it) and binds it. A rejected key is not stored.",
+    alias = "auth.submitApiKey",
+    errors = [Conflict, SecretUnavailable],
     seconds = 30
 );
 
@@ -313,27 +379,19 @@ pub(crate) struct KeyOutcome {
     /// The id of the account that holds the key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
+    /// The id of the user's profile that now has the key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile_id: Option<String>,
     /// `valid` if the provider accepted the key; `unknown` if the provider was not or could not be asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// The reason why the key was not stored, or why its status is unknown.
+    /// The reason why the status of the stored key is `unknown`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status_reason: Option<String>,
+    /// The reason why the key was not stored; absent on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The kind of the error; absent if the key was stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
-}
-
-/// Lists the login sessions that are running or have ended recently.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct List {}
-method!(List, "auth.list", Sessions, "Lists the login sessions that are running or have ended recently.");
-
-/// Login sessions, newest first.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Sessions {
-    /// The sessions, newest first.
-    pub sessions: Vec<Session>,
 }

@@ -102,7 +102,7 @@ pub(crate) struct Create {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
-method!(Create, "bundle.create", Bundle, "Creates an empty bundle.");
+method!(Create, "bundle.create", Bundle, "Creates an empty bundle.", errors = [Conflict]);
 
 /// Changes the name, the description or the policy of a bundle.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -129,7 +129,13 @@ pub(crate) struct Update {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub by_rule: Vec<String>,
 }
-method!(Update, "bundle.update", Bundle, "Changes the name, the description or the policy of a bundle.");
+method!(
+    Update,
+    "bundle.update",
+    Bundle,
+    "Changes the name, the description or the policy of a bundle.",
+    errors = [Conflict]
+);
 
 /// Deletes a bundle and the accounts that are bound only by it.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -146,6 +152,7 @@ method!(
     "bundle.delete",
     Deleted,
     "Deletes a bundle and the accounts that are bound only by it.",
+    errors = [Conflict],
     seconds = 30
 );
 
@@ -205,7 +212,8 @@ method!(
     Bind,
     "bundle.bind",
     Bundle,
-    "Binds an account in a bundle, replacing any account of the same provider."
+    "Binds an account in a bundle, replacing any account of the same provider.",
+    errors = [Conflict],
 );
 
 /// Removes a provider's binding.
@@ -217,7 +225,13 @@ pub(crate) struct Unbind {
     /// The provider's id or an alias.
     pub provider_id: String,
 }
-method!(Unbind, "bundle.unbind", Bundle, "Removes a provider's binding. The account is kept.");
+method!(
+    Unbind,
+    "bundle.unbind",
+    Bundle,
+    "Removes a provider's binding. The account is kept.",
+    errors = [Conflict]
+);
 
 #[cfg(test)]
 mod tests {

@@ -3,14 +3,17 @@
 use auth_spawner::{Class, Cli, FailureKind, Provider, Snapshot, State};
 use identity_store as store;
 
+use crate::hint::{Hint, Step};
 use crate::wire::account::{Account, Backend, Owner, SecretRef};
-use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
+use crate::wire::auth::{Phase, ReplacedPerson, Session, SessionStatus};
 use crate::wire::bundle::{Binding, Bundle, UnboundPolicy, UnboundRule};
 use crate::wire::daemon::{Counts, DatabaseKind};
 use crate::wire::error::{ApiError, ErrorKind, Kind};
+use crate::wire::login_scope;
+use crate::wire::next_step::NextStep;
 use crate::wire::operator::TokenState;
+use crate::wire::paste::{Paste, PasteShape, PasteSource, PasteWhen};
 use crate::wire::profile::Tokens;
-use crate::wire::suggestion::{SuggestedCommand, Suggestion};
 use crate::wire::unfit;
 use crate::wire::{CredentialKind, Evidence, SecretInput, Status};
 
@@ -28,6 +31,7 @@ pub(crate) fn status(status: store::Status) -> Status {
 fn evidence(evidence: store::Evidence) -> Evidence {
     match evidence {
         store::Evidence::File => Evidence::File,
+        store::Evidence::Assumed => Evidence::Assumed,
         store::Evidence::Check => Evidence::Check,
         store::Evidence::Live => Evidence::Live,
         store::Evidence::Login => Evidence::Login,
@@ -133,7 +137,7 @@ fn unbound(policy: &store::UnboundPolicy) -> UnboundPolicy {
 
 /// Converts an account.
 pub(crate) fn account(account: store::Account) -> Account {
-    let next_step = next_step(&account);
+    let next_step = next_step(&account).map(NextStep::from);
     Account {
         id: account.id.to_string(),
         provider_id: account.provider.to_string(),
@@ -161,22 +165,22 @@ pub(crate) fn account(account: store::Account) -> Account {
 
 /// Returns the command that the user can run to fix an account. `None` if nothing needs to be done, or if the status is
 /// unknown, in which case `status_reason` says why.
-fn next_step(account: &store::Account) -> Option<String> {
+fn next_step(account: &store::Account) -> Option<Hint> {
     let bundle = account.bound_to.first()?;
     if let Some(step) = account.status_reason.as_deref().and_then(unfit::next_step) {
-        return Some(step);
+        return Some(step.into());
     }
-    let command = match (account.status, account.kind) {
+    let (provider, bundle) = (account.provider.as_str().into(), bundle.as_str().into());
+    let step = match (account.status, account.kind) {
         (store::Status::Valid | store::Status::Expired | store::Status::Unknown, _) => return None,
         (store::Status::NeedsReauth | store::Status::Invalid, store::AccountKind::ApiKey) => {
-            SuggestedCommand::AddKey
+            Step::AddKey { provider, bundle }
         }
-        (store::Status::NeedsReauth, store::AccountKind::OAuth) => SuggestedCommand::Login,
-        // The directory contains another user's login. Without `--force`, the user would count as logged in.
-        (store::Status::Invalid, store::AccountKind::OAuth) => SuggestedCommand::ForcedLogin,
+        (store::Status::NeedsReauth, store::AccountKind::OAuth) => Step::LogIn { provider, bundle },
+        // The directory contains another person's login.
+        (store::Status::Invalid, store::AccountKind::OAuth) => Step::LogInAnew { provider, bundle },
     };
-    let (provider, bundle) = (account.provider.to_string(), bundle.to_string());
-    Some(Suggestion { command, provider, bundle }.to_string())
+    Some(step.into())
 }
 
 fn secret_ref(secret: &store::SecretRef) -> SecretRef {
@@ -202,6 +206,17 @@ fn paste_shape(shape: auth_spawner::PasteShape) -> PasteShape {
     }
 }
 
+/// Describes the pasted answer that a login accepts.
+fn paste(shapes: &[auth_spawner::PasteShape], now: bool) -> Option<Paste> {
+    let has = |wanted: &[auth_spawner::PasteShape]| shapes.iter().any(|shape| wanted.contains(shape));
+    let address = has(&[auth_spawner::PasteShape::Url]).then_some(PasteSource::AddressBar);
+    let page = has(&[auth_spawner::PasteShape::CodeState, auth_spawner::PasteShape::Code]);
+    let from: Vec<_> = address.into_iter().chain(page.then_some(PasteSource::Page)).collect();
+    let when = if now { PasteWhen::Now } else { PasteWhen::Later };
+    let shapes: Vec<_> = shapes.iter().copied().map(paste_shape).collect();
+    (!shapes.is_empty()).then_some(Paste { shapes, when, from })
+}
+
 /// Converts a session that is running or has just ended.
 pub(crate) fn session(snapshot: Snapshot) -> Session {
     let waiting = if snapshot.device_code.is_some() {
@@ -219,11 +234,18 @@ pub(crate) fn session(snapshot: Snapshot) -> Session {
         State::Pending | State::UrlAvailable | State::CodeEmitted => (waiting, None),
     };
     let (live, success) = (!status.is_terminal(), status == SessionStatus::Success);
+    let (user_id, agent_id) = owner_ids(login_scope::owner(&snapshot.scope).as_ref());
     let prompt = live && snapshot.prompt;
     let failure = snapshot.failure;
+    let paste = paste(&snapshot.paste_shapes, prompt).filter(|_| live);
+    let replaced = snapshot.saved.as_ref().and_then(|saved| saved.replaced.clone());
+    let replaced_person =
+        replaced.map(|replaced| ReplacedPerson { former: replaced.former, present: replaced.present });
     Session {
         session_id: snapshot.id,
         provider_id: snapshot.provider,
+        recipe: snapshot.recipe,
+        target_bundle_id: snapshot.scope.parse::<store::BundleId>().ok().map(|id| id.to_string()),
         revision: snapshot.revision,
         status,
         phase,
@@ -241,14 +263,24 @@ pub(crate) fn session(snapshot: Snapshot) -> Session {
         verification_url: snapshot.verification_url.filter(|_| live),
         prompt: prompt.then_some(true),
         paste_shapes: prompt.then(|| snapshot.paste_shapes.into_iter().map(paste_shape).collect()),
-        bundle_id: snapshot.saved.as_ref().map(|saved| saved.bundle.clone()),
+        paste,
+        bundle_id: snapshot.saved.as_ref().and_then(|saved| saved.bundle.clone()),
+        profile_id: snapshot.saved.as_ref().and_then(|saved| saved.profile.clone()),
         account_id: snapshot.saved.map(|saved| saved.account),
+        user_id,
+        agent_id,
         email: success.then_some(snapshot.email),
+        replaced_person,
         error_kind: failure.as_ref().map(|failure| failure_kind(failure.kind)),
         error: failure.as_ref().map(|failure| failure.message.clone()),
-        hint: failure.as_ref().and_then(|failure| failure.hint.clone()),
+        hint: failure.as_ref().and_then(Hint::failed),
         exit_code: failure.and_then(|failure| failure.exit_code),
     }
+}
+
+/// Returns the ids of the user and the agent of a login.
+fn owner_ids(owner: Option<&store::LoginOwner>) -> (Option<String>, Option<String>) {
+    (owner.map(|owner| owner.user.to_string()), owner.map(|owner| owner.agent.to_string()))
 }
 
 /// Converts the tokens that a client supplies at the time `now`.
@@ -281,9 +313,13 @@ pub(crate) fn stored_session(row: store::LoginSession) -> Session {
         _ => SessionStatus::Pending,
     };
     let success = status == SessionStatus::Success;
+    let hint = Hint::stored(&row);
+    let (user_id, agent_id) = owner_ids(row.owner.as_ref());
     Session {
         session_id: row.id.to_string(),
         provider_id: row.provider.to_string(),
+        recipe: row.recipe,
+        target_bundle_id: row.target_bundle.map(|id| id.to_string()),
         revision: row.revision,
         status,
         phase: None,
@@ -296,12 +332,17 @@ pub(crate) fn stored_session(row: store::LoginSession) -> Session {
         verification_url: None,
         prompt: None,
         paste_shapes: None,
+        paste: None,
         bundle_id: row.bundle.filter(|_| success).map(|id| id.to_string()),
         account_id: row.account.filter(|_| success).map(|id| id.to_string()),
+        profile_id: row.profile.filter(|_| success).map(|id| id.to_string()),
+        user_id,
+        agent_id,
         email: success.then_some(row.email),
+        replaced_person: None,
         error: row.error,
         error_kind: row.error_kind.as_deref().map(ErrorKind::from),
-        hint: row.hint,
+        hint,
         exit_code: row.exit_code,
     }
 }

@@ -24,7 +24,8 @@ method!(
     Put,
     "ephemeral.put",
     Stored,
-    "Lends an API key to an agent until the key is cleared or the daemon exits. The key is never written to disk."
+    "Lends an API key to an agent until the key is cleared or the daemon exits. The key is never written to disk.",
+    errors = [Conflict],
 );
 
 /// The result of storing a credential in memory.

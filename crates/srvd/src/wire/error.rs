@@ -3,10 +3,11 @@
 use std::fmt;
 
 use identity_store::InvalidId;
-use rpc_engine::RpcError;
+use rpc_engine::{DataField, DataKind, ErrorEntry, RpcError};
 use serde_json::{Map, Value};
 
 use super::words;
+use crate::hint::Hint;
 
 /// An error returned by a handler: a kind, a human-readable message, and the data defined by the kind.
 #[derive(Debug, Clone)]
@@ -31,9 +32,8 @@ impl ApiError {
 
     /// Adds the next step for the user, as `data.hint`.
     #[must_use]
-    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
-        let hint: String = hint.into();
-        self.with("hint", hint)
+    pub(crate) fn hint(self, hint: impl Into<Hint>) -> Self {
+        self.with("hint", hint.into())
     }
 
     /// Creates a `not_found` error for a `what` (bundle, account, session, ...) with this id.
@@ -57,8 +57,8 @@ impl ApiError {
     }
 
     /// The next step for the user, as set with [`Self::hint`].
-    pub(crate) fn next_step(&self) -> Option<String> {
-        self.data.get("hint").and_then(Value::as_str).map(str::to_owned)
+    pub(crate) fn next_step(&self) -> Option<&str> {
+        self.data.get("hint").and_then(Value::as_str)
     }
 
     /// Creates the error for a malformed id, naming its field.
@@ -91,9 +91,21 @@ pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// Describes a member of an error's data. It is a text unless its type is given.
+macro_rules! field {
+    ($name:ident) => {
+        field!($name Text)
+    };
+    ($name:ident $type:ident) => {
+        DataField { name: stringify!($name), kind: DataKind::$type }
+    };
+}
+
 macro_rules! kinds {
     (
-        rpc { $( $variant:ident = $code:expr, $word:literal, $when:literal; )* }
+        rpc { $(
+            $variant:ident = $code:expr, $word:literal, $when:literal, [$($field:ident $(: $type:ident)?),*];
+        )* }
         login { $( $(#[$doc:meta])* $other:ident = $other_word:literal, )* }
     ) => {
         /// The kind of an application error. The kind is part of the protocol; the message is for humans.
@@ -102,6 +114,7 @@ macro_rules! kinds {
 
         impl Kind {
             /// Every kind, ordered by code.
+            #[cfg(test)]
             pub(crate) const ALL: &'static [Kind] = &[ $( Kind::$variant, )* ];
 
             /// The JSON-RPC error code: either positive, which is outside the range reserved by JSON-RPC, or the code
@@ -111,8 +124,13 @@ macro_rules! kinds {
             /// The value of `data.kind`.
             pub(crate) const fn as_str(self) -> &'static str { match self { $( Kind::$variant => $word, )* } }
 
-            /// The situation in which a client receives the error, for the protocol documentation.
-            pub(crate) const fn when(self) -> &'static str { match self { $( Kind::$variant => $when, )* } }
+            /// Every kind as the protocol's documents list it.
+            pub(crate) const ENTRIES: &'static [ErrorEntry] = &[ $( ErrorEntry {
+                code: $code,
+                kind: $word,
+                when: $when,
+                data: &[$( field!($field $($type)?) ),*],
+            }, )* ];
         }
 
         words! {
@@ -132,30 +150,33 @@ macro_rules! kinds {
 
 kinds! {
     rpc {
-        NotFound = 1001, "not_found", "the bundle, account, session or CLI is unknown (`data.what`, `data.id`)";
-        Conflict = 1002, "conflict", "a name is already in use, or a login is already running (`data.sessionId`) or already exists (`data.accountId`)";
-        UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids";
-        NotAllowed = 1004, "not_allowed", "the spawn policy does not allow a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)";
-        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value is invalid, such as a callback text, API key, name or id (`data.field`)";
-        NoCredential = 1006, "no_credential", "launch: there is no usable credential (`data.candidates`, each with a reason)";
-        NeedsReauth = 1007, "needs_reauth", "a credential exists, but the user must log in again to renew it (`data.providerId`, `data.accountId`)";
-        AllExpired = 1008, "all_expired", "credentials exist, but all of them have expired (`data.candidates`; `data.refreshable` and, if it is true, `data.retryAt`)";
-        DeclaredImmutable = 1009, "declared_immutable", "the agent or credential is declared in a file (`data.file`, `data.agentId`); edit the file";
-        NoActiveForge = 1010, "no_active_forge", "no operator account is active; `GET /me` answers 412";
-        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or cannot be decrypted (`data.reason`)";
-        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or unavailable (`data.reason`: `busy`, `full`, `unavailable`, `replaced`; with `uncertain` and `data.outcome` `unknown`, it is unknown whether the change was made), or a login's directory cannot be used; retry later";
-        IdentityMismatch = 1013, "identity_mismatch", "the login belongs to a different user than the stored one";
-        RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a temporary reason (`data.retryAt`)";
-        AmbientDirectory = 1016, "ambient_directory", "the login's directory belongs to the user's own CLI, not to the daemon";
-        Corrupt = 1017, "corrupt", "a stored row cannot be read and stays unchanged (`data.what`, `data.id`); retrying does not help";
-        DatabaseFailed = 1018, "database_failed", "the database rejected a statement; see the daemon's log for the cause";
-        DatabaseDamaged = 1019, "database_damaged", "the database is damaged; restore it from a backup";
-        MigrationFailed = 1020, "migration_failed", "the database could not be migrated to the schema of this version (`data.version`, if known)";
-        Unsupported = 1021, "unsupported", "this kind of database does not support the operation (`data.operation`, `data.databaseKind`)";
-        UnknownRecipe = 1022, "unknown_recipe", "the provider has no such login recipe for the installed version of its CLI; `data.known` lists the ids";
-        Capacity = 1023, "capacity", "too many logins are running or queued; retry after one has ended";
-        Shadowed = 1031, "shadowed", "launch: a setting of the CLI takes the place of the login, so the CLI would use another credential (`data.reason` names the file and the key)";
-        ShuttingDown = -32003, "shutting_down", "the daemon is shutting down and starts no more logins; retry once it is running again";
+        NotFound = 1001, "not_found", "the bundle, account, session or CLI is unknown (`data.what`, `data.id`)", [what, id, searched: Texts, reason];
+        Conflict = 1002, "conflict", "a name is already in use, or a login is already running (`data.sessionId`) or already exists (`data.accountId`)", [what, id, sessionId, accountId, bundleId, profileId, providerId, host, port: Number];
+        UnknownProvider = 1003, "unknown_provider", "the registry has no such provider; `data.known` lists the ids", [known: Texts, takesKeys: Texts];
+        NotAllowed = 1004, "not_allowed", "the spawn policy does not allow a CLI path, arguments or an environment variable (`data.field`, `data.value` unless secret)", [field, value: Any, reason, known: Texts];
+        InvalidInput = 1005, "invalid_input", "the JSON is well formed but a value is invalid, such as a callback text, API key, name or id (`data.field`)", [field, known: Texts, takesKeys: Texts];
+        NoCredential = 1006, "no_credential", "launch: there is no usable credential (`data.candidates`, each with a reason)", [candidates: Any, reason, providerId, accountId, profileId];
+        NeedsReauth = 1007, "needs_reauth", "a credential exists, but the user must log in again to renew it (`data.providerId`, `data.accountId`)", [candidates: Any, reason, providerId, accountId, profileId];
+        AllExpired = 1008, "all_expired", "credentials exist, but all of them have expired (`data.candidates`; `data.refreshable` and, if it is true, `data.retryAt`)", [candidates: Any, reason, refreshable: Flag, retryAt: Number, providerId, accountId, profileId];
+        DeclaredImmutable = 1009, "declared_immutable", "the agent or credential is declared in a file (`data.file`, `data.agentId`); edit the file", [agentId, file];
+        NoActiveForge = 1010, "no_active_forge", "no operator account is active; `GET /me` answers 412", [];
+        SecretUnavailable = 1011, "secret_unavailable", "a stored secret is missing or cannot be decrypted (`data.reason`)", [reason, candidates: Any, providerId, accountId, profileId];
+        StoreUnavailable = 1012, "store_unavailable", "the database is busy, full or unavailable (`data.reason`: `busy`, `full`, `unavailable`, `replaced`; with `uncertain` and `data.outcome` `unknown`, it is unknown whether the change was made), or a login's directory cannot be used; retry later", [reason, outcome];
+        IdentityMismatch = 1013, "identity_mismatch", "the login belongs to a different user than the stored one", [candidates: Any, reason, providerId, accountId, profileId];
+        RefreshFailed = 1014, "refresh_failed", "a refresh was tried and failed for a temporary reason (`data.retryAt`)", [retryAt: Number, candidates: Any, reason, providerId, accountId, profileId];
+        Forbidden = 1015, "forbidden", "the scope of the client's token does not allow the method (`data.scope` is the one that does)", [scope];
+        AmbientDirectory = 1016, "ambient_directory", "the login's directory belongs to the user's own CLI, not to the daemon", [accountId, dir, command, set: Any, unset: Texts, candidates: Any, reason, providerId, profileId];
+        Corrupt = 1017, "corrupt", "a stored row cannot be read and stays unchanged (`data.what`, `data.id`); retrying does not help", [what, id];
+        DatabaseFailed = 1018, "database_failed", "the database rejected a statement; see the daemon's log for the cause", [];
+        DatabaseDamaged = 1019, "database_damaged", "the database is damaged; restore it from a backup", [];
+        MigrationFailed = 1020, "migration_failed", "the database could not be migrated to the schema of this version (`data.version`, if known)", [version: Number];
+        Unsupported = 1021, "unsupported", "this kind of database does not support the operation (`data.operation`, `data.databaseKind`)", [operation, databaseKind];
+        UnknownRecipe = 1022, "unknown_recipe", "the provider has no such login recipe for the installed version of its CLI; `data.known` lists the ids", [field, known: Texts];
+        Capacity = 1023, "capacity", "too many logins are running or queued; retry after one has ended", [];
+        Shadowed = 1031, "shadowed", "launch: a setting of the CLI takes the place of the login or the key, so the CLI would use another credential (`data.reason` names the file and the key)", [candidates: Any, reason, providerId, accountId, profileId];
+        ForgeRefused = 1040, "forge_refused", "the active forge rejected a request (`data.status`; `data.scope` if the token lacks one)", [status: Number, scope, reason, retryAt: Number];
+        ForgeUnavailable = 1041, "forge_unavailable", "the active forge could not be asked, or answers no more requests until `data.retryAt`", [retryAt: Number, reason];
+        ShuttingDown = -32003, "shutting_down", "the daemon is shutting down and starts no more logins; retry once it is running again", [];
     }
     login {
         /// The CLI could not be started.
@@ -212,14 +233,15 @@ mod tests {
     use rpc_engine::ENGINE_ERRORS;
 
     use super::*;
+    use crate::hint::Step;
 
     #[test]
     fn api_error_carries_kind_and_data() {
-        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint("make one"));
+        let error = RpcError::from(ApiError::not_found("bundle", "b1").hint(Step::SetForce));
         assert_eq!(error.code, 1001);
         assert_eq!(
             serde_json::to_value(&error.data).unwrap(),
-            serde_json::json!({"kind": "not_found", "what": "bundle", "id": "b1", "hint": "make one"})
+            serde_json::json!({"kind": "not_found", "what": "bundle", "id": "b1", "hint": Step::SetForce.to_string()})
         );
     }
 

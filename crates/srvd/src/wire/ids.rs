@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use auth_spawner::{Provider, Registry};
-use identity_store::{AccountId, AgentId, BundleId, InstanceId, InvalidId, UserId};
+use identity_store::{AccountId, AgentId, BundleId, InstanceId, InvalidId, LoginOwner, UserId};
 
 use crate::wire::error::{ApiError, Kind};
 
@@ -54,6 +54,29 @@ pub(crate) fn user_id(id: &str) -> Result<UserId, ApiError> {
 /// `invalid_input`.
 pub(crate) fn agent_id(id: &str) -> Result<AgentId, ApiError> {
     parse("agentId", id)
+}
+
+/// Returns the user and the agent that a login or a key is for. Without an agent, it is for all agents of the user. Returns
+/// `None` if no user is named; an empty text names nobody.
+///
+/// # Errors
+/// `invalid_input` for an id, and for an agent without a user.
+pub(crate) fn login_owner(user: Option<&str>, agent: Option<&str>) -> Result<Option<LoginOwner>, ApiError> {
+    let given = |id: Option<&'_ str>| id.is_some_and(|id| !id.is_empty());
+    let Some(user) = user.filter(|user| !user.is_empty()) else {
+        if given(agent) {
+            return Err(ApiError::invalid_input(
+                "agentId",
+                "an agent's own login belongs to a user; name the user too",
+            ));
+        }
+        return Ok(None);
+    };
+    let agent = match agent.filter(|agent| !agent.is_empty()) {
+        Some(agent) => agent_id(agent)?,
+        None => AgentId::any(),
+    };
+    Ok(Some(LoginOwner { user: user_id(user)?, agent }))
 }
 
 /// Returns the id of a single agent in a request; `*` is not allowed.

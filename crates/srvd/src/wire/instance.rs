@@ -40,7 +40,13 @@ pub(crate) struct Create {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bundle_id: Option<String>,
 }
-method!(Create, "instance.create", Instance, "Creates an agent instance, with or without a bundle.");
+method!(
+    Create,
+    "instance.create",
+    Instance,
+    "Creates an agent instance, with or without a bundle.",
+    errors = [Conflict]
+);
 
 /// Lists instances.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +84,8 @@ method!(
     Update,
     "instance.update",
     Instance,
-    "Moves an agent instance to another bundle. The change takes effect at its next launch."
+    "Moves an agent instance to another bundle. The change takes effect at its next launch.",
+    errors = [Conflict],
 );
 
 /// Ends an instance.
@@ -93,7 +100,8 @@ method!(
     End,
     "instance.end",
     Ended,
-    "Ends an agent instance. Its process is ended by the creator of the instance, not by the daemon."
+    "Ends an agent instance. Its process is ended by the creator of the instance, not by the daemon.",
+    errors = [Conflict],
 );
 
 /// The result of ending an instance.

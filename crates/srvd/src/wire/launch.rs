@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::next_step::NextStep;
 use super::profile::Degraded;
 use super::share::HomeShare;
 use super::{Names, SecretOutput, Source, Status, method, words};
@@ -53,12 +54,17 @@ pub(crate) struct Resolve {
     /// True to start a provider's CLI that has no credential in this launch. It is then logged out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_unbound: Option<bool>,
+    /// True to launch another program than a provider's CLI although the identity has no credential, because the caller
+    /// gives it one, such as the active forge's token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_empty: Option<bool>,
 }
 method!(
     Resolve,
     "launch.resolve",
     Launch,
-    "Returns the variables that give an agent this identity. This is the only method that returns credentials.",
+    "Returns the variables that give an agent this identity. Only this method and forge.credential return credentials.",
+    errors = [Conflict, AmbientDirectory, NotFound],
     seconds = 30
 );
 
@@ -239,6 +245,7 @@ method!(
     "launch.ready",
     Readiness,
     "Returns whether a launch would succeed, and what to do if not.",
+    errors = [Conflict, NoCredential, DeclaredImmutable],
     seconds = 30
 );
 
@@ -266,7 +273,7 @@ pub(crate) struct ProviderReadiness {
     /// The reason why the account cannot be used, or why another one is used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The next step for the user, such as a command to run.
+    /// The next step for the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next_step: Option<String>,
+    pub next_step: Option<NextStep>,
 }

@@ -73,8 +73,8 @@ pub(crate) struct OperatorAccount {
     pub updated_at: i64,
 }
 
-/// A sign-in whose user is not known yet, because the forge has not returned the name. Its tokens are stored. The next
-/// sign-in at the forge, or the next start of the daemon, asks the forge again.
+/// A sign-in whose user is not known yet, because the forge could not be asked. Its tokens are stored, and the forge is
+/// asked again every few minutes. The sign-in ends when the forge refuses the answer for good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PendingAccount {
@@ -88,8 +88,7 @@ pub(crate) struct PendingAccount {
     /// The id of the OAuth client to which the tokens were issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// The reason why the forge does not name the person, with the next step; absent if the forge only could not be
-    /// asked.
+    /// The reason why the forge cannot be asked, with the next step; absent if it only did not answer yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The creation time, in Unix milliseconds.
@@ -110,6 +109,10 @@ pub(crate) struct ConfiguredForge {
     pub client_id: String,
     /// The flows supported by the forge.
     pub flows: Vec<Flow>,
+    /// The reason why the last sign-in at the forge ended without an account, with the next step. It is forgotten at the
+    /// next success, and when the daemon stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
 }
 
 /// Lists the operator's accounts, and the forges at which the operator can sign in.
@@ -124,6 +127,9 @@ method!(List, "operator.list", Operators, "Lists the operator's forge accounts a
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Operators {
     /// The accounts, sorted by forge, URL and login.
+    #[serde(default)]
+    pub accounts: Vec<OperatorAccount>,
+    /// The same accounts, under the member's former name.
     pub tokens: Vec<OperatorAccount>,
     /// The sign-ins whose user is not known yet, oldest first.
     pub pending: Vec<PendingAccount>,
@@ -162,6 +168,7 @@ method!(
     "operator.upsert",
     OperatorAccount,
     "Stores a forge token supplied by the operator.",
+    errors = [NotFound, UnknownProvider, Conflict, IdentityMismatch, RefreshFailed, SecretUnavailable],
     seconds = 30
 );
 
@@ -178,6 +185,7 @@ method!(
     "operator.delete",
     Deleted,
     "Deletes one of the operator's accounts and its tokens. If it was the active account, no account is active afterwards.",
+    errors = [Conflict],
     seconds = 30
 );
 
@@ -209,7 +217,14 @@ pub(crate) struct Start {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flow: Option<Flow>,
 }
-method!(Start, "operator.start", Started, "Starts an operator sign-in at a configured forge.", seconds = 30);
+method!(
+    Start,
+    "operator.start",
+    Started,
+    "Starts an operator sign-in at a configured forge.",
+    errors = [NotFound, UnknownProvider, Conflict, Capacity, RefreshFailed],
+    seconds = 30
+);
 
 words! {
     /// A sign-in flow.
@@ -280,6 +295,9 @@ pub(crate) struct SignIn {
     /// The kind of the error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_kind: Option<ErrorKind>,
+    /// The scopes that were requested and that the forge did not grant, if it listed those that it granted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_scopes: Vec<String>,
 }
 
 words! {
@@ -315,7 +333,8 @@ method!(
     GetActive,
     "operator.active",
     Active,
-    "Returns the operator's active account; error 1010 if there is none."
+    "Returns the operator's active account; error 1010 if there is none.",
+    errors = [NoActiveForge]
 );
 
 /// The active account.
@@ -343,7 +362,14 @@ pub(crate) struct SetActive {
     /// The account's id.
     pub account_id: String,
 }
-method!(SetActive, "operator.setactive", Active, "Makes one of the operator's accounts the active one.");
+method!(
+    SetActive,
+    "operator.setactive",
+    Active,
+    "Makes one of the operator's accounts the active one.",
+    alias = "operator.setActive",
+    errors = [Conflict, NeedsReauth],
+);
 
 /// Clears the active account.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -354,7 +380,9 @@ method!(
     ClearActive,
     "operator.clearactive",
     Cleared,
-    "Clears the operator's active account, so that no account is active."
+    "Clears the operator's active account, so that no account is active.",
+    alias = "operator.clearActive",
+    errors = [Conflict],
 );
 
 /// The result of clearing the active account.

@@ -84,7 +84,7 @@ pub(crate) struct Upsert {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub make_primary: Option<bool>,
 }
-method!(Upsert, "profile.upsert", Profile, "Stores a user's credential for an agent.");
+method!(Upsert, "profile.upsert", Profile, "Stores a user's credential for an agent.", errors = [Conflict]);
 
 /// All tokens of a login. An absent field is removed from the stored login.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -149,7 +149,14 @@ pub(crate) struct Delete {
     /// The profile's id.
     pub profile_id: String,
 }
-method!(Delete, "profile.delete", Deleted, "Deletes a profile and its secrets.", seconds = 30);
+method!(
+    Delete,
+    "profile.delete",
+    Deleted,
+    "Deletes a profile and its secrets.",
+    errors = [DeclaredImmutable],
+    seconds = 30
+);
 
 /// The result of a deletion.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -195,6 +202,7 @@ method!(
     "profile.best",
     Resolution,
     "Returns the credential that an agent would receive. The user's own takes precedence over an ephemeral one, which takes precedence over a declared one.",
+    errors = [NotFound],
     seconds = 30
 );
 
@@ -283,7 +291,8 @@ method!(
     Reorder,
     "profile.reorder",
     Profiles,
-    "Sets the order of a user's profiles for one provider, starting with the primary one."
+    "Sets the order of a user's profiles for one provider, starting with the primary one.",
+    errors = [Conflict],
 );
 
 /// Deletes all profiles and secrets that users supplied for an agent, and the credentials lent to it.

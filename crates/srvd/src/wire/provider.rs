@@ -51,9 +51,19 @@ pub(crate) struct Provider {
     /// The same recipes, without `api_key`, with details about each.
     #[serde(default)]
     pub logins: Vec<Login>,
+    /// The name of an icon: the provider's id, or that of the vendor's main provider. Frontends bring their own images.
+    #[serde(default)]
+    pub icon: String,
+    /// The text that every API key begins with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_prefix: Option<String>,
+    /// The vendor's page on which the user gets an API key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_url: Option<String>,
 }
 
 /// A way to log in with the installed version of the CLI.
+#[expect(clippy::struct_excessive_bools, reason = "they are members of the protocol")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Login {
@@ -63,6 +73,22 @@ pub(crate) struct Login {
     pub kind: LoginKind,
     /// True if `auth.submitcallback` accepts an answer during this login.
     pub takes_paste: bool,
+    /// A short name of this way to log in, for a person who chooses.
+    #[serde(default)]
+    pub label: String,
+    /// True if the login shows a URL to open in a browser.
+    #[serde(default)]
+    pub opens_browser: bool,
+    /// True if the login shows a code to enter at a URL, on any device.
+    #[serde(default)]
+    pub shows_code: bool,
+    /// True if the user has to paste an answer when the browser runs on another machine than the daemon, or always if
+    /// `holdsPorts` is empty.
+    #[serde(default)]
+    pub needs_paste: bool,
+    /// The fixed ports that the CLI listens on. Only one login can hold them at a time.
+    #[serde(default)]
+    pub holds_ports: Vec<u16>,
 }
 
 words! {

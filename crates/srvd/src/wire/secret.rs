@@ -53,7 +53,7 @@ impl JsonSchema for SecretInput {
     }
 }
 
-/// A value in an answer that may be a credential. Only `launch.resolve` returns it. `Debug` redacts it, and it is wiped
+/// A value in an answer that may be a credential. Only `launch.resolve` and `forge.credential` return it. `Debug` redacts it, and it is wiped
 /// when dropped.
 #[derive(Clone)]
 pub(crate) struct SecretOutput(SecretString);

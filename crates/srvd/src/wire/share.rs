@@ -23,7 +23,13 @@ pub(crate) struct Get {
     /// The bundle's id.
     pub bundle_id: String,
 }
-method!(Get, "share.get", Share, "Returns the setup of a bundle's homes. Nothing is changed.");
+method!(
+    Get,
+    "share.get",
+    Share,
+    "Returns the setup of a bundle's homes. Nothing is changed.",
+    errors = [AmbientDirectory]
+);
 
 /// Changes which setup a bundle's homes have, and brings them up to date.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +44,13 @@ pub(crate) struct Set {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history: Option<bool>,
 }
-method!(Set, "share.set", Share, "Changes which setup a bundle's homes have, and brings them up to date.");
+method!(
+    Set,
+    "share.set",
+    Share,
+    "Changes which setup a bundle's homes have, and brings them up to date.",
+    errors = [Conflict, AmbientDirectory]
+);
 
 /// The setup of a bundle's homes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,7 @@
 use identity_store::StoreError;
 
 use super::error::{ApiError, Kind, with_causes};
+use crate::hint::Step;
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
@@ -31,49 +32,42 @@ fn answer(error: &StoreError) -> ApiError {
         StoreError::InvalidName { field, reason } => ApiError::invalid_input(field, reason),
         StoreError::IdentityMismatch { .. } => {
             let message = "the login belongs to a different user; nothing was changed";
-            ApiError::new(Kind::IdentityMismatch, message)
-                .hint("log in again with force to replace the stored login")
+            ApiError::new(Kind::IdentityMismatch, message).hint(Step::ReplaceLogin)
         }
         StoreError::Secret(_) => {
             ApiError::new(Kind::SecretUnavailable, "the stored secret could not be decrypted")
                 .with("reason", "undecryptable")
         }
-        StoreError::Busy(_) => passing("busy", "the database is busy", "try again in a moment"),
-        StoreError::Full(_) => passing(
-            "full",
-            "the database has no space left",
-            "free space on the database's disk, then try again",
-        ),
-        StoreError::Unavailable(_) => passing(
-            "unavailable",
-            "the database cannot be reached or written to",
-            "try again later; see the daemon's log for the cause",
-        ),
+        StoreError::Busy(_) => passing("busy", "the database is busy", Step::TryInAMoment),
+        StoreError::Full(_) => passing("full", "the database has no space left", Step::FreeSpace),
+        StoreError::Unavailable(_) => {
+            passing("unavailable", "the database cannot be reached or written to", Step::TryLater)
+        }
         StoreError::Uncertain(_) => {
             let message = "the database did not confirm the change, so it is unknown whether it was made";
             ApiError::new(Kind::StoreUnavailable, message)
                 .with("reason", "uncertain")
                 .with("outcome", "unknown")
-                .hint("read the current state before you repeat the request")
+                .hint(Step::ReadFirst)
         }
         StoreError::Replaced(_) => passing(
             "replaced",
             "a file of the database was deleted or replaced while the daemon runs",
-            "stop the daemon, put the file back, and start it again; the daemon's log names the file",
+            Step::PutFileBack,
         ),
         StoreError::Database(_) => {
             ApiError::new(Kind::DatabaseFailed, "the database rejected a statement; nothing was changed")
-                .hint("report this as a bug in srvd, including the cause from the daemon's log")
+                .hint(Step::ReportBug)
         }
         StoreError::Damaged(_) => {
             ApiError::new(Kind::DatabaseDamaged, "the database is damaged; nothing was changed")
-                .hint("stop the daemon and restore the database from a backup")
+                .hint(Step::RestoreBackup)
         }
         StoreError::Corrupt { what, id, .. } => {
             ApiError::new(Kind::Corrupt, format!("the stored row of this {what} cannot be read"))
                 .with("what", *what)
                 .with("id", id.as_str())
-                .hint("see the daemon's log for the cause")
+                .hint(Step::SeeLog)
         }
         StoreError::Migration { version, .. } => migration(*version),
         StoreError::Unsupported { operation, database, advice } => {
@@ -82,13 +76,13 @@ fn answer(error: &StoreError) -> ApiError {
             ApiError::new(Kind::Unsupported, message)
                 .with("operation", *operation)
                 .with("databaseKind", database)
-                .hint(*advice)
+                .hint(Step::UseTool { advice })
         }
     }
 }
 
 /// Returns the error for a temporary database failure.
-fn passing(reason: &str, failure: &str, hint: &str) -> ApiError {
+fn passing(reason: &str, failure: &str, hint: Step) -> ApiError {
     ApiError::new(Kind::StoreUnavailable, format!("{failure}; nothing was changed"))
         .with("reason", reason)
         .hint(hint)
@@ -96,7 +90,7 @@ fn passing(reason: &str, failure: &str, hint: &str) -> ApiError {
 
 fn migration(version: Option<i64>) -> ApiError {
     let message = "the database could not be migrated to the schema of this srvd version";
-    let error = ApiError::new(Kind::MigrationFailed, message).hint("see the daemon's log for the cause");
+    let error = ApiError::new(Kind::MigrationFailed, message).hint(Step::SeeLog);
     match version {
         Some(version) => error.with("version", version),
         None => error,

@@ -59,6 +59,7 @@ fn litter(home: &Home) -> Vec<PathBuf> {
         "srvd.lock",
         "endpoint.json",
         "database.json",
+        "ballast",
     ];
     let mut files = files_below(&home.dir("data"));
     // The homes of bundles have files of their own.

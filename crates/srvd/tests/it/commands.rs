@@ -205,7 +205,7 @@ async fn command_hints_at_the_right_one_when_the_provider_does_not_fit() {
     check(&["add-key", "nobody"], "known providers: amp, anthropic, auggie, aws, claude, cline, codex, ")
         .await;
     check(&["login", "openai"], "add a key with: srvd add-key openai\n").await;
-    check(&["add-key", "codex"], "log in with: srvd login codex\n").await;
+    check(&["add-key", "codex"], "API keys are taken by: openai (").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,7 +240,7 @@ async fn running_login_is_cancelled_by_bundle_and_provider() {
     let said = text(&second.stderr);
     assert!(
         said.contains(&format!(
-            "hint: to cancel the running login ({session}): srvd login fake --bundle \"Box\" --cancel"
+            "hint: to cancel the running login ({session}): srvd login fake --bundle Box --cancel"
         )),
         "{said}"
     );
@@ -284,9 +284,32 @@ async fn login_reads_its_paste_from_stdin() {
     assert_eq!(ended.stdout, expect);
     assert!(!ended.stderr.contains("planted-code-123"), "{}", ended.stderr);
 
-    let again = daemon.home.run(&["login", "fake", "--bundle", "box"]);
-    assert_eq!(code(&again), 1);
-    assert!(text(&again.stderr).contains("hint: to log in again: srvd login fake --bundle \"box\" --force"));
+    // The same person renews the login, and another one is named.
+    let again = Program::start(daemon.home.command(&["login", "fake", "--bundle", "box", "--renew"]));
+    let ended = log_in_at(again).await;
+    assert_eq!((ended.code, ended.stdout), (Some(0), expect), "{}", ended.stderr);
+    let bob = HAPPY.replace("ann@fake.test", "bob@fake.test").replace("person-1", "person-2");
+    fake::write_script(&daemon.home, &bob);
+    let other = Program::start(daemon.home.command(&["login", "fake", "--bundle", "box"]));
+    let ended = log_in_at(other).await;
+    let said = "the login of fake failed: the CLI logged in as bob@fake.test, but the login in this bundle is ann@fake.test's; it was kept\n";
+    assert!(ended.code == Some(1) && ended.stderr.contains(said), "{}", ended.stderr);
+    assert_eq!(ended.stderr.matches("bob@fake.test").count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains(
+        "hint: log in again as ann@fake.test, or accept the other person: srvd login fake --bundle "
+    ));
+    let other =
+        Program::start(daemon.home.command(&["login", "fake", "--bundle", "box", "--replace-person"]));
+    let ended = log_in_at(other).await;
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    assert!(ended.stdout.ends_with("; it replaces the login of ann@fake.test\n"), "{}", ended.stdout);
+}
+
+/// Pastes the callback at the prompt of `srvd login` and waits for its end.
+async fn log_in_at(mut login: Program) -> Ended {
+    login.notes("Paste the code or the address that the browser ended on:").await;
+    login.types(CALLBACK).await;
+    login.end().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

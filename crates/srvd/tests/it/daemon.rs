@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
+use crate::support::fake::{self, HAPPY};
 use crate::support::{Home, KEY, files_below};
 
 /// Runs a `srvd serve` that must fail to start. Returns the exit code and the output.
@@ -156,7 +157,10 @@ async fn answered_change_is_kept_when_the_daemon_crashes() {
 fn migrate_only_is_idempotent_and_starts_nothing() {
     let home = Home::new();
     let migrations = concat!(env!("CARGO_MANIFEST_DIR"), "/../../migrations/sqlite");
-    let newest = std::fs::read_dir(migrations).unwrap().count();
+    let number = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().file_name().to_string_lossy().split('_').next().unwrap().parse::<u32>().unwrap()
+    };
+    let newest = std::fs::read_dir(migrations).unwrap().map(number).max().unwrap();
     for _ in 0..2 {
         let output = home.run(&["--migrate-only"]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -180,7 +184,7 @@ fn print_config_shows_the_result_without_starting() {
 async fn daemon_serves_logins_and_bundles_when_its_database_is_postgresql() {
     let server = crate::support::postgres().await;
     let url = server.url.clone();
-    let home = crate::support::fake::home(crate::support::fake::HAPPY);
+    let home = fake::home(HAPPY);
     let migrated = home.command(&["--migrate-only"]).env("SRVD_DATABASE_URL", &url).output().unwrap();
     assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
     let daemon = home.start_with(|command| command.env("SRVD_DATABASE_URL", &url));
@@ -329,4 +333,24 @@ fn signal_ends_a_start_that_waits_for_a_lock() {
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     drop(lock);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn daemon_logs_in_and_launches_without_a_home() {
+    let script = HAPPY.replace("dir-var FAKE_HOME", "dir-var FAKE_HOME\ndump-env environment");
+    let daemon = fake::home(&script).start_with(|command| command.env_remove("HOME"));
+    let done = crate::logins::log_in(&daemon, json!({})).await;
+    assert_eq!(done["status"], "success", "{done}");
+    // A CLI that looks for the user's home gets an empty one.
+    let environment = std::fs::read_to_string(daemon.home.dir("environment")).unwrap();
+    let home = daemon.home.dir("data/no-home");
+    assert!(environment.contains(&format!("HOME={}\n", home.display())), "{environment}");
+    assert!(home.is_dir());
+    let launch = daemon.call("launch.resolve", json!({"bundleId": done["bundleId"]})).await;
+    assert!(launch["set"]["FAKE_HOME"].is_string(), "{launch}");
+    let listed = daemon.home.command(&["status", "--json"]).env_remove("HOME").output().unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    let again = daemon.kill().start_with(|command| command.env_remove("HOME"));
+    let accounts = again.call("account.list", json!({})).await;
+    assert_eq!(accounts["accounts"][0]["status"], "valid", "{accounts}");
 }

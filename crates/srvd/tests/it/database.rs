@@ -36,7 +36,7 @@ fn patch(file: &Path, from: &str, to: &str) -> usize {
     count
 }
 
-async fn add_key(daemon: &Daemon, bundle: &str, base_url: Option<&str>) -> Value {
+pub(crate) async fn add_key(daemon: &Daemon, bundle: &str, base_url: Option<&str>) -> Value {
     let mut params = json!({
         "providerId": "openai", "bundleName": bundle, "apiKey": SECRET, "accountName": "Key", "validate": false,
     });
@@ -112,6 +112,43 @@ async fn key_is_not_sent_to_an_address_that_another_program_set() {
     assert!(heard_nothing(&evil) && heard_nothing(&good));
     let doctor = home.run(&["doctor", "--json"]);
     assert!(!text(&doctor.stdout).contains("database.rows"), "{doctor:?}");
+}
+
+/// Changes the id of an account in the database's file, so that its row is missing. Returns the other id.
+pub(crate) fn lose_account(home: &Home, account: &str) -> String {
+    let (start, last) = account.split_at(account.len() - 1);
+    let other = format!("{start}{}", if last == "0" { "1" } else { "0" });
+    assert!(patch(&home.dir("data/srvd.db"), account, &other) >= 1);
+    other
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deleted_row_is_named_until_the_rows_are_accepted() {
+    let daemon = Home::new().start();
+    let saved = add_key(&daemon, "Work", None).await;
+    let (status, home) = daemon.stop();
+    assert!(status.success());
+    let account = saved["accountId"].as_str().unwrap();
+    let other = lose_account(&home, account);
+
+    let named = format!("accounts {account}: it was deleted by a program without the encryption key");
+    let doctor = home.run(&["doctor", "--json"]);
+    assert_eq!(doctor.status.code(), Some(1), "{doctor:?}");
+    assert!(text(&doctor.stdout).contains(&named), "{doctor:?}");
+    let daemon = home.start();
+    until("the log names the row", || daemon.log().contains(&named));
+    let accepted = daemon.home.run(&["doctor", "--accept-rows"]);
+    assert!(accepted.status.success(), "{accepted:?}");
+    assert!(text(&accepted.stdout).contains(&named), "{accepted:?}");
+    let error = daemon.error("account.get", json!({"accountId": account})).await;
+    assert_eq!(error.kind(), Some("not_found"), "{error:?}");
+    let (_, home) = daemon.stop();
+    let doctor = home.run(&["doctor", "--json"]);
+    assert!(!text(&doctor.stdout).contains("database.missing"), "{doctor:?}");
+    // The row under the other id is still corrupt.
+    assert!(text(&doctor.stdout).contains(&format!("accounts {other}: it was changed")), "{doctor:?}");
+    let again = home.run(&["doctor", "--accept-rows"]);
+    assert!(text(&again.stderr).contains("No rows are missing."), "{again:?}");
 }
 
 #[test]

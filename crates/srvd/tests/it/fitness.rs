@@ -137,7 +137,7 @@ async fn setting_in_place_of_the_login_is_named_by_status_launch_and_doctor() {
         let reason = format!("{} sets {key}, which its CLI uses in place of this login", file.display());
         let account = world.becomes("invalid").await;
         assert_eq!((&account["statusReason"], &account["evidence"]), (&json!(reason), &json!("file")));
-        assert_eq!(account["nextStep"], format!("remove {key} from {}", file.display()));
+        assert_eq!(account["nextStep"]["command"], format!("remove {key} from {}", file.display()));
         assert_eq!(world.refusal().await, (json!("shadowed"), json!(reason)));
         let ready = world.daemon.call("launch.ready", json!({"bundleId": world.bundle})).await;
         assert_eq!((&ready["ready"], &ready["providers"][0]["reason"]), (&json!(false), &json!(reason)));
@@ -192,7 +192,7 @@ async fn settings_file_that_cannot_be_read_makes_the_status_unknown_and_hangs_no
         );
         let account = world.status().await;
         assert_eq!((&account["status"], &account["statusReason"]), (&json!("unknown"), &json!(reason)));
-        assert_eq!(account["nextStep"], format!("correct or remove {}", settings.display()));
+        assert_eq!(account["nextStep"]["command"], format!("correct or remove {}", settings.display()));
         let (kind, _) = world.refusal().await;
         assert_eq!(kind, "secret_unavailable");
         assert_eq!(found(&world.doctor(), "login.settings").map(|(severity, _)| severity), Some("error"));
@@ -225,7 +225,10 @@ async fn login_of_another_person_is_refused_and_an_unnamed_one_is_unproven() {
     let another = (json!("identity_mismatch"), json!("its directory holds another person's login"));
     assert_eq!(world.refusal().await, another);
     let (code, _, errors) = world.exec(Path::new("/"), &["--", "fakecli"]);
-    assert!(code == 1 && errors.contains("another person's login") && errors.contains("--force"), "{errors}");
+    assert!(
+        code == 1 && errors.contains("another person's login") && errors.contains("--replace-person"),
+        "{errors}"
+    );
     std::fs::write(&file, r#"{"access": "x"}"#).unwrap();
     assert_eq!(world.status().await["status"], "valid");
     let used = world.used().await;

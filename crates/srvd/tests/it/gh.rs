@@ -52,7 +52,7 @@ echo "✓ Logged in as octo" >&2
 "#;
 
 /// A home whose gh is of this version.
-fn home(version: &str) -> Home {
+pub(crate) fn home(version: &str) -> Home {
     let home = Home::new();
     let bin = home.dir("bin");
     crate::support::private_directory(&bin);

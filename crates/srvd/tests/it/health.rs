@@ -118,7 +118,7 @@ async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
         (&found["evidence"], &found["statusReason"]),
         (&json!("file"), &json!("credentials.json holds no login: the file has no access token"))
     );
-    assert_eq!(found["nextStep"], format!("srvd login fake --bundle {}", watched.bundle));
+    assert_eq!(found["nextStep"]["command"], format!("srvd login fake --bundle {}", watched.bundle));
     watched.write(GOOD);
     let found = watched.becomes("valid").await;
     assert!(found.get("statusReason").is_none() && found.get("nextStep").is_none(), "{found}");
@@ -126,7 +126,8 @@ async fn credential_file_change_updates_the_status_and_announces_the_bundle() {
     watched.write(&GOOD.replace("ann@", "bob@"));
     let found = watched.becomes("invalid").await;
     assert_eq!(found["statusReason"], "its directory holds another person's login");
-    assert_eq!(found["nextStep"], format!("srvd login fake --bundle {} --force", watched.bundle));
+    let command = format!("srvd login fake --bundle {} --replace-person", watched.bundle);
+    assert_eq!(found["nextStep"]["command"], command);
     assert_eq!(found["email"], "ann@fake.test");
     // The file is written in place.
     std::fs::write(&watched.file, GOOD).unwrap();
@@ -334,7 +335,7 @@ async fn status_refresh_returns_the_time_of_its_check() {
     let watched = Watched::new().await;
     let first = watched.refresh().await;
     let again = watched.refresh().await;
-    assert_eq!((&again["status"], &again["evidence"]), (&json!("valid"), &json!("file")));
+    assert_eq!((&again["status"], &again["evidence"]), (&json!("valid"), &json!("assumed")));
     assert!(again["checkedAt"].as_i64() >= first["checkedAt"].as_i64());
     assert!(first["checkedAt"].is_i64());
 }

@@ -1,6 +1,8 @@
 //! API keys are validated, sealed, bound and announced. Rejected keys are stored nowhere.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::standin::Standin;
 use crate::support::{Daemon, Home, event, files_below};
@@ -76,10 +78,10 @@ async fn key_status_is_unknown_when_the_provider_cannot_be_asked() {
     let (provider, key) = KEYS[0];
     let done = daemon.call("auth.submitapikey", submit(provider, key)).await;
     assert_eq!((&done["success"], &done["status"]), (&json!(true), &json!("unknown")), "{done}");
-    assert!(done["error"].as_str().unwrap().contains("127.0.0.1"), "{done}");
+    assert!(done["statusReason"].as_str().unwrap().contains("127.0.0.1"), "{done}");
     let account = daemon.call("account.get", json!({"accountId": done["accountId"]})).await;
     assert_eq!((&account["status"], &account["evidence"]), (&json!("unknown"), &json!("none")));
-    assert_eq!(account["statusReason"], done["error"]);
+    assert_eq!(account["statusReason"], done["statusReason"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +97,10 @@ async fn refresh_asks_the_provider_and_keeps_the_status_when_it_is_unreachable()
     let found = refresh().await;
     assert_eq!((&found["status"], &found["evidence"]), (&json!("invalid"), &json!("live")), "{found}");
     assert_eq!(found["statusReason"], "its provider refused it (HTTP status 401)");
-    assert!(found["nextStep"].as_str().unwrap().starts_with("srvd add-key openai --bundle "), "{found}");
+    assert!(
+        found["nextStep"]["command"].as_str().unwrap().starts_with("srvd add-key openai --bundle "),
+        "{found}"
+    );
     event(&mut events, &topic).await;
     standin.accept_key(key);
     let found = refresh().await;
@@ -211,4 +216,62 @@ async fn key_of_two_parts_is_refused_when_one_is_missing() {
     assert_eq!((&account["providerId"], &account["maskedTail"]), (&json!("aws"), &json!("lmno")));
     heard += &daemon.log();
     assert!(!heard.contains(id) && !heard.contains(secret), "a part of the key is told");
+}
+
+/// A key that cannot be checked is stored only where it replaces none that works.
+#[tokio::test(flavor = "multi_thread")]
+async fn unchecked_key_replaces_no_working_key_until_asked_to() {
+    let (daemon, standin) = fixture().await;
+    let (provider, key) = KEYS[1];
+    standin.accept_key(key);
+    let first = daemon.call("auth.submitapikey", submit(provider, key)).await;
+    assert_eq!(first["status"], "valid", "{first}");
+    let failing = failing_service().await;
+    let other = "sk-proj-planted-other-0123456789abcdefghijklm";
+    let mut params = json!({
+        "providerId": provider, "apiKey": other, "accountName": "main", "intoBundleId": first["bundleId"],
+        "baseUrl": failing,
+    });
+    let kept = daemon.call("auth.submitapikey", params.clone()).await;
+    assert_eq!((&kept["success"], &kept["errorKind"]), (&json!(false), &json!("conflict")), "{kept}");
+    let error = kept["error"].as_str().unwrap();
+    assert!(error.contains("HTTP status 503") && error.contains("working key was kept"), "{error}");
+    let account = daemon.call("account.get", json!({"accountId": first["accountId"]})).await;
+    assert_eq!(
+        (&account["maskedTail"], &account["status"]),
+        (&json!(key[key.len() - 4..]), &json!("valid")),
+        "{account}"
+    );
+    params["validate"] = json!(false);
+    let stored = daemon.call("auth.submitapikey", params).await;
+    assert_eq!(
+        (&stored["success"], &stored["status"], &stored["accountId"]),
+        (&json!(true), &json!("unknown"), &first["accountId"]),
+        "{stored}"
+    );
+    // Into a bundle without a working key, it is stored as before.
+    let new = json!({
+        "providerId": provider, "apiKey": other, "accountName": "main", "bundleName": "new", "baseUrl": failing,
+    });
+    let stored = daemon.call("auth.submitapikey", new).await;
+    assert_eq!((&stored["success"], &stored["status"]), (&json!(true), &json!("unknown")), "{stored}");
+}
+
+/// Starts a service that answers every request with 503 until the test ends, and returns its URL.
+pub(crate) async fn failing_service() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            // The request is small and arrives in one piece. What it says does not matter.
+            if stream.read(&mut request).await.is_ok() {
+                let answer =
+                    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                // The daemon may have given up.
+                let _ = stream.write_all(answer).await;
+            }
+        }
+    });
+    url
 }

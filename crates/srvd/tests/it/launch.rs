@@ -80,7 +80,7 @@ async fn launch_is_refused_with_next_step_when_login_is_gone() {
     assert_eq!(reasons, ["credentials.json holds no login: the file has no access token", "fit"]);
     let ready = daemon.call("launch.ready", json!({"bundleId": bundle})).await;
     assert_eq!(
-        (&ready["ready"], &ready["providers"][0]["nextStep"]),
+        (&ready["ready"], &ready["providers"][0]["nextStep"]["command"]),
         (&json!(false), &data["hint"]),
         "{ready}"
     );

@@ -157,7 +157,7 @@ async fn paste_is_refused_and_not_passed_on_when_invalid() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_is_refused_when_the_bundle_has_one_already_or_one_under_way() {
+async fn login_renews_the_one_of_its_bundle_unless_another_is_under_way() {
     let daemon = fake::home(HAPPY).start();
     let bundle = daemon.call("bundle.create", json!({"name": "Work"})).await["id"].clone();
     let first = start(&daemon, json!({"intoBundleId": bundle})).await;
@@ -168,14 +168,12 @@ async fn login_is_refused_when_the_bundle_has_one_already_or_one_under_way() {
     submit(&daemon, &first, CALLBACK).await;
     let done = daemon.ended(&first).await;
     assert_eq!((&done["status"], &done["bundleId"]), (&json!("success"), &bundle));
-    let (code, data) =
-        daemon.refused("auth.start", json!({"providerId": PROVIDER, "intoBundleId": bundle})).await;
-    assert_eq!((code, &data["accountId"]), (1002, &done["accountId"]));
 
-    // With force, the same account is logged in again. Its id, directory and binding stay.
-    let again = log_in(&daemon, json!({"intoBundleId": bundle, "force": true})).await;
+    // The same account is logged in again. Its id, directory and binding stay.
+    let again = log_in(&daemon, json!({"intoBundleId": bundle})).await;
     assert_eq!(again["status"], "success", "{again}");
     assert_eq!((&again["accountId"], &again["bundleId"]), (&done["accountId"], &done["bundleId"]));
+    assert_eq!(again.get("replacedPerson"), None, "{again}");
 }
 
 /// Returns the script of the fake CLI for another person.

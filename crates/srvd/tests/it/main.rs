@@ -2,11 +2,13 @@
 
 #![cfg(test)]
 
+mod adapter;
 mod audit;
 mod backup;
 mod bundles;
 mod commands;
 mod confined;
+mod contract;
 mod daemon;
 mod database;
 mod declared;
@@ -17,25 +19,32 @@ mod fitness;
 mod forge;
 mod found;
 mod frontend;
+mod full_disk;
 mod gh;
 mod hanging;
 mod health;
 mod here;
 mod hints;
 mod http;
+mod hung_home;
+mod install;
 mod instances;
+mod keeper;
+mod key_homes;
 #[cfg(all(feature = "keychain", target_os = "linux"))]
 mod keychain;
 mod keys;
 mod kills;
 mod launch;
 mod launch_table;
+mod lists;
 mod logins;
 mod metrics;
 mod migrate;
 mod moved;
 mod network;
 mod operator;
+mod pairing;
 mod profiles;
 mod providers;
 mod real_clis;
@@ -53,4 +62,6 @@ mod support;
 mod terminal;
 mod tokens;
 mod trust;
+mod user_oauth;
+mod users;
 mod wire;

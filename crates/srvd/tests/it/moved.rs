@@ -140,7 +140,7 @@ async fn missing_directory_is_logged_in_again_in_place() {
     std::fs::remove_dir_all(&dir).unwrap();
     let lost = account(&daemon).await;
     assert_eq!((&lost["status"], &lost["id"]), (&json!("needs_reauth"), &done["accountId"]), "{lost}");
-    assert_eq!(lost["nextStep"], format!("srvd login fake --bundle {bundle}"));
+    assert_eq!(lost["nextStep"]["command"], format!("srvd login fake --bundle {bundle}"));
     let again = log_in(&daemon, json!({"intoBundleId": bundle})).await;
     assert_eq!(again["accountId"], done["accountId"], "{again}");
     assert_eq!(account(&daemon).await["status"], "valid");
@@ -229,7 +229,7 @@ async fn own_login_that_ended_is_renewed_in_the_users_own_directory() {
     assert_eq!(before["secretRef"]["adopted"], true);
     std::fs::remove_file(own.join("credentials.json")).unwrap();
     let ended = account(&daemon).await;
-    assert_eq!(ended["nextStep"], "srvd login fake --bundle default", "{ended}");
+    assert_eq!(ended["nextStep"]["command"], "srvd login fake --bundle default", "{ended}");
 
     // A client that cannot run a program is told the command.
     let again = json!({"providerId": "fake", "intoBundleId": "default"});
@@ -255,7 +255,7 @@ async fn own_login_that_ended_is_renewed_in_the_users_own_directory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn own_login_of_another_person_is_accepted_with_force_only() {
+async fn own_login_of_another_person_is_accepted_with_replace_person_only() {
     let home = fake::home(HAPPY);
     let own = home.dir("home/.fake");
     put_login(&own);
@@ -264,10 +264,10 @@ async fn own_login_of_another_person_is_accepted_with_force_only() {
     std::fs::write(own.join("credentials.json"), LOGIN.replace("ann@", "bob@").replace("-1", "-2")).unwrap();
     let another = account(&daemon).await;
     assert_eq!(another["status"], "invalid");
-    assert_eq!(another["nextStep"], "srvd login fake --bundle default --force");
+    assert_eq!(another["nextStep"]["command"], "srvd login fake --bundle default --replace-person");
     let (_, data) = daemon.refused("launch.resolve", json!({"bundleId": "default"})).await;
     assert_eq!(data["kind"], "identity_mismatch");
-    let done = daemon.home.run(&["login", "fake", "--bundle", "default", "--force"]);
+    let done = daemon.home.run(&["login", "fake", "--bundle", "default", "--replace-person"]);
     assert!(done.status.success(), "{done:?}");
     assert_eq!(String::from_utf8(done.stdout).unwrap(), "Logged in to fake as bob@fake.test\n");
     let after = account(&daemon).await;

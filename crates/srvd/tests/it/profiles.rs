@@ -254,11 +254,9 @@ async fn delete_removes_stored_profiles_and_refuses_declared_ones() {
     let order = json!({
         "userId": "u1", "agentId": "shared", "providerId": "anthropic", "profileIds": ["declared:shared:anthropic"],
     });
-    for (method, params) in [
-        ("profile.delete", json!({"profileId": "declared:shared:anthropic"})),
-        ("profile.reorder", order),
-        ("agent.delete", json!({"agentId": "shared"})),
-    ] {
+    for (method, params) in
+        [("profile.delete", json!({"profileId": "declared:shared:anthropic"})), ("profile.reorder", order)]
+    {
         let (code, data) = daemon.refused(method, params).await;
         assert_eq!((code, &data["kind"]), (1009, &json!("declared_immutable")), "{method}");
         assert_eq!((&data["file"], &data["agentId"]), (&json!(file), &json!("shared")), "{method}");

@@ -240,7 +240,7 @@ async fn check_exits_130_and_removes_its_files_when_interrupted() {
 
 /// The parts of the entry that a new version changes.
 const WATCHED: &str = "help = [{ args = ['login', '--help'], options = ['--device', '--tty'] }]\n\
-    scrub = ['FAKE_URL']\n";
+    scrub = ['FAKE_URL']\nenvironment-prefixes = ['FAKE_']\n";
 
 /// A script of a newer version, with other options.
 fn newer() -> String {
@@ -276,7 +276,8 @@ fn check_names_new_options_and_new_environment_names() {
 #[test]
 fn check_says_that_a_packed_program_is_not_readable() {
     let more = ["A", "B", "C", "D", "E", "F"].map(|letter| format!("'FAKE_{letter}_URL'")).join(", ");
-    let (code, stdout, _) = check(&machine(GOOD, &format!("scrub = [{more}]\n")), &["fake"]);
+    let more = format!("scrub = [{more}]\nenvironment-prefixes = ['FAKE_']\n");
+    let (code, stdout, _) = check(&machine(GOOD, &more), &["fake"]);
     assert_eq!(code, Some(0), "{stdout}");
     assert!(stdout.contains("note: environment names: not readable, the program is packed"), "{stdout}");
 }

@@ -5,6 +5,10 @@ use serde_json::{Value, json};
 use crate::support::{Daemon, Home, files_below};
 
 fn fixture() -> Daemon {
+    home().start()
+}
+
+fn home() -> Home {
     let home = Home::new();
     let bin = home.dir("bin");
     crate::support::private_directory(&bin);
@@ -15,7 +19,7 @@ fn fixture() -> Daemon {
         std::fs::set_permissions(bin.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
     }
-    home.search(bin).start()
+    home.search(bin)
 }
 
 async fn check(daemon: &Daemon, changes: Value, code: i32, field: &str) {
@@ -42,67 +46,31 @@ async fn login_refuses_programs_that_are_not_registered() {
     let daemon = fixture();
     let bin = daemon.home.dir("bin");
     let evil = bin.join("evil").display().to_string();
-    let link = daemon.home.dir("codex").display().to_string();
-    std::os::unix::fs::symlink(&evil, &link).unwrap();
-    for path in [
-        &evil,
-        &link,
-        "codex",
-        "../codex",
-        "/bin/sh",
-        "/tmp",
-        "/etc/passwd",
-        "/nowhere/codex",
-        &format!("{}/../bin/codex", bin.display()),
-    ] {
+    for path in [&evil, "/bin/sh", "/tmp", "/etc/passwd", &format!("{}/../bin/evil", bin.display())] {
         check(&daemon, json!({"cliPath": path}), 1004, "cliPath").await;
     }
     nothing_happened(&daemon).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_refuses_arguments_that_are_not_registered() {
+async fn login_refuses_arguments_that_may_mean_another_login() {
     let daemon = fixture();
     for args in [
         json!(["-e", "require('fs')"]),
-        json!([]),
         json!(["login", "--with-api-key"]),
-        json!(["login", ";", "sh"]),
+        json!(["login", "--device"]),
+        json!(["login", "console"]),
     ] {
         check(&daemon, json!({"authLoginArgs": args}), 1004, "authLoginArgs").await;
-        check(&daemon, json!({"authCheckArgs": args}), 1004, "authCheckArgs").await;
     }
-    check(&daemon, json!({"requiresTty": true}), 1004, "requiresTty").await;
     check(&daemon, json!({"recipe": "--help"}), 1022, "recipe").await;
     nothing_happened(&daemon).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn login_refuses_every_variable_of_a_client() {
-    let daemon = fixture();
-    let names = [
-        "NODE_OPTIONS",
-        "LD_PRELOAD",
-        "ld_preload",
-        "LD_AUDIT",
-        "PATH",
-        "BASH_ENV",
-        "PYTHONPATH",
-        "BROWSER",
-        "GIT_SSH_COMMAND",
-        "HTTPS_PROXY",
-        "SSL_CERT_FILE",
-        "NODE_EXTRA_CA_CERTS",
-        "ANTHROPIC_BASE_URL",
-        "OPENAI_BASE_URL",
-        "OAUTH_ENCRYPTION_KEY",
-        "SRVD_SESSION",
-        "FREE_NAME",
-        "HOME",
-        "A=B",
-        "",
-    ];
-    for name in names {
+async fn checked_policy_refuses_every_variable_that_decides_what_runs() {
+    let daemon = home().config("srvd.toml", "[spawn]\npolicy = \"checked\"\n").start();
+    for name in DECIDING {
         let (code, data) = daemon
             .refused("auth.start", json!({"providerId": "codex", "authEnv": {name: "planted-value"}}))
             .await;
@@ -111,6 +79,29 @@ async fn login_refuses_every_variable_of_a_client() {
     }
     nothing_happened(&daemon).await;
 }
+
+/// Names of variables that decide what a CLI runs or whom it asks, and names that are none.
+const DECIDING: [&str; 19] = [
+    "NODE_OPTIONS",
+    "LD_PRELOAD",
+    "ld_preload",
+    "LD_AUDIT",
+    "PATH",
+    "BASH_ENV",
+    "PYTHONPATH",
+    "BROWSER",
+    "GIT_SSH_COMMAND",
+    "HTTPS_PROXY",
+    "SSL_CERT_FILE",
+    "NODE_EXTRA_CA_CERTS",
+    "ANTHROPIC_BASE_URL",
+    "OPENAI_BASE_URL",
+    "OAUTH_ENCRYPTION_KEY",
+    "SRVD_SESSION",
+    "HOME",
+    "A=B",
+    "",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_refuses_unusable_bundles_and_providers() {

@@ -259,5 +259,8 @@ async fn renewal_runs_in_place_when_login_cannot_be_moved() {
         assert_eq!((&found["status"], &found["evidence"]), (&json!(status), &json!("file")), "{found}");
     }
     let found = renewed.account().await;
-    assert!(found["nextStep"].as_str().unwrap().starts_with("srvd login fake --bundle "), "{found}");
+    assert!(
+        found["nextStep"]["command"].as_str().unwrap().starts_with("srvd login fake --bundle "),
+        "{found}"
+    );
 }

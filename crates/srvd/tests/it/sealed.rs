@@ -58,7 +58,7 @@ async fn unbound_agent_is_refused_by_name_and_sealed_when_it_is_reached_otherwis
     let (_, errors) = texts(&exec(&["--", "codex"]));
     assert!(errors.contains("codex was not started: this launch has no login of codex"), "{errors}");
     assert!(errors.contains("srvd login codex --bundle work"), "{errors}");
-    assert!(errors.contains("srvd exec --unbound -- codex"), "{errors}");
+    assert!(errors.contains("srvd exec --bundle work --unbound -- codex"), "{errors}");
     let sealed = daemon.home.dir("data/identities").join(&id).join("codex");
     for args in [&["--", "env"][..], &["--", "sh", "-c", "codex"], &["--unbound", "--", "codex"]] {
         let (printed, errors) = texts(&exec(args));

@@ -12,7 +12,7 @@ use crate::support::namespace::inside;
 use crate::support::{Daemon, Home, event, files_below, planted, private_directory, store};
 
 /// Creates bundles with a planted login of Claude, and the user's own setup.
-async fn home(bundles: &[&str]) -> Home {
+pub(crate) async fn home(bundles: &[&str]) -> Home {
     let home = Home::new();
     for bundle in bundles {
         plant(&home, bundle).await;
@@ -75,7 +75,7 @@ fn persons(home: &Home) -> BTreeMap<PathBuf, (Vec<u8>, u32)> {
         .collect()
 }
 
-async fn launch(daemon: &Daemon, bundle: &str) -> Value {
+pub(crate) async fn launch(daemon: &Daemon, bundle: &str) -> Value {
     daemon.call("launch.resolve", json!({"bundleId": bundle, "explain": true})).await
 }
 

@@ -43,7 +43,7 @@ use grants::Grant;
 pub(crate) const ADDRESS: &str = "44.0.0.1";
 
 /// The vendors' names. A name without answers is listed so that a CLI's request to it is refused at once.
-pub(crate) const VENDORS: [&str; 44] = [
+pub(crate) const VENDORS: [&str; 45] = [
     "accounts.google.com",
     "accounts.x.ai",
     "ampcode.com",
@@ -55,6 +55,7 @@ pub(crate) const VENDORS: [&str; 44] = [
     "api.individual.githubcopilot.com",
     "api.kilo.ai",
     "api.kimi.com",
+    "api.moonshot.ai",
     "api.openai.com",
     "api.workos.com",
     "api.x.ai",
@@ -162,6 +163,34 @@ impl Standin {
         self.state.send_modify(|state| state.fails = true);
     }
 
+    /// Makes this refresh token a valid one.
+    pub(crate) fn accept_refresh_token(&self, token: &str) {
+        self.state.send_modify(|state| {
+            state.refresh_tokens.insert(token.into());
+        });
+    }
+
+    /// Accepts every access token from now on, such as one that a test wrote.
+    pub(crate) fn accept_access_tokens(&self) {
+        self.state.send_modify(|state| state.accepts_every_token = true);
+    }
+
+    /// Answers every refresh from now on only after this time.
+    pub(crate) fn delay_refreshes(&self, delay: Duration) {
+        self.state.send_modify(|state| state.refresh_delay = delay);
+    }
+
+    /// Answers every refresh from now on with this status; `None` answers as usual.
+    pub(crate) fn refuse_refreshes(&self, status: Option<u16>) {
+        let status = status.map(|status| StatusCode::from_u16(status).unwrap());
+        self.state.send_modify(|state| state.refresh_refusal = status);
+    }
+
+    /// Returns the refresh token of every refresh so far, in the order of arrival.
+    pub(crate) fn refreshes(&self) -> Vec<String> {
+        self.state.borrow().refreshes.clone()
+    }
+
     /// Sets the life of GitHub's device codes from now on, in seconds.
     pub(crate) fn code_lifetime(&self, seconds: u64) {
         self.state.send_modify(|state| state.code_lifetime_s = seconds);
@@ -227,6 +256,15 @@ impl Standin {
         self.state.borrow().credentials.clone()
     }
 
+    /// Waits until a credential with this text has come, after the first `count` ones.
+    pub(crate) async fn sent_since(&self, count: usize, text: &str) {
+        let mut state = self.state.subscribe();
+        let has_come =
+            |state: &State| state.credentials[count..].iter().any(|credential| credential.contains(text));
+        // The sender lives as long as this stand-in.
+        let _ = state.wait_for(has_come).await;
+    }
+
     /// Returns every credential that a client has sent to one of these hosts or to a host below it, without its scheme.
     pub(crate) fn bearers(&self, hosts: &[&str]) -> BTreeSet<String> {
         let is_meant = |host: &str| {
@@ -274,6 +312,12 @@ struct State {
     fails: bool,
     code_lifetime_s: u64,
     refresh_tokens: BTreeSet<String>,
+    /// The refresh token of every refresh that has arrived.
+    refreshes: Vec<String>,
+    refresh_delay: Duration,
+    accepts_every_token: bool,
+    /// The status with which refreshes are answered, in place of new tokens.
+    refresh_refusal: Option<StatusCode>,
     access_tokens: BTreeSet<String>,
     /// Every credential that was sent, with the host.
     bearers: BTreeSet<(String, String)>,
@@ -313,6 +357,10 @@ impl State {
             fails: false,
             code_lifetime_s: 899,
             refresh_tokens: BTreeSet::new(),
+            refreshes: Vec::new(),
+            refresh_delay: Duration::ZERO,
+            accepts_every_token: false,
+            refresh_refusal: None,
             access_tokens: BTreeSet::new(),
             bearers: BTreeSet::new(),
             signer: signed::Signer::new(),
@@ -371,6 +419,11 @@ impl Call {
         self.method == "POST" && self.path.ends_with("/token") && !self.field("grant_type").is_empty()
     }
 
+    /// Returns true for a request for new tokens in place of used ones.
+    fn is_refresh(&self) -> bool {
+        self.is_exchange() && self.field("grant_type") == "refresh_token"
+    }
+
     /// Returns whether the answer must be a form, which GitHub sends to a client that names no format.
     fn wants_form(&self) -> bool {
         self.host == "github.com" && !self.header("accept").is_some_and(|accept| accept.contains("json"))
@@ -422,6 +475,14 @@ async fn respond(
     let call = Call { method, host, path, query, headers: head.headers, body };
     let (mut answer, mut fails) = ((StatusCode::INTERNAL_SERVER_ERROR, Value::Null), false);
     let wants_form = call.wants_form();
+    if call.is_refresh() {
+        let mut delay = Duration::ZERO;
+        state.send_modify(|state| {
+            state.refreshes.push(call.field("refresh_token"));
+            delay = state.refresh_delay;
+        });
+        tokio::time::sleep(delay).await;
+    }
     state.send_modify(|state| {
         let request = format!("{} {}{}", call.method, call.host, call.path);
         if !call.body.is_empty() {

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use crate::support::Home;
 
-const METHODS: [&str; 57] = [
+const METHODS: [&str; 85] = [
     "account.delete",
     "account.discardstray",
     "account.get",
+    "account.keepalive",
     "account.keepstray",
     "account.list",
     "account.refreshstatus",
@@ -18,6 +19,7 @@ const METHODS: [&str; 57] = [
     "account.strays",
     "account.update",
     "agent.delete",
+    "audit.list",
     "auth.cancel",
     "auth.list",
     "auth.poll",
@@ -31,18 +33,36 @@ const METHODS: [&str; 57] = [
     "bundle.list",
     "bundle.unbind",
     "bundle.update",
+    "console.end",
+    "console.open",
+    "console.sessions",
     "declared.list",
     "declared.reload",
+    "doctor.run",
     "ephemeral.clear",
     "ephemeral.put",
     "events.subscribe",
     "events.unsubscribe",
+    "forge.branches",
+    "forge.createpull",
+    "forge.credential",
+    "forge.issues",
+    "forge.pulls",
+    "forge.rejected",
+    "forge.repo",
+    "forge.repos",
+    "forge.request",
+    "forge.unwatch",
+    "forge.watch",
+    "forge.watched",
+    "forge.whoami",
     "instance.create",
     "instance.end",
     "instance.list",
     "instance.update",
     "launch.ready",
     "launch.resolve",
+    "launch.suggest",
     "operator.active",
     "operator.cancel",
     "operator.clearactive",
@@ -52,16 +72,24 @@ const METHODS: [&str; 57] = [
     "operator.setactive",
     "operator.start",
     "operator.upsert",
+    "pair.answer",
+    "pair.poll",
+    "pair.start",
     "profile.best",
     "profile.delete",
     "profile.list",
     "profile.reorder",
     "profile.upsert",
     "provider.list",
+    "quota.get",
+    "quota.list",
+    "quota.refresh",
     "share.get",
     "share.set",
     "srvd.info",
     "srvd.ping",
+    "tokens.list",
+    "tokens.revoke",
     "user.delete",
     "rpc.discover",
 ];
@@ -156,22 +184,31 @@ async fn provider_list_contains_the_fields_that_a_frontend_needs() {
         listed["providers"].as_array().unwrap().iter().find(|known| known["id"] == id).unwrap().clone()
     };
     let path = daemon.home.dir("bin/fakecli");
+    let login = |id: &str, kind: &str, label: &str, paste: bool| {
+        json!({
+            "id": id, "kind": kind, "label": label, "takesPaste": paste, "needsPaste": paste, "holdsPorts": [],
+            "opensBrowser": kind == "browser", "showsCode": kind == "device_code",
+        })
+    };
     assert_eq!(
         find("fake"),
         json!({
             "id": "fake", "aliases": ["fake-cli"], "displayName": "Fake", "class": "oauth", "requiresTty": false,
             "cli": {"found": true, "path": path, "tested": "1.2.3", "untested": false, "version": "1.2.3", "install": "build the examples of auth-spawner"},
             "loginKinds": ["pipe", "pty", "device", "token"],
+            "icon": "fake",
             "logins": [
-                {"id": "pipe", "kind": "browser", "takesPaste": true},
-                {"id": "pty", "kind": "browser", "takesPaste": true},
-                {"id": "device", "kind": "device_code", "takesPaste": false},
-                {"id": "token", "kind": "browser", "takesPaste": true},
+                login("pipe", "browser", "Browser", true),
+                login("pty", "browser", "Browser", true),
+                login("device", "device_code", "Code on any device", false),
+                login("token", "browser", "Long-lived token", true),
             ],
         })
     );
     let anthropic = find("anthropic");
     assert_eq!((&anthropic["class"], &anthropic["loginKinds"]), (&json!("api_key"), &json!(["api_key"])));
+    assert_eq!((&anthropic["keyPrefix"], &anthropic["icon"]), (&json!("sk-ant-"), &json!("anthropic")));
+    assert_eq!(anthropic["keyUrl"], "https://console.anthropic.com/settings/keys");
     assert_eq!(anthropic["cli"], json!({"found": false, "untested": false}));
     assert_eq!(find("claude")["cli"]["found"], false);
 

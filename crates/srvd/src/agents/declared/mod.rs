@@ -21,6 +21,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use load::load;
 pub(crate) use watcher::{Declared, DeclaredConfig, DeclaredWatcher};
 
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 
 /// The prefix of the id of every declared credential.
@@ -165,17 +166,6 @@ impl Agents {
         self.iter().flat_map(gone).collect()
     }
 
-    /// Rejects changes to an agent that is declared in a file.
-    ///
-    /// # Errors
-    /// `declared_immutable`, naming the file and the agent.
-    pub(crate) fn refuse_agent(&self, id: &str) -> Result<(), ApiError> {
-        match self.agent(id) {
-            Some(agent) => Err(immutable(id, Some(agent))),
-            None => Ok(()),
-        }
-    }
-
     /// Rejects changes to a credential that is declared in a file, identified by its listed id. Other ids are allowed.
     ///
     /// # Errors
@@ -192,7 +182,9 @@ impl Agents {
 fn immutable(id: &str, agent: Option<&Agent>) -> ApiError {
     let error = ApiError::new(Kind::DeclaredImmutable, format!("the agent {id} is declared in a file"));
     match agent.map(|agent| agent.source.display().to_string()) {
-        Some(file) => error.hint(format!("edit {file}")).with("agentId", id).with("file", file),
+        Some(file) => {
+            error.hint(Step::EditFile { file: file.clone() }).with("agentId", id).with("file", file)
+        }
         None => error.with("agentId", id),
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::{KEY, VARIABLE};
+use crate::hint::{Hint, Step};
 
 /// The reason why a file or a directory is not used.
 #[derive(Debug, thiserror::Error)]
@@ -54,12 +55,9 @@ impl TrustError {
         }
     }
 
-    /// The command that mends the place, and the setting that accepts it; empty for another reason.
-    pub(crate) fn remedy(&self) -> String {
-        match self {
-            Self::Untrusted(found) => format!("{}. To use it as it is, {}", found.mend(), found.accept()),
-            _ => String::new(),
-        }
+    /// The command that mends the place, and the setting that accepts it; `None` for another reason.
+    pub(crate) fn remedy(&self) -> Option<Hint> {
+        self.untrusted().map(Untrusted::remedy)
     }
 
     /// The finding that another user can change the place, if that is the reason.
@@ -139,35 +137,35 @@ impl Untrusted {
     }
 
     /// The command or the setting that makes the place fit.
-    pub(crate) fn mend(&self) -> String {
-        let path = shell_words::quote(&self.path.to_string_lossy()).into_owned();
+    pub(crate) fn mend(&self) -> Step {
+        let path = self.path.as_path().into();
         match self.words {
-            Words::Windows => {
-                "Drives of Windows are open to every user under WSL. Put options = \"metadata,umask=022\" \
-                               under [automount] in /etc/wsl.conf and run: wsl.exe --shutdown"
-                    .to_owned()
-            }
-            Words::ReadOnly => "The file system is mounted read-only, so mend it where it is made".to_owned(),
-            Words::Usual if self.owner_is_wrong => format!("Run: sudo chown {} {path}", self.user),
-            Words::Usual if self.uid == self.user => format!("Run: chmod go-w {path}"),
-            Words::Usual => format!("Run: sudo chmod go-w {path}"),
+            Words::Windows => Step::CloseWindowsDrive,
+            Words::ReadOnly => Step::MendTheImage,
+            Words::Usual if self.owner_is_wrong => Step::TakeAsRoot { user: self.user, path },
+            Words::Usual if self.uid == self.user => Step::CloseOwn { path },
+            Words::Usual => Step::CloseAsRoot { path },
         }
     }
 
+    fn remedy(&self) -> Hint {
+        Hint::from(self.mend()).and(self.accept())
+    }
+
     /// The setting that accepts the place as it is.
-    pub(crate) fn accept(&self) -> String {
+    pub(crate) fn accept(&self) -> Step {
         let path = self.path.to_string_lossy();
         if self.configured {
-            format!("add {} to {KEY} in srvd.toml", toml::Value::from(path.as_ref()))
+            Step::AcceptInFile { path: toml::Value::from(path.as_ref()).to_string(), key: KEY.to_owned() }
         } else {
-            format!("set {VARIABLE}={}", shell_words::quote(&path))
+            Step::AcceptInVariable { variable: VARIABLE.to_owned(), path: path.into_owned().into() }
         }
     }
 }
 
 impl fmt::Display for Untrusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}. {}. To use it as it is, {}", self.reason(), self.mend(), self.accept())
+        write!(f, "{}. {}", self.reason(), self.remedy())
     }
 }
 

@@ -11,8 +11,10 @@ use secrecy::SecretString;
 use crate::base::environment::Environment;
 use crate::cli::client::Connection;
 use crate::cli::failure::Failure;
+use crate::cli::git_credential::own_account;
 use crate::cli::subject::{MARKS, Subject};
 use crate::config::Config;
+use crate::wire::forge_credential::GetCredential;
 use crate::wire::launch::{Launch, Removed, Resolve};
 
 /// The variable with the names of the variables that the outer launch set.
@@ -24,6 +26,7 @@ const DIRS: [&str; 3] = ["SRVD_CONFIG_DIR", "SRVD_DATA_DIR", "SRVD_RUNTIME_DIR"]
 const LONGEST_NAME: usize = 256;
 
 /// The parts of a request that the arguments decide.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Default)]
 pub(super) struct Wanted<'a> {
     /// The program to start.
@@ -36,6 +39,8 @@ pub(super) struct Wanted<'a> {
     pub(super) explain: bool,
     /// True to ask for the variables that are set here only.
     pub(super) exact: bool,
+    /// True to set the variables of the active forge.
+    pub(super) forge: bool,
 }
 
 /// Asks the daemon for the launch.
@@ -51,16 +56,37 @@ pub(super) async fn gather(
         provider_id: wanted.provider,
         program: wanted.program.map(name),
         allow_unbound: yes(wanted.unbound),
+        allow_empty: yes(wanted.forge),
         explain: yes(wanted.explain),
         dry_run: yes(wanted.explain),
         environment_names: wanted.exact.then(|| names(environment)),
         ..subject.resolve()
     };
     let mut launch = daemon.call(&request).await.map_err(|failure: Failure| subject.naming(failure))?;
+    if wanted.forge {
+        add_forge(&mut launch, daemon).await?;
+    }
     // The daemon may run in another place than the one that this environment leads to.
     let runtime = daemon.endpoint.socket.parent().unwrap_or(&config.runtime_dir);
     complete(&mut launch, subject, environment, &[&config.config_dir, &config.data_dir, runtime]);
     Ok(launch)
+}
+
+/// Adds the variables of the active forge. An account of the identity's own takes precedence, so it is refused.
+async fn add_forge(launch: &mut Launch, daemon: &Connection) -> Result<(), Failure> {
+    let answer = daemon.call(&GetCredential::default()).await?;
+    let Some(credential) = answer.credential else { return Ok(()) };
+    let kind = credential.forge_type.to_string();
+    if launch.accounts.iter().any(|account| account.provider_id == kind && account.reason.is_none()) {
+        return Err(own_account(&kind));
+    }
+    let set = credential.environment;
+    launch.unset = launch.unset.iter().filter(|name| !set.contains_key(*name)).cloned().collect();
+    if let Some(removed) = &mut launch.removed {
+        removed.retain(|removed| !set.contains_key(&removed.name));
+    }
+    launch.set.extend(set);
+    Ok(())
 }
 
 /// Adds the variables by which the programs of the launch find srvd and their identity, and removes those of an outer

@@ -106,7 +106,11 @@ pub(in crate::cli) fn find(name: &OsStr, path: &OsStr, trust: &Trust) -> Result<
         None => Failure::new(NOT_THERE, format!("cannot run {name_text}: it is not on the PATH")),
         Some((place, error)) => {
             let message = format!("cannot run {}: {}", place.display(), error.reason());
-            Failure::new(CANNOT_RUN, message).hint(error.remedy())
+            let failure = Failure::new(CANNOT_RUN, message);
+            match error.remedy() {
+                Some(remedy) => failure.hint(remedy),
+                None => failure,
+            }
         }
     })
 }

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 
 use crate::base::environment::Environment;
 use crate::cli::failure::{Failure, code};
+use crate::hint::Step;
 
 /// The variable that runs a program without the shim's effect, as in `SRVD_SHIM=off codex`. It is not passed on.
 pub(in crate::cli) const OPT_OUT_VAR: &str = "SRVD_SHIM";
@@ -40,7 +41,7 @@ pub(super) fn depth(environment: &Environment) -> Result<u32, Failure> {
             code::FAILED,
             format!("there are too many nested launches: the limit is {DEEPEST}"),
         )
-        .hint("a program of this name may be a wrapper that starts itself; see: srvd shims list")),
+        .hint(Step::ListShims)),
         Err(_) => Err(Failure::new(code::CONFIG, format!("{DEPTH_VAR} is not a number"))),
     }
 }

@@ -12,6 +12,7 @@ use crate::base::person::{Person, Sameness};
 use crate::cli::client::Connection;
 use crate::cli::failure::{Failure, code};
 use crate::cli::here::BUNDLE_VAR;
+use crate::hint::Step;
 use crate::wire::account::{Account, Get};
 use crate::wire::launch::{Launch, Used};
 
@@ -147,8 +148,7 @@ async fn one(
         let whose = account.email.as_ref().or(account.subject.as_ref());
         let login = whose.map_or_else(|| "the login".to_owned(), |name| format!("the login of {name}"));
         let message = format!("{} does not confirm {login}: {reason}", provider.display_name);
-        Err(Failure::new(code::FAILED, message)
-            .hint("the settings of the CLI, of this project and of the system may set another credential"))
+        Err(Failure::new(code::FAILED, message).hint(Step::SettingsMayDiffer))
     };
     match question.ask(&account).await {
         Verdict::Confirmed => Ok(None),
@@ -164,7 +164,7 @@ fn cannot_be_asked(provider: &Provider) -> Failure {
         "{} cannot be verified: srvd knows no command by which it says whose login it uses",
         provider.display_name
     );
-    Failure::new(code::FAILED, message).hint("start it without --verify")
+    Failure::new(code::FAILED, message).hint(Step::DoNotVerify)
 }
 
 #[cfg(test)]

@@ -95,6 +95,14 @@ impl Opener {
 pub(in super::super) struct Opening(Option<oneshot::Receiver<bool>>);
 
 impl Opening {
+    /// Waits until it is known whether a browser was opened.
+    pub(in super::super) async fn succeeded(self) -> bool {
+        match self.0 {
+            Some(outcome) => outcome.await.unwrap_or(false),
+            None => false,
+        }
+    }
+
     /// Returns a value for which no address is being opened.
     pub(in super::super) fn none() -> Self {
         Self(None)

@@ -2,15 +2,18 @@
 
 use super::super::client::Connection;
 use super::super::failure::{Failure, code};
+use super::super::owner::OwnerArgs;
 use super::super::resolve;
 use super::super::ui::{Ui, plain_line};
+use crate::hint::Step;
 use crate::wire::auth::{Cancel, List, Outcome, Session};
 use crate::wire::provider;
 
-/// Cancels the running login of a provider: the one for a bundle, or the only one.
+/// Cancels the running login of a provider: the one for a bundle or a user, or the only one.
 pub(super) async fn run(
     wanted: &str,
     bundle: Option<&str>,
+    owner: &OwnerArgs,
     daemon: &Connection,
     ui: &Ui,
 ) -> Result<(), Failure> {
@@ -20,8 +23,11 @@ pub(super) async fn run(
     let cancel = if let Some(bundle) = bundle {
         let bundle_id = Some(resolve::existing(daemon, bundle).await?);
         Cancel { bundle_id, provider_id: Some(name.clone()), ..Cancel::default() }
+    } else if let Some(user) = &owner.user {
+        let (user_id, agent_id) = (Some(user.clone()), owner.agent.clone());
+        Cancel { user_id, agent_id, provider_id: Some(name.clone()), ..Cancel::default() }
     } else {
-        let sessions = daemon.call(&List {}).await?.sessions;
+        let sessions = daemon.call(&List::default()).await?.sessions;
         Cancel { session_id: Some(running(&sessions, &name)?), ..Cancel::default() }
     };
     let Outcome { success, error, .. } = daemon.call(&cancel).await?;
@@ -43,9 +49,7 @@ fn running(sessions: &[Session], provider: &str) -> Result<String, Failure> {
         (Some(_), Some(_)) => {
             let provider = plain_line(provider);
             let message = format!("several logins of {provider} are running");
-            Err(Failure::new(code::FAILED, message).hint(format!(
-                "name the bundle: srvd login {provider} --cancel --bundle BUNDLE   (see: srvd bundles)"
-            )))
+            Err(Failure::new(code::FAILED, message).hint(Step::CancelOne { provider: provider.into() }))
         }
         (None, _) => {
             Err(Failure::new(code::FAILED, format!("no login of {} is running", plain_line(provider))))

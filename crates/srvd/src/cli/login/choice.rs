@@ -28,6 +28,11 @@ mod tests {
                 kind: if id.contains("device") { LoginKind::DeviceCode } else { LoginKind::Browser },
                 id: (*id).to_owned(),
                 takes_paste: true,
+                label: String::new(),
+                opens_browser: true,
+                shows_code: false,
+                needs_paste: true,
+                holds_ports: Vec::new(),
             };
             let logins: Vec<Login> = logins.iter().map(login).collect();
             assert_eq!(for_remote(&logins).map(|login| login.id.as_str()), expect, "{logins:?}");

@@ -15,11 +15,16 @@ use super::client::Connection;
 use super::failure::{self, Failure, code};
 use super::interrupt::Interrupt;
 use super::list::who;
+use super::owner;
+use super::owner::OwnerArgs;
 use super::prompt::{Answer, Prompt};
+use super::refresh;
 use super::resolve::{self, BundleDestination};
 use super::ui::{Seat, Ui, plain_line};
+use crate::hint::{Step, Word};
 use crate::wire::auth::{Cancel, Poll, Session, SessionStatus, Start, SubmitCallback};
 use crate::wire::error::ErrorKind;
+use crate::wire::keeping::KeepAlive;
 use crate::wire::{SecretInput, account, bundle, provider};
 use browser::{Opener, Opening};
 use progress::Progress;
@@ -39,8 +44,10 @@ pub(super) struct LoginArgs {
     /// Make the bundle if it does not exist
     #[arg(long, requires = "bundle")]
     new: bool,
+    #[command(flatten)]
+    owner: OwnerArgs,
     /// Cancel the running login of the provider, also one that another client started
-    #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "force"])]
+    #[arg(long, conflicts_with_all = ["new", "no_browser", "recipe", "host", "renew", "replace_person"])]
     cancel: bool,
     /// Show the address without opening a browser
     #[arg(long)]
@@ -54,9 +61,12 @@ pub(super) struct LoginArgs {
     /// The host to log in to, such as a GitHub Enterprise Server
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
-    /// Log in again even if there is a login, and accept a different account in its place
+    /// Renew the login of the bundle if the person stays the same. This is always done and need not be given
     #[arg(long)]
-    force: bool,
+    renew: bool,
+    /// Accept the login of another person in place of the bundle's present one
+    #[arg(long, alias = "force")]
+    replace_person: bool,
 }
 
 /// The user at the terminal, for a command that waits for an action in a browser.
@@ -77,16 +87,23 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let Person { ui, opener, interrupt, unused_proxy } = person;
     if args.cancel {
-        return cancel::run(&args.provider, args.bundle.as_deref(), daemon, ui).await;
+        return cancel::run(&args.provider, args.bundle.as_deref(), &args.owner, daemon, ui).await;
     }
     let target = resolve::target(daemon, args.bundle.as_deref(), args.new, ui).await?;
     let recipe = recipe(&args, daemon, ui).await?;
     let started = daemon.client.call(&start(&args, recipe, target)).await;
     let session_id = match started {
-        Ok(started) => started.session_id,
+        Ok(started) => {
+            for unused in &started.not_used {
+                ui.note(&plain_line(&unused.reason));
+            }
+            started.session_id
+        }
         Err(error) => match own::Login::of(&error) {
             // The account is the login of the user's own CLI.
-            Some(login) => return own::run(login, args.force, daemon, surroundings, ui, interrupt).await,
+            Some(login) => {
+                return own::run(login, args.replace_person, daemon, surroundings, ui, interrupt).await;
+            }
             None => return Err(refusal(&error, &args)),
         },
     };
@@ -114,11 +131,9 @@ pub(super) async fn run(
 /// use.
 fn explained(failure: Failure, session: &Session, unused_proxy: Option<&str>) -> Failure {
     let error = session.error.as_deref().unwrap_or_default();
-    let known = session.hint.as_deref().is_some_and(|hint| hint.contains("[network]"));
+    let known = session.hint.as_ref().is_some_and(|hint| hint.as_str().contains("[network]"));
     match unused_proxy.filter(|_| !known && auth_spawner::names_network(error)) {
-        Some(name) => failure.hint(format!(
-            "this shell has {name}, but the daemon and its CLIs do not use it: set proxy or ca_file under [network] in srvd.toml, and restart the daemon"
-        )),
+        Some(name) => failure.hint(Step::UseNetworkSettings { variable: name.to_owned() }),
         None => failure,
     }
 }
@@ -148,9 +163,11 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
         provider_id: args.provider.clone(),
         into_bundle_id: target.into_bundle_id,
         bundle_name: target.bundle_name,
+        user_id: args.owner.user.clone(),
+        agent_id: args.owner.agent.clone(),
         recipe,
         host: args.host.clone(),
-        force: args.force.then_some(true),
+        force: args.replace_person.then_some(true),
         ..Start::default()
     }
 }
@@ -158,31 +175,38 @@ fn start(args: &LoginArgs, recipe: Option<String>, target: BundleDestination) ->
 /// Returns the failure for a login that did not start, with hints for this command line.
 fn refusal(error: &CallError, args: &LoginArgs) -> Failure {
     failure::of_call(error, |error| {
-        let bundle =
-            args.bundle.as_deref().map(|bundle| format!(" --bundle {}", typed(bundle))).unwrap_or_default();
-        if failure::field(error, "accountId").is_some() {
-            Some(format!("to log in again: srvd login {}{bundle} --force", args.provider))
-        } else if let Some(session) = failure::field(error, "sessionId") {
-            let session = plain_line(session);
-            Some(format!(
-                "to cancel the running login ({session}): srvd login {}{bundle} --cancel",
-                args.provider
-            ))
-        } else if failure::field(error, "field") == Some("providerId") {
-            Some(format!("add a key with: srvd add-key {}", args.provider))
-        } else {
-            None
+        let provider = Word::from(&args.provider);
+        let known = |field: &str| failure::field(error, field).is_some();
+        // The callback port is in use by a login that may be for another provider or bundle.
+        if let Some(running) = failure::field(error, "providerId")
+            && let Some(session) = failure::field(error, "sessionId").map(plain_line)
+        {
+            return Some(Step::CancelRunningAnywhere { session, provider: Word::from(running) }.into());
         }
+        if let Some([user, agent]) = args.owner.words() {
+            let step = if known("accountId") {
+                Step::LogInUserAnew { provider, user, agent }
+            } else if known("sessionId") {
+                Step::CancelUser { provider, user, agent }
+            } else if failure::field(error, "field") == Some("providerId") {
+                Step::AddKeyUser { provider, user, agent }
+            } else {
+                return None;
+            };
+            return Some(step.into());
+        }
+        let bundle = args.bundle.as_ref().map(Word::from);
+        let step = if failure::field(error, "accountId").is_some() {
+            Step::LogInAgain { provider, bundle: bundle? }
+        } else if let Some(session) = failure::field(error, "sessionId").map(plain_line) {
+            Step::CancelRunning { session, provider, bundle: bundle? }
+        } else if failure::field(error, "field") == Some("providerId") {
+            Step::AddKeyInstead { provider }
+        } else {
+            return None;
+        };
+        Some(step.into())
     })
-}
-
-/// Returns a name as it is typed in a shell.
-fn typed(name: &str) -> String {
-    if name.contains(['"', '\\', '$', '`', '!']) {
-        shell_words::quote(name).into_owned()
-    } else {
-        format!("\"{name}\"")
-    }
 }
 
 /// One login, as the user sees it.
@@ -293,10 +317,10 @@ impl Follower<'_> {
         let cancelled = daemon.call(&Cancel { session_id: Some(session_id), ..Cancel::default() }).await;
         match cancelled {
             Ok(outcome) if outcome.success => Failure::new(code, "the login was cancelled"),
-            Ok(_) => Failure::new(code, "the login had already ended").hint("see: srvd status"),
+            Ok(_) => Failure::new(code, "the login had already ended").hint(Step::ShowStatus),
             Err(failure) => {
                 Failure::new(code, format!("the login could not be cancelled: {}", failure.render()))
-                    .hint("it ends by itself two minutes after this command, or at its deadline")
+                    .hint(Step::LoginEndsAlone)
             }
         }
     }
@@ -306,16 +330,34 @@ async fn report(session: &Session, daemon: &Connection, ui: &Ui) -> Result<(), F
     if session.status != SessionStatus::Success {
         return Err(failed(session));
     }
-    let id = session.bundle_id.clone().unwrap_or_default();
     // The login is stored, even if these two calls fail.
-    let name = daemon.call(&bundle::Get { bundle_id: id.clone() }).await.map_or(id, |bundle| bundle.name);
+    let place = match (&session.bundle_id, &session.user_id) {
+        (None, Some(user)) => owner::place(user, session.agent_id.as_deref()),
+        (id, _) => {
+            let id = id.clone().unwrap_or_default();
+            let get = bundle::Get { bundle_id: id.clone() };
+            let name = daemon.call(&get).await.map_or(id, |bundle| bundle.name);
+            format!("in bundle \"{name}\"")
+        }
+    };
     let account_id = session.account_id.clone().unwrap_or_default();
-    let account = daemon.call(&account::Get { account_id }).await.ok();
-    ui.result(&success(session, account.as_ref(), &name))
+    let account = daemon.call(&account::Get { account_id: account_id.clone() }).await.ok();
+    ui.result(&success(session, account.as_ref(), &place))?;
+    // A directory that was copied holds the same login as its original.
+    let asked = KeepAlive { account_id: Some(account_id), ..KeepAlive::default() };
+    if let Ok(kept) = daemon.call(&asked).await
+        && kept.logins.iter().any(|login| !login.copies.is_empty())
+        && let Ok(all) = daemon.call(&account::List::default()).await
+    {
+        for step in refresh::steps(&kept.logins, &all.accounts, ui) {
+            ui.note(&step);
+        }
+    }
+    Ok(())
 }
 
 /// Returns the line for a login that was stored. The account's name is left out if it is not known.
-fn success(session: &Session, account: Option<&account::Account>, bundle: &str) -> String {
+fn success(session: &Session, account: Option<&account::Account>, place: &str) -> String {
     let provider = provider_name(&session.provider_id);
     let named = |account: &&account::Account| {
         [&account.display_name, &account.email, &account.subject].iter().any(|name| name.is_some())
@@ -323,7 +365,10 @@ fn success(session: &Session, account: Option<&account::Account>, bundle: &str) 
     let person = account.filter(named).map(who).or_else(|| session.email.clone().flatten());
     let person = person.map(|person| format!(" as {person}")).unwrap_or_default();
     let id = session.account_id.as_ref().map(|id| format!(" (account {id})")).unwrap_or_default();
-    plain_line(&format!("Logged in to {provider}{person} in bundle \"{bundle}\"{id}"))
+    let replaced = session.replaced_person.as_ref();
+    let replaced = replaced.map(|replaced| format!("; it replaces the login of {}", replaced.former));
+    let replaced = replaced.unwrap_or_default();
+    plain_line(&format!("Logged in to {provider}{person} {place}{id}{replaced}"))
 }
 
 /// Returns the display name of a provider that this program knows, else the provider's id.
@@ -339,7 +384,7 @@ fn failed(session: &Session) -> Failure {
     let failure =
         Failure::new(code::FAILED, format!("the login of {} failed: {reason}{exit}", session.provider_id));
     match &session.hint {
-        Some(hint) => failure.hint(hint),
+        Some(hint) => failure.hint(hint.clone()),
         None => failure,
     }
 }
@@ -361,14 +406,14 @@ mod tests {
             account.subject = subject.map(str::to_owned);
             let ended = session(json!({"email": email, "accountId": "a1"}));
             let expect = format!("Logged in to Codex{who} in bundle \"work\" (account a1)");
-            assert_eq!(success(&ended, Some(&account), "work"), expect);
+            assert_eq!(success(&ended, Some(&account), "in bundle \"work\""), expect);
         };
         check(Some("a@b.c"), Some("octocat"), " as a@b.c");
         check(None, Some("octocat"), " as octocat");
         check(None, None, "");
         let deleted = session(json!({"email": "a@b.c", "accountId": "a1"}));
         assert_eq!(
-            success(&deleted, None, "work"),
+            success(&deleted, None, "in bundle \"work\""),
             "Logged in to Codex as a@b.c in bundle \"work\" (account a1)"
         );
     }
@@ -406,22 +451,26 @@ mod tests {
             cancel: false,
             provider: "codex".to_owned(),
             bundle: Some("work".to_owned()),
+            owner: OwnerArgs::default(),
             no_browser: false,
             recipe: None,
             host: None,
-            force: false,
+            renew: false,
+            replace_person: false,
         };
         let check = |data: Value, hint: &str| {
             let error = CallError::Rpc(RpcError::new(1002, "no").with_data(data).with_kind("conflict"));
             assert_eq!(refusal(&error, &args).render(), format!("srvd: no\nhint: {hint}"));
         };
-        check(json!({"accountId": "a"}), "to log in again: srvd login codex --bundle \"work\" --force");
+        check(
+            json!({"accountId": "a"}),
+            "to replace it, whoever the new login belongs to: srvd login codex --bundle work --replace-person",
+        );
         check(
             json!({"sessionId": "s"}),
-            "to cancel the running login (s): srvd login codex --bundle \"work\" --cancel",
+            "to cancel the running login (s): srvd login codex --bundle work --cancel",
         );
         check(json!({"field": "providerId", "hint": "x"}), "add a key with: srvd add-key codex");
-        assert_eq!(typed("$(x) \"y\""), "'$(x) \"y\"'");
         check(json!({"hint": "the daemon's own"}), "the daemon's own");
     }
 }

@@ -6,7 +6,8 @@ use qrcode::{EcLevel, QrCode};
 use url::{Host, Url};
 
 use super::super::ui::{Screen, plain_line};
-use crate::wire::auth::{PasteShape, Phase, Session, SessionStatus};
+use crate::wire::auth::{Phase, Session, SessionStatus};
+use crate::wire::paste::PasteShape;
 
 /// Lines below an address: the result of opening a browser, the offer to paste, which may wrap, and the spinner.
 const LINES_BELOW: usize = 4;

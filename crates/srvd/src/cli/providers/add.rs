@@ -11,6 +11,7 @@ use crate::cli::failure::{Failure, code};
 use crate::cli::ui::{Ui, plain_line};
 use crate::config::Config;
 use crate::daemon::{OVERLAYS, overlays};
+use crate::hint::Step;
 
 /// Largest file of entries, and largest recording, in bytes.
 const LARGEST: u64 = 4 * 1024 * 1024;
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &AddArgs, config: &Config, ui: &Ui) -> Result<(), Failur
     let target = dir.join(name);
     if target.exists() && !args.replace {
         let message = format!("{} exists already", target.display());
-        return Err(Failure::new(code::FAILED, message).hint("replace it with: --replace"));
+        return Err(Failure::new(code::FAILED, message).hint(Step::ReplaceEntry));
     }
     let (before, after) = registries(config, &target, &text)?;
     let named = named(&text);
@@ -34,8 +35,7 @@ pub(crate) fn run(args: &AddArgs, config: &Config, ui: &Ui) -> Result<(), Failur
     let without = unrecorded(&named, &before, &after, &text, &recordings);
     if !without.is_empty() {
         let message = format!("no recording shows the login {}", without.join(", "));
-        return Err(Failure::new(code::FAILED, message)
-            .hint("record its output, or leave out `tested`, which marks the entry as untested"));
+        return Err(Failure::new(code::FAILED, message).hint(Step::RecordLogin));
     }
     check(&after, &named, &recordings)?;
     private::directory(&dir).map_err(|error| Failure::new(code::CANNOT_CREATE, error.to_string()))?;
@@ -65,7 +65,7 @@ fn read(path: &Path) -> Result<String, Failure> {
     }
     if found.mode() & 0o022 != 0 {
         let reason = format!("has mode {:04o}, so other users can change it", found.mode() & 0o7777);
-        return Err(refuse(reason).hint(format!("close it with: chmod go-w {shown}")));
+        return Err(refuse(reason).hint(Step::CloseFile { path: path.into() }));
     }
     if found.len() > LARGEST {
         return Err(refuse(format!("is larger than {} MiB", LARGEST / 1024 / 1024)));

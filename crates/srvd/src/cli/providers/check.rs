@@ -27,6 +27,7 @@ use crate::cli::ui::Ui;
 use crate::config::Config;
 use crate::config::child;
 use crate::daemon;
+use crate::hint::Step;
 
 /// The longest time that a CLI may take to print its version.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +90,7 @@ pub(crate) fn run(
     match missing.filter(|_| args.provider.is_some()) {
         Some(report) => {
             Err(Failure::new(code::UNAVAILABLE, format!("the CLI of {} is not installed", report.id))
-                .hint(format!("install it with: {}", report.install)))
+                .hint(Step::InstallWith { command: report.install.clone() }))
         }
         None => Ok(()),
     }
@@ -105,7 +106,7 @@ fn choose(registry: &Registry, wanted: Option<&str>) -> Result<Vec<Arc<Provider>
             Err(Failure::new(code::USAGE, format!("{} takes API keys and has no CLI to check", provider.id)))
         }
         None => Err(Failure::new(code::USAGE, format!("unknown provider: {wanted}"))
-            .hint(format!("known providers: {}", registry.ids().join(", ")))),
+            .hint(Step::KnownProviders { known: registry.ids().join(", ") })),
     }
 }
 
@@ -128,6 +129,7 @@ impl Sink for Refusing {
         let refusal = SaveError {
             kind: FailureKind::Storage,
             message: "the CLI logged in without the user, and a check stores no login".to_owned(),
+            advice: None,
         };
         std::future::ready(Err(refusal)).boxed()
     }
@@ -220,8 +222,9 @@ impl<'a> Checker<'a> {
         report.compare_version();
         if self.names {
             let (provider, program) = (Arc::clone(provider), program.clone());
-            let search =
-                tokio::task::spawn_blocking(move || auth_spawner::names_in(&provider, &program)).await;
+            let rules = self.registry.variable_rules().clone();
+            let search = move || auth_spawner::names_in(&provider, &rules, &program);
+            let search = tokio::task::spawn_blocking(search).await;
             report.add_names(search.unwrap_or(Names::NotReadable));
         }
         for known in &cli.help {
@@ -244,7 +247,8 @@ impl<'a> Checker<'a> {
         let (mut silent, mut strange) = (None, None);
         let Installed { usable, refused } = self.search.installed(cli);
         report.notes.extend(refused.iter().map(|Skipped { path, reason, remedy }| {
-            format!("{} is not used: {reason}. {remedy}", path.display())
+            let step = remedy.as_ref().map(|step| format!(". {step}")).unwrap_or_default();
+            format!("{} is not used: {reason}{step}", path.display())
         }));
         for program in usable {
             let said = match self.version(provider, &program).await {
@@ -320,6 +324,7 @@ impl<'a> Checker<'a> {
             program: found.program.to_owned(),
             version: found.version,
             args: None,
+            check_args: None,
             extra_env: Vec::new(),
             config_dir,
             destination: None,

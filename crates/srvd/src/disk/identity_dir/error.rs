@@ -4,6 +4,7 @@ use std::io;
 
 use crate::base::blocking::BrokenOff;
 use crate::base::private::PrivateError;
+use crate::hint::Step;
 use crate::wire::error::{ApiError, Kind};
 
 /// The reason why a directory could not be used.
@@ -32,8 +33,7 @@ impl From<DirError> for ApiError {
             DirError::BrokenOff(error) => error.into(),
             error => {
                 tracing::error!(%error, "a login's directory cannot be used");
-                Self::new(Kind::StoreUnavailable, "the login's directory cannot be used")
-                    .hint(error.to_string())
+                Self::new(Kind::StoreUnavailable, format!("the login's directory cannot be used: {error}"))
             }
         }
     }
@@ -42,7 +42,10 @@ impl From<DirError> for ApiError {
 impl From<BrokenOff> for ApiError {
     fn from(error: BrokenOff) -> Self {
         tracing::error!(%error, "work on the files of a login ended unexpectedly");
-        Self::new(Kind::StoreUnavailable, "the files of the login could not be read or changed")
-            .hint("retry later; the daemon's log names the cause")
+        let message = match &error {
+            BrokenOff::Failed(_) => "the files of the login could not be read or changed".to_owned(),
+            late => format!("the files of the login could not be read or changed: {late}"),
+        };
+        Self::new(Kind::StoreUnavailable, message).hint(Step::RetryLater)
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use auth_spawner::{Cli, Credential, KeyHome, KeyValues, Proof, Provider, Reach};
+use auth_spawner::{Cli, Credential, KeyHome, KeyValues, Proof, Provider, Reach, Shadow};
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest as _};
 use identity_store::{AgentId, BundleId, UserId};
@@ -56,6 +56,8 @@ pub(crate) struct Home {
     pub(crate) reach: Reach,
     /// The directory with a login that belongs to no account of the launch. It is not used.
     pub(crate) stray: Option<PathBuf>,
+    /// The setting that takes the place of the key with which the CLI runs.
+    pub(crate) shadow: Option<Shadow>,
 }
 
 /// A login in a home of a bundle that does not bind its provider.
@@ -199,7 +201,7 @@ impl IdentityDirs {
 /// The folder of the homes of agents, below the root of the identities. No bundle can have this name.
 const AGENTS: &str = ".agents";
 /// The folder of the homes that are prepared for an API key.
-const KEYS: &str = ".key";
+pub(crate) const KEYS: &str = ".key";
 /// The folder of the empty homes of CLIs whose account is not part of a launch.
 const LEFT_OUT: &str = ".left-out";
 
@@ -275,7 +277,7 @@ impl Places {
         let HomeRequest { provider, mut purpose } = request;
         let Some(cli) = &provider.cli else { return Err(DirError::NoCli(provider.id.clone())) };
         let own = base.join(&cli.config_dir.name);
-        let (mut reach, mut stray) = (Reach::Bundle, None);
+        let (mut reach, mut stray, mut shadow) = (Reach::Bundle, None, None);
         let dir = match &purpose {
             HomeUse::Login(dir, found) => {
                 reach = *found;
@@ -291,6 +293,7 @@ impl Places {
                 if make {
                     auth_spawner::prepare_key(cli, home, &dir, values)?;
                 }
+                shadow = cli.shadow_of_key(home, &dir);
                 dir
             }
             HomeUse::Unbound => {
@@ -305,7 +308,7 @@ impl Places {
             }
             HomeUse::LeftOut => self.left_out(base, cli, make)?,
         };
-        Ok(Home { provider, purpose, dir, reach, stray })
+        Ok(Home { provider, purpose, dir, reach, stray, shadow })
     }
 
     fn left_out(&self, base: &Path, cli: &Cli, make: bool) -> Result<PathBuf, DirError> {

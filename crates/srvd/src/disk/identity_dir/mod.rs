@@ -20,8 +20,6 @@ use crate::base::private;
 use crate::base::private::PrivateError;
 use crate::disk::own_dir;
 use crate::wire::bundle::{Cleanup, CleanupOutcome};
-use crate::wire::convert::login_cli;
-use crate::wire::error::ApiError;
 
 /// The directories of all identities. Everything that touches the file system runs on a thread for blocking work, and
 /// the daemon waits for it at its shutdown. A clone is a handle to the same directories.
@@ -109,17 +107,15 @@ impl IdentityDirs {
     /// # Errors
     /// [`BrokenOff`].
     pub(crate) async fn exists(&self, dir: &Path) -> Result<bool, BrokenOff> {
-        let dir = dir.to_owned();
+        let at = dir.to_owned();
         let found = |dir: &Path| std::fs::symlink_metadata(dir).is_ok_and(|found| found.is_dir());
-        self.run(move |places| places.owns(&dir) && found(&dir) && places.leads_to(&dir)).await
+        self.run_at(dir, move |places| places.owns(&at) && found(&at) && places.leads_to(&at)).await
     }
 
-    /// Creates the directory of a provider inside a bundle with mode 0700. Links on the path are not followed.
-    ///
-    /// # Errors
-    /// `invalid_input` for a provider without a CLI, `store_unavailable` when the directory cannot be used.
-    pub(crate) async fn make(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, ApiError> {
-        let dir = self.place(bundle, &login_cli(provider)?.config_dir.name);
+    /// Creates the directory of a provider's CLI inside a bundle.
+    #[cfg(test)]
+    pub(crate) async fn make(&self, bundle: &BundleId, provider: &Provider) -> Result<PathBuf, DirError> {
+        let dir = self.place(bundle, &provider.cli.as_ref().unwrap().config_dir.name);
         self.make_dir(&dir).await?;
         Ok(dir)
     }
@@ -143,6 +139,7 @@ impl IdentityDirs {
         dir: &AccountDir,
     ) -> Result<DirReading, BrokenOff> {
         let (provider, dir) = (Arc::clone(provider), dir.clone());
+        let place = dir.path.clone();
         let read = move |places: &Places| {
             let Some(cli) = &provider.cli else { return DirReading::NoCli };
             let reach = places.reach(cli, &dir);
@@ -154,7 +151,7 @@ impl IdentityDirs {
                 DirReading::Forbidden(reach)
             }
         };
-        self.run(read).await
+        self.run_at(&place, read).await
     }
 
     /// Returns whether a directory below the root, and the CLI's own directory in it, are reached without a link.
@@ -162,8 +159,9 @@ impl IdentityDirs {
     /// # Errors
     /// [`BrokenOff`].
     pub(crate) async fn is_real(&self, provider: &Arc<Provider>, dir: &Path) -> Result<bool, BrokenOff> {
-        let (provider, dir) = (Arc::clone(provider), dir.to_owned());
-        self.run(move |places| {
+        let (provider, at) = (Arc::clone(provider), dir.to_owned());
+        self.run_at(dir, move |places| {
+            let dir = at;
             let inside = provider.cli.as_ref().map(|cli| cli.config_dir.inside(&dir));
             places.leads_to(inside.as_deref().unwrap_or(&dir))
         })
@@ -179,8 +177,8 @@ impl IdentityDirs {
         provider: &Arc<Provider>,
         dir: &Path,
     ) -> Result<Option<Shadow>, BrokenOff> {
-        let (provider, dir) = (Arc::clone(provider), dir.to_owned());
-        self.run(move |_| provider.cli.as_ref().and_then(|cli| cli.shadow(&dir, Reach::Bundle))).await
+        let (provider, at) = (Arc::clone(provider), dir.to_owned());
+        self.run_at(dir, move |_| provider.cli.as_ref().and_then(|cli| cli.shadow(&at, Reach::Bundle))).await
     }
 
     /// Runs blocking work on an account's directory, with the CLI of the provider and the way in which it finds the
@@ -195,6 +193,7 @@ impl IdentityDirs {
         work: impl FnOnce(&Cli, &Path, Result<Reach, String>) -> T + Send + 'static,
     ) -> Result<Option<T>, BrokenOff> {
         let (provider, dir) = (Arc::clone(provider), dir.clone());
+        let place = dir.path.clone();
         let visit = move |places: &Places| {
             let cli = provider.cli.as_ref()?;
             let reach = match places.objection(cli, &dir) {
@@ -203,7 +202,7 @@ impl IdentityDirs {
             };
             Some(work(cli, &dir.path, reach))
         };
-        self.run(visit).await
+        self.run_at(&place, visit).await
     }
 
     /// Removes the files that a CLI kept in `dir`, except the paths below it that are named in `keep`. Then removes the
@@ -224,6 +223,15 @@ impl IdentityDirs {
     pub(crate) async fn discard(&self, bundle: &BundleId) -> Result<(), DirError> {
         let dir = self.bundle(bundle);
         Ok(self.run(move |_| Places::discard(&dir)).await??)
+    }
+
+    async fn run_at<T: Send + 'static>(
+        &self,
+        place: &Path,
+        work: impl FnOnce(&Places) -> T + Send + 'static,
+    ) -> Result<T, BrokenOff> {
+        let places = Arc::clone(&self.places);
+        self.blocking.run_at(place, move || work(&places)).await
     }
 
     async fn run<T: Send + 'static>(

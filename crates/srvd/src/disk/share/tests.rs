@@ -555,6 +555,18 @@ fn settings_of_every_other_cli_reach_its_home() {
             "theme",
         ),
         ("opencode", ".config/opencode/command/c.md", "c", "config/opencode/command/c.md", "c"),
+        ("grok", ".grok/config.toml", "[ui]\ntheme = \"dusk\"\n", "config.toml", "dusk"),
+        ("grok", ".grok/skills/s/SKILL.md", "Be brief.", "skills/s/SKILL.md", "brief"),
+        ("kilo", ".config/kilo/kilo.jsonc", "{\"theme\":\"x\",}", "config/kilo/kilo.jsonc", "theme"),
+        ("droid", ".factory/AGENTS.md", "Be brief.", ".factory/AGENTS.md", "brief"),
+        (
+            "droid",
+            ".factory/mcp.json",
+            r#"{"mcpServers":{"a":{"command":"x"}}}"#,
+            ".factory/mcp.json",
+            "command",
+        ),
+        ("qoder", ".qoder/AGENTS.md", "Be brief.", "AGENTS.md", "brief"),
     ] {
         f.own(own, text);
         let furnished = f.furnish(provider, Source::Mine);

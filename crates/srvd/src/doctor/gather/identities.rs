@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use auth_spawner::{Proof, Reach, Registry, Shadow};
+use auth_spawner::{Cli, Proof, Reach, Registry, Shadow, TokenMark};
 use identity_store::Contents;
 
 use super::knows;
 use super::places::node;
+use crate::disk::identity_dir::homes::KEYS as KEY_HOMES;
+use crate::disk::own_dir::OwnDirs;
 use crate::disk::share;
 use crate::doctor::facts::{Identities, NodeKind, Shared, Unowned};
 
@@ -16,12 +18,19 @@ const ENTRIES: usize = 20_000;
 const KEPT: usize = 20;
 
 /// Examines the tree. Without the database's contents it is not known which bundles exist.
-pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>) -> Identities {
+pub(super) fn look(
+    root: &Path,
+    registry: &Registry,
+    contents: Option<&Contents>,
+    own: &OwnDirs,
+) -> Identities {
     let mut walk = Walk { found: Identities { root: root.to_owned(), ..Identities::default() }, entries: 0 };
     if std::fs::symlink_metadata(root).is_ok() {
         walk.enter(root.to_owned(), 0);
     }
     let mut found = walk.found;
+    found.directories.retain(|(path, _)| !is_lock(path, registry));
+    found.tokens.extend(own_tokens(own, registry));
     for (path, node) in &found.directories {
         let depth = path.strip_prefix(root).map_or(0, |below| below.components().count());
         if node.kind != NodeKind::Directory {
@@ -36,10 +45,12 @@ pub(super) fn look(root: &Path, registry: &Registry, contents: Option<&Contents>
                     found.unowned.push(Unowned { path: path.clone(), logins: logins(path, registry) });
                 }
             }
+            2 if path.ends_with(KEY_HOMES) => found.shadows.extend(key_shadows(path, registry)),
             2 => {
                 found.credentials.extend(credentials(path, registry));
                 found.shadows.extend(shadows(path, registry));
                 found.shares.extend(shared(path));
+                found.tokens.extend(tokens(path, registry));
             }
             _ => {}
         }
@@ -97,6 +108,44 @@ fn credentials(dir: &Path, registry: &Registry) -> Vec<(PathBuf, crate::doctor::
         .collect()
 }
 
+/// Returns whether a path is the lock that a CLI keeps beside its directory.
+fn is_lock(path: &Path, registry: &Registry) -> bool {
+    let Some(folder) = path.parent() else { return false };
+    let clis = registry.iter().filter_map(|provider| provider.cli.as_ref());
+    let mut locks = clis.flat_map(|cli| cli.locks_beside(&folder.join(&cli.config_dir.name)));
+    locks.any(|lock| lock == path)
+}
+
+/// Returns the marks of the logins in a directory that a renewal replaces.
+fn tokens(dir: &Path, registry: &Registry) -> Vec<(String, PathBuf, TokenMark)> {
+    let name = dir.file_name().unwrap_or_default();
+    let rotating = rotating(registry).filter(|(_, cli)| name == cli.config_dir.name.as_str());
+    let marks =
+        rotating.filter_map(|(id, cli)| Some((id, dir.to_owned(), mark(auth_spawner::prove(cli, dir))?)));
+    marks.collect()
+}
+
+/// Returns the marks of the logins in the user's own directories that a renewal replaces.
+fn own_tokens(own: &OwnDirs, registry: &Registry) -> Vec<(String, PathBuf, TokenMark)> {
+    let found = rotating(registry).filter_map(|(id, cli)| {
+        let dir = own.of(cli);
+        Some((id, dir.dir.clone(), mark(dir.prove(cli))?))
+    });
+    found.collect()
+}
+
+fn rotating(registry: &Registry) -> impl Iterator<Item = (String, &Cli)> {
+    let clis = registry.iter().filter_map(|provider| Some((provider.id.clone(), provider.cli.as_ref()?)));
+    clis.filter(|(_, cli)| cli.keep_alive.as_ref().is_some_and(|keep| keep.rotates))
+}
+
+fn mark(proof: Proof) -> Option<TokenMark> {
+    match proof {
+        Proof::LoggedIn(found) => found.refresh_mark,
+        _ => None,
+    }
+}
+
 /// Returns the settings that take the place of a login in this directory, with the names of the CLIs.
 fn shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
     let name = dir.file_name().unwrap_or_default();
@@ -104,6 +153,19 @@ fn shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
         let cli = provider.cli.as_ref().filter(|cli| name == cli.config_dir.name.as_str())?;
         matches!(auth_spawner::prove(cli, dir), Proof::LoggedIn(_)).then_some(())?;
         Some((provider.display_name.clone(), cli.shadow(dir, Reach::Bundle)?))
+    };
+    registry.iter().filter_map(shadow).collect()
+}
+
+/// Returns the settings that take the place of a key in the homes below this directory, with the names of the CLIs.
+fn key_shadows(dir: &Path, registry: &Registry) -> Vec<(String, Shadow)> {
+    let shadow = |provider: &std::sync::Arc<auth_spawner::Provider>| {
+        let cli = provider.cli.as_ref()?;
+        let home = dir.join(&cli.config_dir.name);
+        std::fs::symlink_metadata(&home).ok()?;
+        // A key of every provider is used in the same home.
+        let found = cli.keys.values().find_map(|key| cli.shadow_of_key(key, &home))?;
+        Some((provider.display_name.clone(), found))
     };
     registry.iter().filter_map(shadow).collect()
 }
@@ -124,7 +186,7 @@ fn shared(home: &Path) -> Option<Shared> {
 
 /// Returns the providers whose logins are below a bundle's directory.
 fn logins(bundle: &Path, registry: &Registry) -> Vec<String> {
-    let holds = |cli: &auth_spawner::Cli| {
+    let holds = |cli: &Cli| {
         matches!(
             auth_spawner::prove(cli, &bundle.join(&cli.config_dir.name)),
             Proof::LoggedIn(_) | Proof::Unreadable { .. }

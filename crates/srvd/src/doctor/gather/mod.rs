@@ -76,7 +76,8 @@ pub(super) async fn gather(
     };
     let identities = {
         let (root, registry, contents) = (config.identities(), registry.clone(), contents.clone());
-        let look = move || identities::look(&root, &registry, contents.as_ref());
+        let own = OwnDirs::new(environment, config, &registry, BlockingTasks::default());
+        let look = move || identities::look(&root, &registry, contents.as_ref(), &own);
         unseen.look("the login directories", Identities::default(), look).await
     };
     let own_logins = {
@@ -129,6 +130,7 @@ pub(super) async fn gather(
         service,
         shadows,
         asked: Vec::new(),
+        strays: Vec::new(),
         unused_network: config.network.left_aside.clone(),
         unseen: unseen.0,
     }

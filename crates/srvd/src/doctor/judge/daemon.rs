@@ -1,6 +1,6 @@
 //! Judges the daemon, its database, its disk space, and the service that starts it.
 
-use identity_store::maintenance::UnfitRow;
+use identity_store::maintenance::{RowSetFault, UnfitRow};
 
 use crate::base::endpoint::Endpoint;
 use crate::doctor::facts::{
@@ -8,6 +8,7 @@ use crate::doctor::facts::{
 };
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
+use crate::hint::Step;
 
 /// The numbers of free bytes below which a write will soon fail, and below which it may fail.
 const NO_ROOM: u64 = 20 * 1024 * 1024;
@@ -34,7 +35,7 @@ pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
                 ),
                 "It hangs or is stopped. Commands that need it do not work.",
             )
-            .fix("check its log, and restart it"),
+            .fix(Step::RestartHung),
         ],
         DaemonAnswer::Failed(_) if matches!(facts.endpoint, EndpointState::Broken(_)) => vec![absent(facts)],
         DaemonAnswer::Failed(reason) => vec![
@@ -45,7 +46,7 @@ pub(super) fn daemon(facts: &Daemon) -> Vec<Finding> {
                 reason,
                 "Commands that need the daemon do not work.",
             )
-            .fix("correct the problem named above"),
+            .fix(Step::CorrectProblem),
         ],
         DaemonAnswer::Nobody => vec![absent(facts)],
     }
@@ -63,7 +64,7 @@ fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
                 format!("the daemon is {version}, this program is {VERSION}"),
                 "srvd was updated while the daemon was running. The daemon may not support all commands.",
             )
-            .fix("restart the daemon"),
+            .fix(Step::RestartDaemon),
         );
     }
     if let (EndpointState::Of { pid, .. }, LockState::Held(Some(other))) = (&facts.endpoint, &facts.lock)
@@ -81,9 +82,7 @@ fn running(facts: &Daemon, version: &str) -> Vec<Finding> {
                 ),
                 "Commands talk to one daemon, but the identities here belong to the other one.",
             )
-            .fix(
-                "give each daemon its own SRVD_DATA_DIR and SRVD_RUNTIME_DIR, and use the same two for the commands",
-            ),
+            .fix(Step::OwnDirectories),
         );
     }
     findings
@@ -115,7 +114,7 @@ fn absent(facts: &Daemon) -> Finding {
                 ),
                 "It is starting or stopping, or it was started with another runtime directory.",
             )
-            .fix("try again; if that fails, use the SRVD_RUNTIME_DIR that the daemon was started with")
+            .fix(Step::UseItsRuntime)
         }
         (EndpointState::Absent, _) => Finding::new(
             "daemon",
@@ -124,7 +123,7 @@ fn absent(facts: &Daemon) -> Finding {
             format!("no process listens at {}", facts.socket.display()),
             "Logins, launches and srvd status need it.",
         )
-        .fix("srvd serve   (or, if it is a service: systemctl --user start srvd)"),
+        .fix(Step::StartDaemonNow),
         (EndpointState::Broken(reason), _) => Finding::new(
             "daemon",
             Severity::Warning,
@@ -152,6 +151,7 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
         DaemonAnswer::Runs { schema, .. } => Some(*schema),
         _ => None,
     };
+    let mut missing = None;
     let finding = match &facts.database {
         Database::Absent(place) => Finding::new(
             "database",
@@ -167,7 +167,7 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
             format!("{place}: {reason}"),
             "The daemon does not start without it, and never overwrites a database that it cannot read.",
         )
-        .fix("for a server, check that it is running; for a file, restore a copy or move the file away"),
+        .fix(Step::MendDatabase),
         Database::Is(place, inspection) => match applied.or(inspection.schema) {
             Some(found) if found > inspection.known => Finding::new(
                 "database",
@@ -176,7 +176,7 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
                 format!("{place} has schema {found}, but this program uses {}", inspection.known),
                 "A newer srvd has used it. This version does not open it.",
             )
-            .fix("use the newer srvd again"),
+            .fix(Step::UseNewerSrvd),
             Some(found) if found < inspection.known => Finding::new(
                 "database",
                 Severity::Note,
@@ -184,15 +184,18 @@ pub(super) fn database(facts: &Facts) -> Vec<Finding> {
                 format!("{place} has schema {found}, but this program uses {}", inspection.known),
                 "The next start of the daemon migrates it. An older srvd cannot use it after that.",
             ),
-            _ if !inspection.unfit.is_empty() => corrupt(&inspection.unfit),
-            _ => Finding::well(
-                "database",
-                "The database is in order",
-                format!("{place}, schema {}", inspection.known),
-            ),
+            _ => {
+                missing = (!inspection.rows.sets.is_empty()).then(|| incomplete(&inspection.rows.sets));
+                if inspection.rows.unfit.is_empty() {
+                    let detail = format!("{place}, schema {}", inspection.known);
+                    Finding::well("database", "The database is in order", detail)
+                } else {
+                    corrupt(&inspection.rows.unfit)
+                }
+            }
         },
     };
-    vec![finding]
+    std::iter::once(finding).chain(missing).collect()
 }
 
 /// Returns the finding for rows that another program changed.
@@ -206,7 +209,20 @@ fn corrupt(rows: &[UnfitRow]) -> Finding {
         format!("{}{more}", named.join("; ")),
         "srvd does not use them. A credential in one of them may have been meant for another address or another owner.",
     )
-    .fix("delete the accounts, bindings and bundles named above, or restore a backup; find out who can write the database")
+    .fix(Step::DeleteRows)
+}
+
+/// Returns the finding for rows that another program deleted or added.
+fn incomplete(faults: &[RowSetFault]) -> Finding {
+    let named: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    Finding::new(
+        "database.missing",
+        Severity::Error,
+        "Rows of the database were deleted or added by another program",
+        named.join("; "),
+        "What is missing is not used. A bundle without one of its bindings is launched without that login.",
+    )
+    .fix(Step::AcceptRows)
 }
 
 pub(super) fn space(free: Option<u64>) -> Option<Finding> {
@@ -214,7 +230,7 @@ pub(super) fn space(free: Option<u64>) -> Option<Finding> {
     let megabytes = free / 1024 / 1024;
     let finding = |severity, title: &str, meaning: &str| {
         let detail = format!("{megabytes} MB are free on the disk of the data directory");
-        Finding::new("space", severity, title, detail, meaning).fix("free some space on that disk")
+        Finding::new("space", severity, title, detail, meaning).fix(Step::FreeDisk)
     };
     match free {
         ..NO_ROOM => Some(finding(
@@ -236,8 +252,8 @@ pub(super) fn service(facts: &Service, system: System) -> Vec<Finding> {
         let meaning = "The daemon runs only as long as you keep it running, and does not start when the machine starts.";
         let finding = Finding::new("service", Severity::Note, "No service starts the daemon", "", meaning);
         return vec![match (facts.managed, system) {
-            (true, _) => finding.fix("scripts/install.sh --service"),
-            (false, _) => finding.fix("configure this machine to start `srvd serve`"),
+            (true, _) => finding.fix(Step::InstallService),
+            (false, _) => finding.fix(Step::ConfigureStart),
         }];
     };
     let well = Finding::well("service", "A service starts the daemon", unit.display().to_string());
@@ -250,7 +266,7 @@ pub(super) fn service(facts: &Service, system: System) -> Vec<Finding> {
             "lingering is off for your user",
             "This is right for a desktop. On a server, agents lose their identities when your last session ends.",
         )
-        .fix("on a server: loginctl enable-linger")
+        .fix(Step::Linger)
     });
     std::iter::once(well).chain(lingering).collect()
 }

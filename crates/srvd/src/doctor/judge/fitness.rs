@@ -2,8 +2,9 @@
 
 use auth_spawner::{Shadow, ShadowCause};
 
-use crate::doctor::facts::{AskedIdentity, IdentityAnswer};
+use crate::doctor::facts::{AskedIdentity, IdentityAnswer, StrayLogin};
 use crate::doctor::finding::{Finding, Severity};
+use crate::hint::Step;
 
 /// The largest number of settings or accounts that a finding names.
 const NAMED: usize = 5;
@@ -25,12 +26,12 @@ pub(super) fn shadows(shadows: &[(String, Shadow)]) -> Vec<Finding> {
         Finding::new(
             "login.shadowed",
             Severity::Error,
-            "A setting takes the place of a login",
+            "A setting takes the place of a login or a key",
             detail,
-            "The CLI would use another credential, or another server, than the login of the account. srvd does not \
-             start it with this account.",
+            "The CLI would use another credential, or another server, than that of the account. srvd does not start it \
+             with this account.",
         )
-        .fix("remove the setting, or log in to another bundle")
+        .fix(Step::RemoveOrLogInElsewhere)
     });
     let unreadable = of(|cause| matches!(cause, ShadowCause::Unreadable(_))).map(|detail| {
         Finding::new(
@@ -40,7 +41,7 @@ pub(super) fn shadows(shadows: &[(String, Shadow)]) -> Vec<Finding> {
             detail,
             "It may set another credential than the login of the account, so srvd does not start the CLI with it.",
         )
-        .fix("correct or remove the file")
+        .fix(Step::CorrectOrRemove)
     });
     set.into_iter().chain(unreadable).collect()
 }
@@ -78,7 +79,7 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
                 detail,
                 "The CLI was asked in the environment of a launch.",
             )
-            .fix("look for a setting that names another credential, or log in again: srvd status")
+            .fix(Step::LookForSetting)
         }),
         unclear.map(|detail| {
             Finding::new(
@@ -88,7 +89,7 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
                 detail,
                 "This does not mean that the login is wrong.",
             )
-            .fix("compare with: srvd status")
+            .fix(Step::CompareStatus)
         }),
         confirmed.map(|detail| {
             Finding::well(
@@ -99,6 +100,25 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
         }),
     ];
     found.into_iter().flatten().collect()
+}
+
+/// Returns a finding for each login that belongs to no account, with the commands that bind it and remove it.
+pub(super) fn strays(strays: &[StrayLogin]) -> Vec<Finding> {
+    let one = |StrayLogin { provider, bundle, person }: &StrayLogin| {
+        let whose = person.as_ref().map(|person| format!(" of {person}")).unwrap_or_default();
+        Finding::new(
+            format!("login.stray.{bundle}.{provider}"),
+            Severity::Warning,
+            format!("A login of {provider} in the bundle {bundle} belongs to no account"),
+            format!("{provider}{whose}"),
+            "It was made in a program of the bundle. srvd does not use it, and starts that program logged out.",
+        )
+        .fix(Step::KeepOrDiscardStray {
+            provider: provider.as_str().into(),
+            bundle: bundle.as_str().into(),
+        })
+    };
+    strays.iter().map(one).collect()
 }
 
 fn listed(lines: &[String]) -> String {
@@ -112,6 +132,24 @@ fn listed(lines: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stray_login_is_named_with_the_commands_that_bind_and_remove_it() {
+        let stray = |person: Option<&str>| StrayLogin {
+            provider: "codex".to_owned(),
+            bundle: "work".to_owned(),
+            person: person.map(str::to_owned),
+        };
+        let found = strays(&[stray(Some("ann@a.test")), stray(None)]);
+        assert_eq!(
+            found.iter().map(|one| &*one.detail).collect::<Vec<_>>(),
+            ["codex of ann@a.test", "codex"]
+        );
+        let fix = found[0].fix.as_ref().unwrap().to_string();
+        for command in ["srvd account keep codex --bundle work", "srvd account discard codex --bundle work"] {
+            assert!(fix.contains(command), "{fix}");
+        }
+    }
 
     #[test]
     fn shadow_is_named_once_with_file_and_key() {

@@ -1,11 +1,14 @@
 //! Judges the directories in which the CLIs keep the logins of each bundle.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use auth_spawner::TokenMark;
 
 use crate::doctor::facts::{Database, Facts, Identities, Node, NodeKind, Unowned};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
+use crate::hint::Step;
 
 /// The largest number of paths that a finding names.
 const NAMED: usize = 5;
@@ -27,7 +30,7 @@ fn twins(facts: &Facts) -> Option<Finding> {
         let title = "Some bundles have names that look alike";
         let meaning = "They are different bundles, and a login or a key can end in the wrong one.";
         Finding::new("bundles.twins", Severity::Warning, title, groups.join("; "), meaning)
-            .fix("rename one of them by its id: srvd bundle rename ID NAME   (see: srvd bundles)")
+            .fix(Step::RenameTwin)
     })
 }
 
@@ -54,7 +57,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "A link could point anywhere, so srvd refuses to use it.";
             let title = "A login directory is a symbolic link";
             Finding::new("identities.link", Severity::Error, title, named(&links), meaning)
-                .fix("remove the link and log in again, or move the directory back to its place")
+                .fix(Step::RemoveLink)
         }),
         (!loose.is_empty()).then(|| {
             let meaning = "The directories above deny other users access, so only you can read the files, but other users could read a copy.";
@@ -66,7 +69,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "srvd does not follow the link. It treats the login as unreadable and does not launch with it.";
             let title = "A credential file is a symbolic link";
             Finding::new("identities.credential-link", Severity::Warning, title, named(&led), meaning)
-                .fix("replace the link with the file, or log in again")
+                .fix(Step::ReplaceLink)
         }),
         (!foreign.is_empty()).then(|| foreigners(foreign, facts)),
         (!hidden.is_empty()).then(|| {
@@ -75,9 +78,10 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
             let meaning = "srvd cannot read the logins in it either.";
             let title = "A login directory cannot be read";
             Finding::new("identities.hidden", Severity::Error, title, reasons.join(", "), meaning)
-                .fix("restore your access: chmod 700, and chown if it belongs to another user")
+                .fix(Step::RestoreAccess)
         }),
         unowned_logins(unowned),
+        copies(&facts.identities.tokens),
         twins(facts),
         truncated.then(|| {
             let title = "There are more files than srvd doctor checks";
@@ -93,6 +97,27 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
+/// Returns the finding for directories that hold the same refresh token.
+fn copies(tokens: &[(String, PathBuf, TokenMark)]) -> Option<Finding> {
+    let mut same: BTreeMap<(&str, TokenMark), BTreeSet<&PathBuf>> = BTreeMap::new();
+    for (provider, dir, mark) in tokens {
+        same.entry((provider, *mark)).or_default().insert(dir);
+    }
+    let groups = same.into_iter().filter(|(_, dirs)| dirs.len() > 1);
+    let shown = groups.map(|((provider, _), dirs)| {
+        let dirs: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+        format!("{provider}: {}", dirs.join(" and "))
+    });
+    let shown: Vec<String> = shown.collect();
+    (!shown.is_empty()).then(|| {
+        let title = "Two directories hold the same login";
+        let meaning = "Each renewal replaces the refresh token, so a renewal in one directory ends the login in the other. \
+                       srvd renews neither.";
+        Finding::new("identities.copied", Severity::Error, title, shown.join("; "), meaning)
+            .fix(Step::ShowStatus)
+    })
+}
+
 fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {
     let owners: Vec<String> =
         foreign.iter().take(NAMED).map(|(path, uid)| format!("{} (uid {uid})", path.display())).collect();
@@ -103,7 +128,7 @@ fn foreigners(foreign: &[(PathBuf, u32)], facts: &Facts) -> Finding {
         owners.join(", "),
         "A CLI was probably run with sudo. When you run it, it cannot renew its login.",
     )
-    .fix(format!("sudo chown -R {} {}", facts.uid, facts.identities.root.display()))
+    .fix(Step::TakeTree { user: facts.uid, path: facts.identities.root.as_path().into() })
 }
 
 fn unowned_logins(unowned: &[Unowned]) -> Option<Finding> {
@@ -127,7 +152,7 @@ fn unowned_logins(unowned: &[Unowned]) -> Option<Finding> {
     let title = "Some bundle directories are not in the database";
     Some(
         Finding::new("identities.unowned", severity, title, detail.join(", "), meaning)
-            .fix("check them, and remove those that you do not need; srvd never removes them"),
+            .fix(Step::RemoveUnowned),
     )
 }
 

@@ -5,6 +5,7 @@ use identity_store::{Inspection, KeyFit};
 use crate::doctor::facts::{DaemonAnswer, Database, Facts, KeyProblem, LoadedKey, NodeKind, PathState};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
+use crate::hint::Step;
 
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![source(facts)];
@@ -17,7 +18,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
                 "OAUTH_ENCRYPTION_KEY",
                 "Every program that you start from here inherits the key, and can decrypt the secrets of srvd.",
             )
-            .fix("put the key in a file, and name the file in OAUTH_ENCRYPTION_KEY_FILE"),
+            .fix(Step::KeyIntoFile),
         );
     }
     if let Database::Is(_, inspection) = &facts.database {
@@ -48,7 +49,7 @@ fn source(facts: &Facts) -> Finding {
             format!("there is a database, but no key: {} is missing", facts.key.file.display()),
             "The daemon does not start. API keys and tokens in the database can be decrypted only with the key that encrypted them.",
         )
-        .fix("put the key back from your copy; a new key cannot decrypt the existing secrets"),
+        .fix(Step::PutKeyBack),
         Err(KeyProblem::Missing) => Finding::new(
             "key",
             Severity::Error,
@@ -59,11 +60,11 @@ fn source(facts: &Facts) -> Finding {
             ),
             "The daemon encrypts API keys and tokens with the key, and does not start without one.",
         )
-        .fix("srvd key generate"),
+        .fix(Step::GenerateKey),
         Err(KeyProblem::Unusable(reason)) => {
             let meaning = "The daemon does not start without a key that only you can read.";
             Finding::new("key", Severity::Error, "The encryption key cannot be used", reason, meaning)
-                .fix("correct the problem named above")
+                .fix(Step::CorrectProblem)
                 .repair(open_file(facts))
         }
     }
@@ -99,9 +100,7 @@ fn fit(inspection: &Inspection, answer: &DaemonAnswer) -> Option<Finding> {
                     detail,
                     meaning,
                 )
-                .fix(
-                    "put the key of the database back; if it is lost, move the database away and log in again",
-                ),
+                .fix(Step::PutRightKeyBack),
             )
         }
     }

@@ -11,6 +11,7 @@ mod surroundings;
 
 use super::facts::{DaemonAnswer, Facts};
 use super::finding::{Finding, Severity};
+use crate::hint::Step;
 
 /// Returns all findings, the most severe first. Findings of the same severity keep the order of the checkup.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
@@ -23,6 +24,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(identities::judge(facts));
     findings.extend(fitness::shadows(&facts.shadows));
     findings.extend(fitness::asked(&facts.asked));
+    findings.extend(fitness::strays(&facts.strays));
     findings.extend(shares::judge(&facts.identities.shares));
     findings.extend(daemon::daemon(&facts.daemon));
     findings.extend(daemon::service(&facts.service, facts.system));
@@ -47,7 +49,7 @@ pub(super) fn unusable_configuration(reason: &str) -> Finding {
         reason,
         "srvd does not work, and nothing else could be checked.",
     )
-    .fix("correct the problem named above; `srvd --print-config` shows the result")
+    .fix(Step::CorrectConfiguration)
 }
 
 fn configuration(facts: &Facts) -> Vec<Finding> {
@@ -60,7 +62,7 @@ fn configuration(facts: &Facts) -> Vec<Finding> {
             reason,
             "The daemon does not start with it. The checks below use the built-in providers.",
         )
-        .fix("correct or remove the file"),
+        .fix(Step::CorrectOrRemove),
     };
     let policy = facts.checked_policy.then(|| {
         Finding::new(
@@ -70,7 +72,7 @@ fn configuration(facts: &Facts) -> Vec<Finding> {
             "spawn.policy is \"checked\" in srvd.toml",
             "Every client of the daemon can make it run any program in a directory that only root or you can write to.",
         )
-        .fix("remove spawn.policy unless a client needs it")
+        .fix(Step::RemovePolicy)
     });
     std::iter::once(registry).chain(policy).collect()
 }
@@ -91,7 +93,7 @@ fn unseen(what: &[&str]) -> Option<Finding> {
             format!("not checked: {}", what.join(", ")),
             "Something is very slow, such as a network drive or a program that hangs.",
         )
-        .fix("run srvd doctor again, and check whether these places can be reached")
+        .fix(Step::ExamineAgain)
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::doctor::facts::{Node, NodeKind, PathState, ProtectedPath, RequiredAccess};
 use crate::doctor::finding::{Finding, Severity};
 use crate::doctor::repair::Repair;
+use crate::hint::Step;
 
 /// Returns the finding for a place. A correct file has none; a correct directory has one.
 pub(super) fn judge(place: &ProtectedPath, uid: u32) -> Option<Finding> {
@@ -29,7 +30,7 @@ pub(super) fn judge(place: &ProtectedPath, uid: u32) -> Option<Finding> {
                 format!("{path}: {reason}"),
                 "Neither you nor the daemon can use it.",
             )
-            .fix("check the directories above it: one of them denies you access"),
+            .fix(Step::CheckDirectoriesAbove),
         ),
         PathState::Is(node) => wrong_kind(place, *node, directory)
             .or_else(|| untrusted(place, *node, uid))
@@ -57,10 +58,7 @@ fn wrong_kind(place: &ProtectedPath, node: Node, directory: bool) -> Option<Find
             place.path.display().to_string(),
             format!("It must be {what}; srvd does not use anything else."),
         )
-        .fix(format!(
-            "move it away, or configure another path; see srvd --help and `{}`",
-            "srvd --print-config"
-        )),
+        .fix(Step::MoveAwayOrConfigure),
     )
 }
 
@@ -76,7 +74,11 @@ fn untrusted(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
     }
     let title = format!("{} can be changed by another user", place.what);
     let harm = "srvd does not use it, and the daemon does not start.";
-    Some(Finding::new(place.id, Severity::Error, title, found.reason.clone(), harm).fix(found.remedy.clone()))
+    let finding = Finding::new(place.id, Severity::Error, title, found.reason.clone(), harm);
+    Some(match &found.remedy {
+        Some(remedy) => finding.fix(remedy.clone()),
+        None => finding,
+    })
 }
 
 fn wrong_owner(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
@@ -93,7 +95,7 @@ fn wrong_owner(place: &ProtectedPath, node: Node, uid: u32) -> Option<Finding> {
             format!("{} belongs to uid {}, but your uid is {uid}", place.path.display(), node.uid),
             "Its owner can change its content, so srvd does not use it.",
         )
-        .fix(format!("sudo chown {uid} {}", place.path.display())),
+        .fix(Step::TakeFile { user: uid, path: place.path.as_path().into() }),
     )
 }
 
@@ -138,7 +140,7 @@ mod tests {
             matches!(wanted, RequiredAccess::GuardedDirectory | RequiredAccess::GuardedFile)
                 && node.mode & 0o022 != 0
         };
-        let distrust = || Distrust { reason: "r".to_owned(), remedy: "m".to_owned() };
+        let distrust = || Distrust { reason: "r".to_owned(), remedy: Some(Step::RestartDaemon.into()) };
         let untrusted = matches!(&seen, PathState::Is(node) if writable(node)).then(distrust);
         let place = ProtectedPath { id: "p", what: "The place", path: "/p".into(), seen, wanted, untrusted };
         let finding = judge(&place, 1000);
@@ -162,7 +164,8 @@ mod tests {
             wanted: RequiredAccess::PrivateDirectory,
             untrusted,
         };
-        let distrust = Distrust { reason: "/ has mode 0777".to_owned(), remedy: "Run: x".to_owned() };
+        let distrust =
+            Distrust { reason: "/ has mode 0777".to_owned(), remedy: Some(Step::RestartDaemon.into()) };
         let finding = judge(&place(Some(distrust)), 1000).unwrap();
         assert_eq!(finding.title, "The place can be changed by another user");
         assert_eq!((finding.severity, finding.detail.as_str()), (Severity::Error, "/ has mode 0777"));

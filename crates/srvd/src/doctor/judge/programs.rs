@@ -5,6 +5,7 @@ use auth_spawner::Version;
 use crate::base::programs::Skipped;
 use crate::doctor::facts::{Ports, Program};
 use crate::doctor::finding::{Finding, Severity};
+use crate::hint::Step;
 
 pub(super) fn ports(ports: &Ports, live_sessions: u64) -> Vec<Finding> {
     if ports.held.is_empty() {
@@ -30,8 +31,7 @@ pub(super) fn ports(ports: &Ports, live_sessions: u64) -> Vec<Finding> {
         let meaning = format!(
             "The browser's answer to a login of {needed} arrives at this port, so such a login is refused until the port is free."
         );
-        Finding::new(id, Severity::Warning, held.to_string(), "", meaning)
-            .fix("end that program, or log in with a device code if the provider supports it")
+        Finding::new(id, Severity::Warning, held.to_string(), "", meaning).fix(Step::FreePort)
     };
     ports.held.iter().map(finding).collect()
 }
@@ -52,7 +52,7 @@ pub(super) fn programs(programs: &[Program]) -> Vec<Finding> {
                 missing.join(", "),
                 "Their logins need them; API keys do not.",
             )
-            .fix("to see how to install them, run: srvd providers"),
+            .fix(Step::ListProviders),
         );
     }
     findings
@@ -69,7 +69,10 @@ pub(super) fn skipped(skipped: &[Skipped]) -> Option<Finding> {
         format!("{}: {}", paths.join(", "), first.reason),
         "Another user could replace a CLI there, and it would run as you.",
     );
-    Some(finding.fix(first.remedy.clone()))
+    Some(match &first.remedy {
+        Some(remedy) => finding.fix(remedy.clone()),
+        None => finding,
+    })
 }
 
 fn program(program: &Program) -> Vec<Finding> {
@@ -91,7 +94,7 @@ fn program(program: &Program) -> Vec<Finding> {
             path.display().to_string(),
             "It may be broken, or it may be another program. A login with it may fail.",
         )
-        .fix(format!("run it with --version, and then run: srvd providers check {}", program.provider)),
+        .fix(Step::CheckVersion { provider: (&program.provider).into() }),
         None => Finding::new(
             &id,
             Severity::Note,
@@ -108,9 +111,7 @@ fn program(program: &Program) -> Vec<Finding> {
             all(program),
             "srvd uses the first one that is this CLI. Your shell may start another one.",
         )
-        .fix(
-            "remove the programs that you do not use, or set their order with spawn.search_path in srvd.toml",
-        )
+        .fix(Step::RemoveOthers)
     });
     std::iter::once(first).chain(several).collect()
 }
@@ -124,7 +125,7 @@ fn known(program: &Program, id: &str, path: &str, version: &str) -> Finding {
             format!("{path} is {version}; srvd's entry was never tested with this CLI"),
             "Its logins may not work. The entry follows the CLI's documentation.",
         )
-        .fix(format!("srvd providers check {}", program.provider)),
+        .fix(Step::CheckProvider { provider: (&program.provider).into() }),
         Some(tested) if tested != version => Finding::new(
             id,
             Severity::Note,
@@ -132,7 +133,7 @@ fn known(program: &Program, id: &str, path: &str, version: &str) -> Finding {
             format!("{path} is {version}, tested with {tested}"),
             "This usually works. If a login fails, the version is the likely cause.",
         )
-        .fix(format!("srvd providers check {}", program.provider)),
+        .fix(Step::CheckProvider { provider: (&program.provider).into() }),
         _ => {
             Finding::well(id, format!("{} is installed", program.name), format!("{path}, version {version}"))
         }

@@ -2,6 +2,7 @@
 
 use crate::doctor::facts::Shared;
 use crate::doctor::finding::{Finding, Severity};
+use crate::hint::Step;
 
 /// The largest number of parts that a finding names.
 const NAMED: usize = 8;
@@ -19,21 +20,19 @@ pub(super) fn judge(shares: &[Shared]) -> Vec<Finding> {
             let meaning =
                 "srvd does not know what it made there, so it shares nothing with it and removes nothing.";
             let title = "The record of a shared setup cannot be read";
-            Finding::new("share.record", Severity::Warning, title, named(&unusable), meaning).fix(
-                "remove .srvd-share.json and the links and copies that you do not want in that directory",
-            )
+            Finding::new("share.record", Severity::Warning, title, named(&unusable), meaning)
+                .fix(Step::RemoveRecord)
         }),
         (!broken.is_empty()).then(|| {
             let meaning = "The CLI does not find these files. The next launch removes the links.";
             let title = "Shared files do not exist any more";
             Finding::new("share.links", Severity::Note, title, named(&broken), meaning)
-                .fix("nothing, or restore the files in your own directory")
+                .fix(Step::RestoreShared)
         }),
         (!left.is_empty()).then(|| {
             let meaning = "The CLIs of these bundles work without them.";
             let title = "Parts of your own setup are not shared";
-            Finding::new("share.left-out", Severity::Note, title, named(&left), meaning)
-                .fix("see: srvd share show --bundle BUNDLE")
+            Finding::new("share.left-out", Severity::Note, title, named(&left), meaning).fix(Step::ShowShare)
         }),
     ];
     let mut findings: Vec<Finding> = found.into_iter().flatten().collect();

@@ -2,6 +2,7 @@
 
 use crate::doctor::facts::{AdoptionState, LoginState, OwnLogin, Program, Role, System, Variable};
 use crate::doctor::finding::{Finding, Severity};
+use crate::hint::Step;
 
 /// Returns the finding for a proxy or certificates that only this environment knows.
 pub(super) fn network(unused: &[&'static str]) -> Option<Finding> {
@@ -13,7 +14,7 @@ pub(super) fn network(unused: &[&'static str]) -> Option<Finding> {
             unused.join(", "),
             "Logins, launches and the daemon's own requests go out directly. Behind a proxy they fail.",
         )
-        .fix("set proxy or ca_file under [network] in srvd.toml (or from_environment = true, if the daemon's environment has the variables), and restart the daemon")
+        .fix(Step::SetNetwork)
     })
 }
 
@@ -45,7 +46,7 @@ fn variable(variable: &Variable) -> Finding {
         format!("used by: {heeded_by}"),
         format!("When they are started from here without srvd, these programs {does}. `srvd exec` removes the variable."),
     )
-    .fix(format!("start programs with `srvd exec`, or: unset {}", variable.name))
+    .fix(Step::Unset { variable: variable.name.clone() })
 }
 
 pub(super) fn own_logins(logins: &[OwnLogin]) -> Vec<Finding> {
@@ -68,7 +69,7 @@ fn own_login(login: &OwnLogin) -> Finding {
             let title = format!("Your own login of {name} is in a place that only {name} can read");
             let meaning = "srvd cannot take it over, and cannot tell whether it works.";
             return Finding::new(id, Severity::Note, title, format!("{directory}: {reason}"), meaning)
-                .fix(hint);
+                .fix(Step::OfEntry { advice: hint.clone() });
         }
     }
     let title = format!("You have a login of {name} outside srvd");
@@ -78,16 +79,17 @@ fn own_login(login: &OwnLogin) -> Finding {
             Finding::well(id, format!("Your own login of {name} is an account of srvd"), directory)
         }
         AdoptionState::AdoptedElsewhere(other) => {
-            let other = other.display();
-            let unset = match &login.variable {
-                Some(name) => format!("unset {name} to use {other} here as well, or "),
-                None => String::new(),
+            let other = other.display().to_string();
+            let provider = provider.into();
+            let step = match &login.variable {
+                Some(name) => Step::UnsetOrLogIn { variable: name.clone(), other: other.clone(), provider },
+                None => Step::LogInWithSrvd { provider },
             };
             note(format!(
                 "srvd has taken over another directory of yours: {other}. Without srvd, {name} uses this one; \
                  with `srvd exec`, it uses that one."
             ))
-            .fix(format!("{unset}log in with srvd: srvd login {provider} --bundle NAME"))
+            .fix(step)
         }
         AdoptionState::Bound => note(format!(
             "srvd has another account of {provider}. Without srvd, {name} uses this one instead."
@@ -100,12 +102,12 @@ fn own_login(login: &OwnLogin) -> Finding {
                 "The next start of the daemon takes it over into the bundle `default`, without copying it."
                     .to_owned(),
             )
-            .fix("preview the change with: srvd migrate --dry-run"),
+            .fix(Step::PreviewMigration),
             Some(variable) => note(format!(
                 "A daemon that is started with {variable} takes it over into the bundle `default`, without copying it. \
                  A daemon that a service starts does not see the variables of this shell."
             ))
-            .fix("while the daemon is stopped, run here: srvd migrate"),
+            .fix(Step::MigrateHere),
         },
         AdoptionState::Unknown => note(format!("Without srvd, {name} uses it.")),
     }
@@ -123,6 +125,6 @@ pub(super) fn keychain(system: System, programs: &[Program]) -> Option<Finding> 
             "srvd cannot read it: such an account is shown as `unknown` until its CLI is used. macOS may ask you for \
              permission once for each new version of the CLI, and over SSH the keychain is locked.",
         )
-        .fix("over SSH: security unlock-keychain; answer macOS with \"Always Allow\"")
+        .fix(Step::UnlockKeychain)
     })
 }

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use auth_spawner::{HeldPort, PortHolder, Version};
+use identity_store::maintenance::{RowCheck, RowSetFault, SetFault};
 use identity_store::{Inspection, KeyFit};
 
 use super::*;
@@ -38,6 +39,7 @@ fn healthy() -> Facts {
         own_logins: Vec::new(),
         shadows: Vec::new(),
         asked: Vec::new(),
+        strays: Vec::new(),
         service: Service { managed: true, unit: Some("/u".into()), system_wide: false, lingers: Some(true) },
         unused_network: Vec::new(),
         unseen: Vec::new(),
@@ -49,7 +51,7 @@ fn node(kind: NodeKind, mode: u32) -> Node {
 }
 
 fn inspection(schema: Option<i64>, key: KeyFit) -> Inspection {
-    Inspection { schema, known: 2, key, contents: None, unfit: vec![] }
+    Inspection { schema, known: 2, key, contents: None, rows: RowCheck::default() }
 }
 
 fn running(version: &str) -> Daemon {
@@ -137,7 +139,7 @@ fn doctor_advises_to_restore_a_lost_key_when_a_database_exists() {
     facts.key.loaded = Err(KeyProblem::Missing);
     let advice = |facts: &Facts| {
         let found = judge(facts).into_iter().find(|finding| finding.id == "key").unwrap();
-        found.fix.unwrap()
+        found.fix.unwrap().to_string()
     };
     assert!(advice(&facts).contains("put the key back"));
     facts.database = Database::Absent("db".to_owned());
@@ -168,10 +170,20 @@ fn doctor_reports_database_and_disk_space_problems() {
     check(
         |facts| {
             let unfit = (0..12).map(row).collect();
-            let inspection = Inspection { unfit, ..inspection(Some(2), KeyFit::Fits) };
+            let rows = RowCheck { unfit, sets: vec![] };
+            let inspection = Inspection { rows, ..inspection(Some(2), KeyFit::Fits) };
             facts.database = Database::Is("db".to_owned(), inspection);
         },
         &["database.rows error"],
+    );
+    check(
+        |facts| {
+            let fault = SetFault::Deleted("a1".to_owned());
+            let rows = RowCheck { unfit: vec![], sets: vec![RowSetFault { table: "accounts", fault }] };
+            let inspection = Inspection { rows, ..inspection(Some(2), KeyFit::Fits) };
+            facts.database = Database::Is("db".to_owned(), inspection);
+        },
+        &["database.missing error"],
     );
     check(|facts| facts.space = Some(1 << 20), &["space error"]);
     check(|facts| facts.space = Some(100 << 20), &["space warning"]);

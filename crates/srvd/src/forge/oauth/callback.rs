@@ -1,13 +1,16 @@
 //! The browser's request to `GET /oauth/callback`, and the page that answers it. The page contains no part of the
-//! request: no code, no state, no text from the forge.
+//! request: no code and no state. A forge's text is shown only where it refuses a scope, and never as markup.
 
 use hyper::StatusCode;
 use secrecy::SecretString;
 
+use super::scopes::quoted;
 use super::table::StateInvalid;
 
 /// The path of the redirect URL.
 pub(crate) const PATH: &str = "/oauth/callback";
+/// The path to which a browser returns after a user's login at a provider.
+pub(crate) const LOGIN_PATH: &str = "/oauth/login";
 /// The length of a `state`: 32 bytes in base64url.
 const STATE: usize = 43;
 /// The maximum length of a code, in bytes.
@@ -58,7 +61,10 @@ impl CallbackQuery {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Page {
     /// The tokens have been committed.
-    SignedIn,
+    SignedIn {
+        /// The requested scopes that the forge did not grant.
+        missing: Vec<String>,
+    },
     /// The tokens have been committed, but the forge has not named their owner.
     Unnamed,
     /// The request is not a callback.
@@ -67,6 +73,8 @@ pub(crate) enum Page {
     NotAwaited(StateInvalid),
     /// The user or the forge denied the sign-in.
     Denied,
+    /// The forge refused a scope. The text names it and the next step.
+    Refused(String),
     /// The forge's answer did not lead to a saved login. The daemon's client shows the reason.
     Failed,
 }
@@ -75,16 +83,30 @@ impl Page {
     /// The HTTP status.
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::SignedIn | Self::Unnamed => StatusCode::OK,
-            Self::Malformed | Self::NotAwaited(_) | Self::Denied => StatusCode::BAD_REQUEST,
+            Self::SignedIn { .. } | Self::Unnamed => StatusCode::OK,
+            Self::Malformed | Self::NotAwaited(_) | Self::Denied | Self::Refused(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Failed => StatusCode::BAD_GATEWAY,
         }
     }
 
-    /// The complete HTML document, which is fixed text.
+    /// The complete HTML document. It is fixed text, except for the scopes that the forge refused.
     pub(crate) fn html(&self) -> String {
+        let refused;
         let (title, text) = match self {
-            Self::SignedIn => ("You are signed in", "You can close this window."),
+            Self::SignedIn { missing } if !missing.is_empty() => {
+                refused = format!(
+                    "The forge did not grant {}. You can close this window.",
+                    escaped(&quoted(missing))
+                );
+                ("You are signed in", refused.as_str())
+            }
+            Self::SignedIn { .. } => ("You are signed in", "You can close this window."),
+            Self::Refused(reason) => {
+                refused = escaped(&capitalized(reason));
+                ("Not signed in", refused.as_str())
+            }
             Self::Unnamed => (
                 "Almost signed in",
                 "The forge did not return your identity. The sign-in has been saved and will be completed when the forge returns it.",
@@ -112,6 +134,28 @@ impl Page {
              <h1>{title}</h1>\n<p>{text}</p>\n</html>\n"
         )
     }
+}
+
+/// Returns a text with its first letter as a capital.
+fn capitalized(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
+/// Returns a text that a page shows as it is.
+fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
 }
 
 #[cfg(test)]

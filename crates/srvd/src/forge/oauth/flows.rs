@@ -14,12 +14,13 @@ use url::Url;
 use uuid::Uuid;
 
 use super::callback::{CallbackQuery, Page};
-use super::failure::{Failure, classify};
+use super::failure::{Failure, Misconfigured, classify};
 use super::forge::{Forge, Forges};
 use super::granted::Granted;
 use super::identity::Identity;
 use super::issuer::Device;
 use super::revoke::{RetiredTokens, Returns};
+pub(crate) use super::starting::{Start, StartError, StartedCode, StartedDevice};
 use super::table::{CodeFlow, Ending, NewFlow, Status, Table, TooManyLogins};
 use crate::base::redact::Redactor;
 
@@ -100,48 +101,6 @@ pub(crate) struct KeepError {
     pub code: &'static str,
     /// The human-readable error text.
     pub text: String,
-}
-
-/// A request to start a login.
-pub(crate) struct Start {
-    /// The owner of the login.
-    pub owner: String,
-    /// The forge to log in at.
-    pub forge: Arc<Forge>,
-    /// The browser session that sent the request; `None` for a local client.
-    pub session: Option<SecretString>,
-}
-
-/// A browser login that has been started.
-pub(crate) struct StartedCode {
-    /// The id of the login.
-    pub session_id: String,
-    /// The URL for the browser to open.
-    pub auth_url: Url,
-}
-
-/// A device login that has been started.
-pub(crate) struct StartedDevice {
-    /// The id of the login.
-    pub session_id: String,
-    /// The code for the user to enter.
-    pub user_code: String,
-    /// The page at which the user enters the code.
-    pub verification_url: String,
-}
-
-/// The reason why a login did not start.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum StartError {
-    /// The TCP listener is off, so the forge could not redirect the browser back.
-    #[error("signing in with the browser requires the TCP listener; turn it on or use the device flow")]
-    NoRedirect,
-    /// Too many logins are in progress.
-    #[error(transparent)]
-    Full(#[from] TooManyLogins),
-    /// The forge did not start a device login.
-    #[error(transparent)]
-    Forge(#[from] Failure),
 }
 
 impl Flows {
@@ -248,10 +207,7 @@ impl Flows {
         }
         let Some(code_flow) = self.change(|table, _| table.consume(&session_id)) else { return not_awaited };
         match query_values.answer {
-            Err((error, text)) => {
-                self.fail(&session_id, &classify(&error, &text));
-                Page::Denied
-            }
+            Err((error, text)) => self.refused(&session_id, &forge, &classify(&error, &text), &text),
             Ok(code) => {
                 self.0.redactor.hide(&code);
                 let flows = self.clone();
@@ -331,11 +287,13 @@ impl Flows {
     async fn finish(&self, session_id: &str, forge: &Arc<Forge>, granted: Result<Granted, Failure>) -> Page {
         let granted = match granted {
             Ok(granted) => granted,
+            Err(failure @ Failure::Misconfigured(_)) => return self.refused(session_id, forge, &failure, ""),
             Err(failure) => {
                 self.fail(session_id, &failure);
                 return Page::Failed;
             }
         };
+        let missing = forge.missing_scopes(granted.scopes.as_deref());
         let secrets = [Some(&granted.access), granted.refresh.as_ref(), granted.id_token.as_ref()];
         secrets.into_iter().flatten().for_each(|secret| self.0.redactor.hide(secret));
         let identity = forge.identify(&granted.access).await;
@@ -347,21 +305,49 @@ impl Flows {
             Obtained { session_id: session_id.to_owned(), forge: forge.clone(), granted, identity };
         let (page, ending) = match (self.0.keep)(obtained).await {
             Ok(KeptLogin { account, login }) => {
-                let page = if login.is_some() { Page::SignedIn } else { Page::Unnamed };
-                (page, Ending::Success { account, login })
+                let page = match &login {
+                    Some(_) => Page::SignedIn { missing: missing.clone() },
+                    None => Page::Unnamed,
+                };
+                (page, Ending::Success { account, login, missing })
             }
             Err(error) => {
                 tracing::error!(session = session_id, code = error.code, "a sign-in was not saved: {error}");
-                (Page::Failed, Ending::Failed { code: error.code, text: error.text })
+                let scope = error.code == Misconfigured::Scope.code();
+                let page = if scope { Page::Refused(error.text.clone()) } else { Page::Failed };
+                (page, Ending::Failed { code: error.code, text: error.text })
             }
         };
         self.change(|table, now| table.end(session_id, ending, now));
         page
     }
 
+    /// Ends a login that the forge or its operator's configuration refused. A refused scope is named.
+    fn refused(&self, session_id: &str, forge: &Forge, failure: &Failure, said: &str) -> Page {
+        match failure {
+            Failure::Misconfigured(Misconfigured::Scope) => {
+                let text = forge.scopes_refused(said);
+                self.fail_with(session_id, failure.code(), text.clone());
+                Page::Refused(text)
+            }
+            Failure::Misconfigured(_) => {
+                self.fail(session_id, failure);
+                Page::Failed
+            }
+            _ => {
+                self.fail(session_id, failure);
+                Page::Denied
+            }
+        }
+    }
+
     fn fail(&self, session_id: &str, failure: &Failure) {
-        tracing::warn!(session = session_id, code = failure.code(), "a sign-in at a forge failed: {failure}");
-        let ending = Ending::Failed { code: failure.code(), text: failure.to_string() };
+        self.fail_with(session_id, failure.code(), failure.to_string());
+    }
+
+    fn fail_with(&self, session_id: &str, code: &'static str, text: String) {
+        tracing::warn!(session = session_id, code, "a sign-in at a forge failed: {text}");
+        let ending = Ending::Failed { code, text };
         self.change(|table, now| table.end(session_id, ending, now));
     }
 

@@ -223,13 +223,13 @@ impl ForgeEndpoints {
                 authorize: "/login/oauth/authorize",
                 token: "/login/oauth/access_token",
                 device: Some("/login/device/code"),
-                identity: github_api(base, "/user"),
+                identity: api_root(kind, base) + "/user",
             },
             ForgeKind::GitLab => Self {
                 authorize: "/oauth/authorize",
                 token: "/oauth/token",
                 device: Some("/oauth/authorize_device"),
-                identity: base.join("/api/v4/user"),
+                identity: api_root(kind, base) + "/user",
             },
             // Neither has a device flow: see go-gitea/gitea#27309; Forgejo's documentation lists only the authorization
             // code flow.
@@ -237,7 +237,7 @@ impl ForgeEndpoints {
                 authorize: "/login/oauth/authorize",
                 token: "/login/oauth/access_token",
                 device: None,
-                identity: base.join("/api/v1/user"),
+                identity: api_root(kind, base) + "/user",
             },
         }
     }
@@ -254,6 +254,15 @@ impl RevocationRequest {
             // go-gitea/gitea has no revocation endpoint, and Forgejo's documentation does not mention one.
             ForgeKind::Forgejo | ForgeKind::Gitea => None,
         }
+    }
+}
+
+/// Returns the URL of a forge's API, without a slash at the end.
+pub(crate) fn api_root(kind: ForgeKind, base: &BaseUrl) -> String {
+    match kind {
+        ForgeKind::GitHub => github_api(base, ""),
+        ForgeKind::GitLab => base.join("/api/v4"),
+        ForgeKind::Forgejo | ForgeKind::Gitea => base.join("/api/v1"),
     }
 }
 

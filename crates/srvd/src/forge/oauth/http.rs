@@ -20,6 +20,8 @@ use crate::config::forges::is_loopback_host;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum size of a response, in bytes. A token response is a few kilobytes.
 const ANSWER_BYTES: usize = 64 * 1024;
+/// The pause after a refusal that names none.
+const USUAL_PAUSE: Duration = Duration::from_mins(1);
 /// The longest delay that an issuer can request.
 const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
@@ -28,6 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 pub(crate) struct Http {
     client: Arc<OnceCell<Client<HttpsConnector<https::Connector>, Full<Bytes>>>>,
     timeout: Duration,
+    most: usize,
 }
 
 /// An issuer's response.
@@ -38,8 +41,38 @@ pub(crate) struct Received {
     pub media: String,
     /// The delay before the next attempt, if the issuer specifies one.
     pub retry_after: Option<Duration>,
-    /// The body, up to 64 KiB.
+    /// The header lines of the response.
+    pub headers: HeaderMap,
+    /// The body, up to the limit of the client.
     pub body: Bytes,
+}
+
+impl Received {
+    /// Returns the time after which a forge that counts requests answers again; `None` if it did not refuse the request
+    /// for that reason. GitHub uses 403 for that, too.
+    pub(crate) fn rate_limited(&self, now: SystemTime) -> Option<Duration> {
+        let header = |name: &str| self.headers.get(name).and_then(|value| value.to_str().ok());
+        let spent =
+            ["x-ratelimit-remaining", "ratelimit-remaining"].iter().any(|name| header(name) == Some("0"));
+        let limited = match self.status.as_u16() {
+            429 => true,
+            403 => spent || self.retry_after.is_some() || mentions_limit(&self.body),
+            _ => false,
+        };
+        let reset =
+            ["x-ratelimit-reset", "ratelimit-reset"].iter().find_map(|name| header(name)?.parse().ok());
+        let until = |at: u64| {
+            let now = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+            Duration::from_secs(at).saturating_sub(now).min(LONGEST_PAUSE)
+        };
+        limited.then(|| self.retry_after.or(reset.map(until)).unwrap_or(USUAL_PAUSE))
+    }
+}
+
+/// Returns whether a refusal of GitHub's says that a limit was reached.
+fn mentions_limit(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(body);
+    text.contains("rate limit") || text.contains("abuse detection")
 }
 
 /// The reason why there is no usable response. The texts contain no part of a request or response.
@@ -79,7 +112,12 @@ impl Default for Http {
 impl Http {
     /// Creates a client with this limit on the duration of an exchange.
     pub(crate) fn new(timeout: Duration) -> Self {
-        Self { client: Arc::default(), timeout }
+        Self { client: Arc::default(), timeout, most: ANSWER_BYTES }
+    }
+
+    /// Creates a client for responses up to this size.
+    pub(crate) fn reading(most: usize, timeout: Duration) -> Self {
+        Self { most, ..Self::new(timeout) }
     }
 
     /// Sends a request once and reads the whole response, whatever its status. Plain `http` is allowed only for
@@ -112,13 +150,14 @@ impl Http {
         let unreachable = |error: &dyn std::error::Error| HttpFailure::Unreachable(https::reason(error));
         let answer = client.request(request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = answer.into_parts();
-        let body = Limited::new(body, ANSWER_BYTES).collect().await.map_err(|error| {
+        let body = Limited::new(body, self.most).collect().await.map_err(|error| {
             if error.is::<LengthLimitError>() { HttpFailure::TooLong } else { unreachable(&*error) }
         })?;
         Ok(Received {
             status: head.status,
             media: media(&head.headers),
             retry_after: retry_after(&head.headers, SystemTime::now()),
+            headers: head.headers,
             body: body.to_bytes(),
         })
     }
@@ -162,6 +201,35 @@ mod tests {
         check("-5", None);
         check("soon", None);
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+    }
+
+    #[test]
+    fn rate_limit_is_told_from_a_missing_right() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
+        let check = |status: u16,
+                     headers: &[(&'static str, &'static str)],
+                     body: &'static str,
+                     expect: Option<u64>| {
+            let named = headers.iter().map(|(name, value)| {
+                (hyper::header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            let headers = named.collect::<HeaderMap>();
+            let received = Received {
+                status: StatusCode::from_u16(status).unwrap(),
+                media: String::new(),
+                retry_after: retry_after(&headers, now),
+                headers,
+                body: Bytes::from_static(body.as_bytes()),
+            };
+            assert_eq!(received.rate_limited(now), expect.map(Duration::from_secs), "{status} {body}");
+        };
+        check(429, &[], "", Some(60));
+        check(429, &[("retry-after", "7")], "", Some(7));
+        check(403, &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1030")], "", Some(30));
+        check(429, &[("ratelimit-remaining", "0"), ("ratelimit-reset", "900")], "", Some(0));
+        check(403, &[], r#"{"message":"You have exceeded a secondary rate limit"}"#, Some(60));
+        check(403, &[("x-ratelimit-remaining", "12")], r#"{"message":"Must have admin rights"}"#, None);
+        check(200, &[("x-ratelimit-remaining", "0")], "", None);
     }
 
     #[tokio::test]

@@ -60,6 +60,9 @@ pub(crate) async fn identify(
         .map_err(|_| Failure::Misconfigured(Misconfigured::Request))?;
     let received = http.send(request, allow_http).await?;
     let status = received.status.as_u16();
+    if let Some(pause) = received.rate_limited(std::time::SystemTime::now()) {
+        return Err(HttpFailure::Unavailable { status, retry_after: Some(pause) }.into());
+    }
     match status {
         200 => Identity::parse(&received.body).ok_or_else(|| HttpFailure::Malformed(status).into()),
         401 => Err(Failure::Permanent(PermanentFailure::InvalidGrant)),
@@ -72,7 +75,7 @@ pub(crate) async fn identify(
 }
 
 /// Returns the reason in a forge's refusal: `message` (GitHub, Forgejo, Gitea) or `error_description` (GitLab).
-fn said(body: &[u8]) -> Option<String> {
+pub(crate) fn said(body: &[u8]) -> Option<String> {
     let fields: serde_json::Map<String, Value> = serde_json::from_slice(body).ok()?;
     let text = ["message", "error_description"].iter().find_map(|name| fields.get(*name)?.as_str())?;
     let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();

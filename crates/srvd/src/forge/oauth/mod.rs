@@ -4,6 +4,7 @@
 //! - [`http`] performs one bounded exchange. `tidy` converts real forge responses to the form defined in RFC 6749, so
 //!   that the `oauth2` crate can read them. [`granted`] and [`failure`] represent the meaning of a response.
 //! - [`issuer`] sends the requests: authorization URL, code, refresh, device login.
+//! - [`scopes`] names the scopes that a forge refused.
 //! - [`revoke`] revokes tokens that are no longer used.
 //! - [`table`] contains the live logins, [`flows`] runs them, and [`callback`] parses the request with which a browser
 //!   returns.
@@ -17,6 +18,8 @@ pub(crate) mod http;
 pub(crate) mod identity;
 pub(crate) mod issuer;
 pub(crate) mod revoke;
+pub(crate) mod scopes;
+pub(crate) mod starting;
 pub(crate) mod table;
 mod tidy;
 

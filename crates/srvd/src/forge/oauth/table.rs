@@ -73,6 +73,8 @@ pub(crate) enum Ending {
         account: String,
         /// The user's name at the forge; `None` until the forge reports it.
         login: Option<String>,
+        /// The requested scopes that the forge did not grant.
+        missing: Vec<String>,
     },
     /// The login failed.
     Failed {

@@ -12,6 +12,7 @@ use crate::base::clock::now;
 use crate::config::forges::ForgeKind;
 use crate::forge::oauth::forge::SelectError;
 use crate::forge::oauth::{Failure, Forge};
+use crate::hint::Step;
 use crate::wire::convert;
 use crate::wire::error::{ApiError, Kind};
 use crate::wire::ids::account_id;
@@ -35,21 +36,39 @@ impl Operators {
     pub(crate) async fn list(&self, store: &Store) -> Result<OperatorList, ApiError> {
         let tokens = store.operator_tokens().await?;
         let pending = store.pending_logins(None).await?;
+        let accounts: Vec<_> = tokens.into_iter().map(shown).collect();
         Ok(OperatorList {
-            tokens: tokens.into_iter().map(shown).collect(),
+            tokens: accounts.clone(),
+            accounts,
             pending: pending.into_iter().map(|login| self.parked(login)).collect(),
-            forges: self.forges.iter().map(|forge| configured(forge)).collect(),
+            forges: self.forges.iter().map(|forge| self.configured(forge)).collect(),
         })
     }
 
     fn parked(&self, pending: ParkedLogin) -> PendingAccount {
+        let orphan = self.forge_of(&pending).is_none();
         PendingAccount {
-            reason: self.reasons().get(pending.account.as_str()).cloned(),
+            reason: orphan.then(|| {
+                "its forge is no longer configured; add it to srvd.toml again, or forget the sign-in"
+                    .to_owned()
+            }),
             account_id: pending.account.to_string(),
             forge_type: ForgeType::from(pending.authority.provider.as_str()),
             base_url: pending.authority.base_url.map(|url| url.to_string()),
             client_id: pending.authority.client_id,
             created_at: pending.created_at,
+        }
+    }
+
+    fn configured(&self, forge: &Forge) -> ConfiguredForge {
+        let device = forge.has_device_flow().then_some(Flow::Device);
+        ConfiguredForge {
+            name: forge.settings.name.clone(),
+            forge_type: forge_type(forge.settings.kind),
+            base_url: forge.settings.base.as_str().to_owned(),
+            client_id: forge.settings.client_id.clone(),
+            flows: std::iter::once(Flow::Code).chain(device).collect(),
+            last_failure: self.failures().get(&forge.settings.name).cloned(),
         }
     }
 
@@ -140,8 +159,7 @@ pub(crate) async fn delete(store: &Store, params: Delete) -> Result<Deleted, Api
 pub(crate) async fn active(store: &Store) -> Result<Active, ApiError> {
     let found = store.active_forge().await?;
     found.map(in_use).ok_or_else(|| {
-        ApiError::new(Kind::NoActiveForge, "no operator account is active")
-            .hint("sign in with: srvd operator login NAME, or select one with: srvd operator use ACCOUNT")
+        ApiError::new(Kind::NoActiveForge, "no operator account is active").hint(Step::SignInOrSelect)
     })
 }
 
@@ -178,7 +196,7 @@ pub(super) fn kind(forge_type: &ForgeType) -> Result<ForgeKind, ApiError> {
 }
 
 /// Returns the wire type of a configured forge.
-fn forge_type(kind: ForgeKind) -> ForgeType {
+pub(crate) fn forge_type(kind: ForgeKind) -> ForgeType {
     match kind {
         ForgeKind::GitHub => ForgeType::GitHub,
         ForgeKind::GitLab => ForgeType::GitLab,
@@ -190,20 +208,20 @@ fn forge_type(kind: ForgeKind) -> ForgeType {
 /// Returns the error for a request that does not identify a single configured forge.
 pub(super) fn unselected(error: SelectError) -> ApiError {
     match error {
-        SelectError::Unknown => {
-            ApiError::not_found("forge", "").hint("add it to srvd.toml as [forges.<name>]")
-        }
+        SelectError::Unknown => ApiError::not_found("forge", "").hint(Step::AddSomeForge),
         SelectError::Ambiguous => ApiError::invalid_input("baseUrl", error),
     }
 }
 
 fn unidentified(failure: &Failure) -> ApiError {
     match failure {
-        Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string())
-            .hint("try again later, or specify the user with subject and accountLogin"),
+        Failure::Transient { .. } => {
+            ApiError::new(Kind::RefreshFailed, failure.to_string()).hint(Step::IdentifyLater)
+        }
         Failure::Permanent(_) => ApiError::invalid_input("tokens", "the forge rejected the token"),
-        Failure::Misconfigured(_) | Failure::Forbidden(_) => ApiError::invalid_input("tokens", failure)
-            .hint("allow the token to read its user, or specify the user with subject and accountLogin"),
+        Failure::Misconfigured(_) | Failure::Forbidden(_) => {
+            ApiError::invalid_input("tokens", failure).hint(Step::IdentifyToken)
+        }
     }
 }
 
@@ -222,17 +240,6 @@ fn shown(token: OperatorToken) -> OperatorAccount {
         expires_at: token.expires_at,
         created_at: token.created_at,
         updated_at: token.updated_at,
-    }
-}
-
-fn configured(forge: &Forge) -> ConfiguredForge {
-    let device = forge.has_device_flow().then_some(Flow::Device);
-    ConfiguredForge {
-        name: forge.settings.name.clone(),
-        forge_type: forge_type(forge.settings.kind),
-        base_url: forge.settings.base.as_str().to_owned(),
-        client_id: forge.settings.client_id.clone(),
-        flows: std::iter::once(Flow::Code).chain(device).collect(),
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Tokens whose owner is known are committed, and their account becomes the active one in the same transaction. Tokens
 //! whose owner the forge does not name are parked immediately. They are completed once the forge names the owner:
-//! during the sign-in, at the next sign-in at the same forge, or at the next start.
+//! during the sign-in, at the next sign-in at the same forge, or some minutes later. A sign-in whose owner the forge will
+//! never name ends: its tokens are revoked, and the list shows the reason.
 //!
 //! Tokens replaced by a sign-in, and tokens that were obtained but not stored, are revoked at their forge.
 
@@ -16,12 +17,13 @@ pub(crate) mod session;
 pub(crate) mod sign_in;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use identity_store::{
-    Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, LoginNotSaved, ParkLogin,
-    ReceivedTokens, SavedTokens, Store, StoreError, UnsavedLogin,
+    AccountId, Authority, CommitOperator, Consumer, Endpoint, FlowId, Identity, Jitter, LoginNotSaved,
+    ParkLogin, Promotion, ReceivedTokens, SavedTokens, Store, StoreError, UnsavedLogin,
 };
 use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
@@ -50,8 +52,12 @@ pub(crate) struct Operators {
     stop: CancellationToken,
     /// The sign-ins that are still asking their forge for the owner of their tokens.
     asking: Arc<Mutex<BTreeSet<String>>>,
-    /// The reasons why forges do not name the owner of parked tokens, by account.
-    reasons: Arc<Mutex<BTreeMap<String, String>>>,
+    /// The reasons why the last sign-ins failed for good, by the name of the forge.
+    failures: Arc<Mutex<BTreeMap<String, String>>>,
+    /// Held while parked sign-ins are being completed.
+    completing: Arc<tokio::sync::Mutex<()>>,
+    /// True if parked sign-ins have to be completed once more.
+    again: Arc<AtomicBool>,
 }
 
 /// The parts from which [`Operators`] is built.
@@ -83,7 +89,9 @@ impl Operators {
             clock,
             stop,
             asking: Arc::default(),
-            reasons: Arc::default(),
+            failures: Arc::default(),
+            completing: Arc::default(),
+            again: Arc::default(),
         }
     }
 
@@ -112,12 +120,16 @@ impl Operators {
                     Err(unsaved) => return Err(self.unsaved(&forge, unsaved)),
                 };
                 self.replaced(&forge, &kept, &fresh);
+                self.failures().remove(&forge.settings.name);
                 Ok(KeptLogin { account: kept.account.to_string(), login: Some(name) })
             }
-            // The forge rejects the token that it has just issued, so there is nothing to store.
-            Err(failure @ Failure::Permanent(_)) => {
+            // The forge rejects the token that it has just issued, or refuses to name its owner. The same question has the
+            // same answer until the person signs in again, so there is nothing to store.
+            Err(failure @ (Failure::Permanent(_) | Failure::Forbidden(_))) => {
                 self.returns.give_back(&forge, RetiredTokens::from(&login.discard()));
-                Err(KeepError { code: failure.code(), text: failure.to_string() })
+                let text = final_reason(&forge, &failure);
+                self.failures().insert(forge.settings.name.clone(), text.clone());
+                Err(KeepError { code: failure.code(), text })
             }
             Err(failure) => {
                 tracing::warn!(
@@ -125,11 +137,7 @@ impl Operators {
                     "the owner of the tokens is not known yet: {failure}"
                 );
                 self.asking().insert(session_id.clone());
-                let kept = match &failure {
-                    // The same question has the same answer until the person signs in again.
-                    Failure::Forbidden(_) => self.keep_forbidden(login, &forge, &failure).await,
-                    _ => self.keep_unnamed(login, &forge, &access).await,
-                };
+                let kept = self.keep_unnamed(login, &forge, &access).await;
                 self.asking().remove(&session_id);
                 kept
             }
@@ -153,19 +161,6 @@ impl Operators {
         store.commit_operator(login, self.request(&person, true)).await
     }
 
-    /// Parks the tokens of a sign-in whose owner the forge refuses to name. The person has to know, so it is a failure.
-    async fn keep_forbidden(
-        &self,
-        login: UnsavedLogin,
-        forge: &Arc<Forge>,
-        failure: &Failure,
-    ) -> Result<KeptLogin, KeepError> {
-        let account = self.park(login).await.map_err(|unsaved| self.unsaved(forge, unsaved))?;
-        let reason = forbidden(forge, failure);
-        self.reasons().insert(account.to_string(), reason.clone());
-        Err(KeepError { code: failure.code(), text: reason })
-    }
-
     /// Parks the login first, so that nothing is lost, and then asks the forge for the owner a few more times.
     async fn keep_unnamed(
         &self,
@@ -183,9 +178,14 @@ impl Operators {
             let Ok(person) = forge.identify(access).await else { continue };
             let store = self.acting_as(forge, &person);
             match store.promote_operator(&account, self.request(&person, true)).await {
-                Ok(promoted) => {
+                Ok(Promotion::Completed(promoted)) => {
                     self.replaced(forge, &promoted, &fresh);
                     kept = KeptLogin { account: promoted.account.to_string(), login: Some(person.login) };
+                }
+                // The user has completed another sign-in meanwhile.
+                Ok(Promotion::Superseded(newer)) => {
+                    self.superseded(forge, &newer, fresh).await;
+                    kept = KeptLogin { account: newer.to_string(), login: Some(person.login) };
                 }
                 Err(error) => {
                     tracing::error!(%account, error = with_causes(&error), "a parked sign-in was not completed");
@@ -201,7 +201,7 @@ impl Operators {
         self.store.acting_as(format!("operator:{}/{}", forge.settings.name, person.login))
     }
 
-    async fn park(&self, login: UnsavedLogin) -> Result<identity_store::AccountId, LoginNotSaved> {
+    async fn park(&self, login: UnsavedLogin) -> Result<AccountId, LoginNotSaved> {
         let park = || ParkLogin { user: None, hint_email: None, jitter: jitter(), now: (self.clock)() };
         let mut login = login;
         for pause in PAUSES {
@@ -229,6 +229,18 @@ impl Operators {
         }
     }
 
+    /// Revokes the tokens of a sign-in that a newer one of the same user made useless, except for those that both have.
+    async fn superseded(&self, forge: &Arc<Forge>, newer: &AccountId, useless: RetiredTokens) {
+        match self.store.tokens(newer, (self.clock)()).await {
+            Ok(stored) => {
+                self.returns.give_back(forge, useless.except(&RetiredTokens::from(&stored.tokens)));
+            }
+            Err(error) => {
+                tracing::warn!(account = %newer, error = with_causes(&error), "the tokens of an older sign-in are left to expire");
+            }
+        }
+    }
+
     /// Revokes tokens that could not be written, and returns the error for the user, who must sign in again.
     fn lost(&self, forge: &Arc<Forge>, error: &StoreError, obtained: RetiredTokens) -> KeepError {
         self.returns.give_back(forge, obtained);
@@ -244,8 +256,8 @@ impl Operators {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn reasons(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
-        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits, and returns `false` if the daemon is stopping.
@@ -257,9 +269,12 @@ impl Operators {
     }
 }
 
-/// Returns the reason and the next step for a sign-in whose owner the forge refuses to name.
-fn forbidden(forge: &Forge, failure: &Failure) -> String {
+/// Returns the reason and the next step for a sign-in that ended because the forge does not name its owner.
+fn final_reason(forge: &Forge, failure: &Failure) -> String {
     let name = &forge.settings.name;
+    if !matches!(failure, Failure::Forbidden(_)) {
+        return format!("{failure}. Sign in again with: srvd operator login {name}");
+    }
     let scope = forge.settings.kind.identity_scope();
     format!(
         "{failure}. Add \"{scope}\" to scopes of [forges.{name}] in srvd.toml, restart the daemon and run: srvd operator login {name}"

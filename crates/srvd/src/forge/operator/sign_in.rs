@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::accounts::{kind, unselected};
 use super::{OWNER, Operators};
+use crate::forge::oauth::failure::Misconfigured;
 use crate::forge::oauth::flows::{self, StartError};
 use crate::forge::oauth::table::{Ending, Status};
-use crate::forge::oauth::{Failure, Flows};
+use crate::forge::oauth::{Failure, Flows, Forge};
 use crate::wire::auth::Outcome;
 use crate::wire::error::{ApiError, ErrorKind, Kind};
 use crate::wire::operator::{Cancel, Flow, Poll, SignIn, SignInStatus, Start, Started};
@@ -30,7 +31,7 @@ impl Operators {
         let begin = flows::Start { owner: OWNER.to_owned(), forge, session: None };
         match params.flow.unwrap_or(Flow::Code) {
             Flow::Code => {
-                let started = flows.start_code(&begin).map_err(not_started)?;
+                let started = flows.start_code(&begin).map_err(|error| not_started(&begin.forge, error))?;
                 Ok(Started {
                     session_id: started.session_id,
                     auth_url: Some(started.auth_url.into()),
@@ -39,7 +40,8 @@ impl Operators {
                 })
             }
             Flow::Device => {
-                let started = flows.start_device(begin).await.map_err(not_started)?;
+                let named = begin.forge.clone();
+                let started = flows.start_device(begin).await.map_err(|error| not_started(&named, error))?;
                 Ok(Started {
                     session_id: started.session_id,
                     auth_url: None,
@@ -76,12 +78,15 @@ pub(crate) fn cancel(flows: &Flows, params: &Cancel) -> Outcome {
     }
 }
 
-fn not_started(error: StartError) -> ApiError {
+fn not_started(forge: &Forge, error: StartError) -> ApiError {
     match error {
         StartError::NoRedirect => ApiError::invalid_input("flow", error),
         StartError::Full(_) => ApiError::new(Kind::Conflict, error.to_string()),
         StartError::Forge(failure) => match failure {
             Failure::Transient { .. } => ApiError::new(Kind::RefreshFailed, failure.to_string()),
+            Failure::Misconfigured(Misconfigured::Scope) => {
+                ApiError::invalid_input("flow", forge.scopes_refused(""))
+            }
             _ => ApiError::invalid_input("flow", &failure),
         },
     }
@@ -95,13 +100,19 @@ fn sign_in(session_id: String, status: Status) -> SignIn {
         account_login: None,
         error: None,
         error_kind: None,
+        missing_scopes: Vec::new(),
     };
     let (kind, text) = match status {
         Status::Waiting => return SignIn { status: SignInStatus::Pending, ..shown },
         Status::Working => return SignIn { status: SignInStatus::Saving, ..shown },
-        Status::Ended(Ending::Success { account, login }) => {
+        Status::Ended(Ending::Success { account, login, missing }) => {
             shown.status = SignInStatus::Success;
-            return SignIn { account_id: Some(account), account_login: login, ..shown };
+            return SignIn {
+                account_id: Some(account),
+                account_login: login,
+                missing_scopes: missing,
+                ..shown
+            };
         }
         Status::Ended(Ending::Failed { code, text }) => (ErrorKind::from(code), text),
         Status::Ended(Ending::Cancelled) => (ErrorKind::Cancelled, "the sign-in was cancelled".to_owned()),
@@ -118,7 +129,7 @@ fn sign_in(session_id: String, status: Status) -> SignIn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::oauth::failure::{Misconfigured, PermanentFailure, TransientFailure};
+    use crate::forge::oauth::failure::{PermanentFailure, TransientFailure};
 
     #[test]
     fn sign_in_failure_is_a_documented_error_kind() {

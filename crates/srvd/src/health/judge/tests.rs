@@ -1,4 +1,4 @@
-use identity_store::{AccountKind, Owner, SecretRef};
+use identity_store::{AccountKind, Keeping, Owner, SecretRef};
 
 use super::*;
 
@@ -27,6 +27,7 @@ fn account(kind: AccountKind, status: Status, evidence: Evidence) -> Account {
         checked_at: Some(NOW - YEAR),
         expires_at: None,
         login_deadline_at: None,
+        keeping: Keeping::default(),
         bound_to: Vec::new(),
         created_at: 0,
         updated_at: 0,

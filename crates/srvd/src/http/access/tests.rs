@@ -14,8 +14,12 @@ const GOOD: &[(&str, &str)] = &[
 ];
 
 fn access() -> AccessCheck {
+    access_with(Known::default())
+}
+
+fn access_with(clients: Known) -> AccessCheck {
     let origins = ["app://srvd", "vscode-webview://*"].map(str::to_owned);
-    AccessCheck::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], origins.into())
+    AccessCheck::new(SecretString::from("token-1234"), vec!["srvd.test:80".into()], origins.into(), clients)
 }
 
 /// Returns the head of a valid handshake with `changes` applied. A change replaces a header, or removes it if the value
@@ -111,6 +115,85 @@ fn access_check_rejects_missing_and_wrong_tokens() {
     check(TCP, &[("+authorization", "Bearer token-1234")], 401);
     // The Host is checked first, so strangers do not learn whether the token was right.
     check(TCP, &[("host", "evil.com"), ("authorization", "")], 403);
+}
+
+#[test]
+fn client_token_is_bound_to_its_origin_unless_the_origin_is_configured() {
+    let page = Some("http://localhost:3000");
+    let known = Known::default().with("page-1", "login", page).with("tool-1", "login", None);
+    let access = access_with(known);
+    let status = |token: &str, origin: &str| {
+        let bearer = format!("Bearer {token}");
+        let head = head("GET", "/rpc", &[("authorization", &bearer), ("origin", origin)]);
+        access.check(TCP, &head).map_or_else(|refusal| refusal.status.as_u16(), |_| 101)
+    };
+    assert_eq!(status("page-1", "http://localhost:3000"), 101);
+    assert_eq!(status("page-1", "app://srvd"), 101);
+    assert_eq!(status("tool-1", "app://srvd"), 101);
+    for (token, origin) in [
+        // The paired origin opens nothing for another token, not even for the daemon's own.
+        ("tool-1", "http://localhost:3000"),
+        ("token-1234", "http://localhost:3000"),
+        ("page-1", "http://localhost:3001"),
+        ("page-1", "https://evil.com"),
+        ("page-1", "null"),
+    ] {
+        assert_eq!(status(token, origin), 403, "{token} from {origin}");
+    }
+    assert_eq!(status("wrong", "http://localhost:3000"), 401);
+    let plain = |token: &str| access.check(TCP, &head("GET", "/rpc", &[("authorization", token)])).is_ok();
+    assert!(plain("Bearer page-1") && plain("Bearer tool-1") && !plain("Bearer tool-2"));
+    // A client's token counts neither on the socket nor with a foreign Host.
+    assert!(
+        access.client(SOCKET, &head("GET", "/rpc", &[("authorization", "Bearer page-1")]).headers).is_none()
+    );
+    let rebound = head("GET", "/rpc", &[("authorization", "Bearer page-1"), ("host", "evil.com:7000")]);
+    assert_eq!(access.check(TCP, &rebound).unwrap_err().status, 403);
+}
+
+#[test]
+fn preflight_is_answered_only_for_allowed_origins_and_served_paths() {
+    let asked = |path: &str, origin: &str, host: &str| {
+        let changes = [
+            ("origin", origin),
+            ("host", host),
+            ("authorization", ""),
+            ("access-control-request-method", "POST"),
+        ];
+        access().check(TCP, &head("OPTIONS", path, &changes)).map_err(|refusal| refusal.status.as_u16())
+    };
+    let here = "127.0.0.1:7000";
+    for path in ["/rpc", "/openrpc.json", "/pair", "/me"] {
+        assert_eq!(asked(path, "app://srvd", here), Ok(Route::Preflight), "{path}");
+    }
+    assert_eq!(asked("/metrics", "app://srvd", here), Err(405));
+    assert_eq!(asked("/rpc", "", here), Err(405));
+    assert_eq!(asked("/rpc", "https://evil.com", here), Err(403));
+    assert_eq!(asked("/rpc", "app://srvd", "evil.com:7000"), Err(403));
+    let readable = |origin: &str| {
+        let headers = head("GET", "/rpc", &[("origin", origin)]).headers;
+        access().readable_by(TCP, &headers).map(|origin| origin.to_str().unwrap().to_owned())
+    };
+    assert_eq!(readable("app://srvd").as_deref(), Some("app://srvd"));
+    assert_eq!(readable("https://evil.com"), None);
+    assert_eq!(readable(""), None);
+}
+
+#[test]
+fn pairing_needs_no_token_but_the_host_the_origin_and_json() {
+    let asked = |changes: &[(&str, &str)]| {
+        let all = [&[("authorization", ""), ("content-type", "application/json")], changes].concat();
+        access().check(TCP, &head("POST", "/pair", &all)).map_err(|refusal| refusal.status.as_u16())
+    };
+    assert_eq!(asked(&[]), Ok(Route::Pair));
+    assert_eq!(asked(&[("origin", "app://srvd")]), Ok(Route::Pair));
+    assert_eq!(asked(&[("origin", "https://evil.com")]), Err(403));
+    assert_eq!(asked(&[("host", "evil.com:7000")]), Err(403));
+    let text = head("POST", "/pair", &[("content-type", "text/plain")]);
+    assert_eq!(access().check(TCP, &text).unwrap_err().status.as_u16(), 415);
+    assert_eq!(access().check(TCP, &head("GET", "/pair", &[])).unwrap_err().status.as_u16(), 405);
+    let json = head("POST", "/pair", &[("host", "srvd.sock"), ("content-type", "application/json")]);
+    assert_eq!(access().check(SOCKET, &json).unwrap_err().status.as_u16(), 404);
 }
 
 #[test]

@@ -2,18 +2,18 @@
 //! their precedence.
 
 use auth_spawner::Provider;
-use identity_store::{AccountKind, AgentId, Credential as Stored, Status, Store, UserId};
-use secrecy::SecretString;
+use identity_store::{AgentId, Store, UserId};
 
-use super::tokens::{self, Standing};
+use super::user;
+use super::user::Place;
 use crate::agents::declared::{Agent as DeclaredAgent, Credential as Declared, credential_id};
 use crate::agents::model::Model;
+use crate::disk::identity_dir::homes::HomeOwner;
 use crate::keys::external::{self, Unavailable, Why};
 use crate::launch::Launcher;
 use crate::launch::candidate::{Candidate, Credential, KeyCommand, Renewability, State};
 use crate::launch::subject::Agent;
-use crate::refresh::Grant;
-use crate::wire::error::{ApiError, with_causes};
+use crate::wire::error::ApiError;
 use crate::wire::{self, Source, convert};
 
 /// Collects all credentials of an agent. Credentials for this agent come before those for every agent, and the user's
@@ -23,18 +23,23 @@ pub(super) async fn gather(
     store: &Store,
     subject: &Agent,
     provider: Option<&Provider>,
+    now: i64,
 ) -> Result<Vec<Candidate>, ApiError> {
     let wanted = provider.map(convert::stored_id).transpose()?;
     let current = launcher.declared.now();
     let agent = current.agents.agent(subject.agent.as_str());
     let owner = agent.and_then(DeclaredAgent::lender).filter(|owner| subject.user.as_ref() != Some(owner));
+    let homes = HomeOwner::Agent(subject.user.clone(), subject.agent.clone());
     let mut candidates = Vec::new();
     let own = subject.user.iter().map(|user| (user, None));
     for (user, owner) in own.chain(owner.map(|owner| (owner, Some(owner)))) {
         for agent in [&subject.agent, &AgentId::any()] {
             for profile in store.profile_credentials(user, agent, wanted.as_ref()).await? {
                 let position = i64::try_from(candidates.len()).unwrap_or(i64::MAX);
-                candidates.extend(of_profile(launcher, profile, position, owner));
+                candidates.extend(
+                    user::candidate(launcher, store, Place { profile, position, owner, homes: &homes }, now)
+                        .await?,
+                );
             }
         }
     }
@@ -43,98 +48,6 @@ pub(super) async fn gather(
     candidates.sort_by(|one, other| one.provider.id.cmp(&other.provider.id));
     candidates.retain(|one| provider.is_none_or(|wanted| one.provider.id == wanted.id));
     Ok(candidates)
-}
-
-/// Returns the candidate for a profile, or `None` if the registry does not know its provider.
-fn of_profile(
-    launcher: &Launcher,
-    profile: identity_store::ProfileCredential,
-    position: i64,
-    owner: Option<&UserId>,
-) -> Option<Candidate> {
-    let provider = launcher.registry.provider(profile.profile.provider.as_str())?.clone();
-    let grant = grant(launcher, &profile);
-    let Standing { state, expires_at, renewal } = standing(&profile);
-    let login = profile.profile.kind == AccountKind::OAuth;
-    let renewal = match renewal {
-        Renewability::Possible | Renewability::Waiting { .. } if grant.is_none() => Renewability::None,
-        renewal => renewal,
-    };
-    // A login that nothing can renew needs a person, as in a bundle.
-    let renewal = match renewal {
-        Renewability::None if login && provider.cli.is_some() => {
-            Renewability::Person("it has expired".to_owned())
-        }
-        renewal => renewal,
-    };
-    let not_taken = provider.takes_access_token().err().filter(|_| login);
-    let credential = match profile.secret().map(SecretString::from) {
-        Some(secret) if login => Credential::AccessToken(secret),
-        Some(secret) => Credential::Key(secret),
-        None => Credential::Absent,
-    };
-    let generation = match &profile.credential {
-        Stored::Tokens(tokens) => Some(tokens.generation),
-        _ => None,
-    };
-    let profile = profile.profile;
-    Some(Candidate {
-        id: profile.id.to_string(),
-        account: Some(profile.account.to_string()),
-        source: Source::User,
-        provider,
-        login,
-        unproven: false,
-        model: profile.model.map_or(Model::Any, Model::Only),
-        position,
-        state,
-        expires_at,
-        renewal,
-        status: convert::status(profile.status),
-        base_url: None,
-        home: None,
-        generation,
-        owner: owner.map(ToString::to_string),
-        grant,
-        credential,
-        not_taken,
-        person: profile.identity.email.clone(),
-        next_step: None,
-    })
-}
-
-/// Returns the state of a stored profile.
-fn standing(profile: &identity_store::ProfileCredential) -> Standing {
-    let unavailable = |why: Why, reason: &str| Standing {
-        state: State::Unavailable(Unavailable::new(why, reason)),
-        expires_at: None,
-        renewal: Renewability::None,
-    };
-    match &profile.credential {
-        Stored::Key(_) => {
-            let refused = matches!(profile.profile.status, Status::Invalid | Status::NeedsReauth);
-            let state = if refused { State::Refused } else { State::Found };
-            Standing { state, expires_at: profile.profile.expires_at, renewal: Renewability::None }
-        }
-        Stored::Tokens(stored) => tokens::standing(stored),
-        Stored::Broken(error) => {
-            let (error, profile) = (with_causes(error), &profile.profile.id);
-            tracing::error!(error, %profile, "a stored secret cannot be opened");
-            unavailable(Why::Undecryptable, "its stored secret could not be opened")
-        }
-        Stored::Elsewhere => unavailable(Why::BackendFailed, "a profile cannot use this credential type"),
-        Stored::Corrupt(reason) => {
-            tracing::error!(reason, profile = %profile.profile.id, "an account of a profile cannot be read");
-            unavailable(Why::Missing, "its account cannot be read")
-        }
-    }
-}
-
-/// Returns the grant of a profile, if the daemon can refresh it.
-fn grant(launcher: &Launcher, profile: &identity_store::ProfileCredential) -> Option<Grant> {
-    let Stored::Tokens(tokens) = &profile.credential else { return None };
-    let supported = launcher.refresher.supports(&tokens.authority);
-    supported.then(|| Grant { account: tokens.account.clone(), authority: tokens.authority.clone() })
 }
 
 /// Returns the credentials that clients lend.

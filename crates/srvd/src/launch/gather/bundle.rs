@@ -11,6 +11,7 @@ use crate::base::host;
 use crate::base::person::{Person, Sameness};
 use crate::disk::identity_dir::homes::HomeOwner;
 use crate::disk::identity_dir::{AccountDir, DirReading};
+use crate::hint::Step;
 use crate::keys::external::{Unavailable, Why};
 use crate::launch::Launcher;
 use crate::launch::candidate::{Candidate, Credential, Home, KeyCommand, Renewability, State, Unfit};
@@ -52,7 +53,7 @@ pub(in crate::launch) struct FoundCredential {
 }
 
 impl FoundCredential {
-    fn unavailable(why: Why, text: &str) -> Self {
+    pub(super) fn unavailable(why: Why, text: &str) -> Self {
         let state = State::Unavailable(Unavailable::new(why, text));
         Self { state, credential: Credential::Absent, home: None, unproven: false }
     }
@@ -137,16 +138,18 @@ pub(in crate::launch) fn judged(
         credential: found.credential,
         not_taken: None,
         person: account.email.clone().or_else(|| account.subject.clone()).filter(|_| login),
-        next_step: Some(next_step),
+        next_step: Some(next_step.into()),
         provider,
     }
 }
 
 /// Returns the action for a person when the account cannot be used.
-fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &BundleId) -> String {
+fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &BundleId) -> Step {
+    let provider = || (&provider.id).into();
+    let bundle = || bundle.as_str().into();
     let settings = match state {
         State::Unfit(Unfit::Another) => {
-            return format!("srvd login {} --bundle {bundle} --force", provider.id);
+            return Step::LogInAnew { provider: provider(), bundle: bundle() };
         }
         State::Unfit(Unfit::Shadowed(reason)) => unfit::next_step(reason),
         State::Unavailable(unavailable) => unfit::next_step(&unavailable.text),
@@ -156,19 +159,15 @@ fn next_step(account: &Account, state: &State, provider: &Provider, bundle: &Bun
         return step;
     }
     match (&account.secret_ref, account.kind) {
-        (SecretRef::Env { var }, _) => {
-            format!("set the variable {var} that srvd.toml names, and restart the daemon")
-        }
-        (SecretRef::Command { .. }, _) => {
-            "run the key's command in srvd.toml manually to see its error".to_owned()
-        }
-        (_, AccountKind::OAuth) => format!("srvd login {} --bundle {bundle}", provider.id),
-        (_, AccountKind::ApiKey) => format!("srvd add-key {} --bundle {bundle}", provider.id),
+        (SecretRef::Env { var }, _) => Step::SetVariable { variable: var.clone() },
+        (SecretRef::Command { .. }, _) => Step::RunKeyCommand,
+        (_, AccountKind::OAuth) => Step::LogIn { provider: provider(), bundle: bundle() },
+        (_, AccountKind::ApiKey) => Step::AddKey { provider: provider(), bundle: bundle() },
     }
 }
 
 /// Reads a CLI's directory. A directory that an account may not use is not read.
-async fn directory(
+pub(super) async fn directory(
     launcher: &Launcher,
     account: &Account,
     provider: &Arc<Provider>,
@@ -177,8 +176,9 @@ async fn directory(
 ) -> FoundCredential {
     let (reach, state, unproven) = match launcher.identities.read(provider, &dir).await {
         Ok(DirReading::Read { reach, proof, shadow }) => {
+            let ended = refused_and_ended(account, &proof, now);
             let (state, unproven) = fit(account, proof.at(now), shadow.as_ref());
-            (reach, state, unproven)
+            (reach, ended.filter(|_| state == State::Found).unwrap_or(state), unproven)
         }
         Ok(DirReading::Forbidden(reach)) => (reach, State::Ambient, false),
         Ok(DirReading::NoCli) => {
@@ -198,6 +198,15 @@ async fn directory(
     };
     let home = Some(Home { dir: dir.path, reach });
     FoundCredential { state, credential, home, unproven }
+}
+
+/// Returns the state of a login whose access token has ended and whose refresh token its provider refused.
+fn refused_and_ended(account: &Account, proof: &Proof, now: i64) -> Option<State> {
+    let Proof::LoggedIn(found) = proof else { return None };
+    let ended = found.expires_at.is_some_and(|end| end <= now);
+    let refused = account.keeping.refused.as_ref().filter(|_| ended)?;
+    found.refresh_mark.filter(|mark| mark.to_string() == refused.mark)?;
+    Some(State::NeedsReauth(account.keeping.detail.clone().unwrap_or_else(|| unfit::REFUSED.to_owned())))
 }
 
 /// Reads the text of the login's file, for a CLI that takes it in a variable.
@@ -221,7 +230,7 @@ pub(in crate::launch) fn fit(account: &Account, proof: Proof, shadow: Option<&Sh
 }
 
 /// Returns the state of a login whose place a setting takes, or may take.
-fn shadowed(shadow: &Shadow) -> State {
+pub(super) fn shadowed(shadow: &Shadow) -> State {
     let reason = unfit::reason(shadow);
     match shadow.cause {
         ShadowCause::Set(_) => State::Unfit(Unfit::Shadowed(reason)),

@@ -3,6 +3,7 @@
 mod agent;
 pub(super) mod bundle;
 mod tokens;
+mod user;
 
 use identity_store::Store;
 
@@ -29,7 +30,7 @@ impl Launcher {
         match subject {
             Subject::Bundle(id) => bundle::gather(self, store, id, provider, now).await,
             // The rarer path is boxed. Otherwise the future of every launch would be as large as the larger of the two.
-            Subject::Agent(agent) => Box::pin(agent::gather(self, store, agent, provider)).await,
+            Subject::Agent(agent) => Box::pin(agent::gather(self, store, agent, provider, now)).await,
         }
     }
 }

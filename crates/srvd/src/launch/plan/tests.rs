@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use auth_spawner::{Proof, Reach, Registry, Shadow, ShadowCause};
 use identity_store::{
-    Account, AccountKind, BundleId, Evidence, Owner, SecretRef, Status, UnboundPolicy, UnboundRule,
+    Account, AccountKind, BundleId, Evidence, Keeping, Owner, SecretRef, Status, UnboundPolicy, UnboundRule,
 };
 use secrecy::ExposeSecret as _;
 
@@ -44,6 +44,7 @@ fn account(provider: &str, kind: AccountKind) -> Account {
         checked_at: None,
         expires_at: None,
         login_deadline_at: None,
+        keeping: Keeping::default(),
         bound_to: Vec::new(),
         created_at: 0,
         updated_at: 0,
@@ -143,7 +144,7 @@ fn change(plan: &Plan, rule: UnboundRule) -> Result<Change, ApiError> {
             _ => (Path::new("/data/identities/work/sealed").join(name), Reach::Bundle),
         };
         let HomeRequest { provider, purpose } = request;
-        crate::disk::identity_dir::homes::Home { provider, purpose, dir, reach, stray: None }
+        crate::disk::identity_dir::homes::Home { provider, purpose, dir, reach, stray: None, shadow: None }
     };
     let homes: Vec<_> = placed.iter().filter_map(|placed| placed.request.clone()).map(home).collect();
     let view = |name: &str| (name.to_owned(), Path::new("/data/identities/work/.xdg").join(name));
@@ -357,12 +358,18 @@ fn launch_refuses_an_unfit_login_and_skips_an_unfit_key() {
     let named = "codex: /h/config.toml sets model_provider, which its CLI uses in place of this login";
     check(vec![unfit(Some(&set))], None, Err((Kind::Shadowed, named)));
     check(vec![key("openai"), unfit(Some(&set))], None, Err((Kind::Shadowed, named)));
-    assert_eq!(unfit(Some(&set)).next_step.as_deref(), Some("remove model_provider from /h/config.toml"));
+    assert_eq!(
+        unfit(Some(&set)).next_step.as_ref().map(crate::hint::Hint::as_str),
+        Some("remove model_provider from /h/config.toml")
+    );
     let torn = shadow(ShadowCause::Unreadable("not TOML".to_owned()));
     let unread =
         "codex: /h/config.toml cannot be read: not TOML, so it is not known which credential its CLI uses";
     check(vec![unfit(Some(&torn))], None, Err((Kind::SecretUnavailable, unread)));
-    assert_eq!(unfit(Some(&torn)).next_step.as_deref(), Some("correct or remove /h/config.toml"));
+    assert_eq!(
+        unfit(Some(&torn)).next_step.as_ref().map(crate::hint::Hint::as_str),
+        Some("correct or remove /h/config.toml")
+    );
     let lost = || candidate("openai", AccountKind::ApiKey, lost_secret("it does not open"));
     // OpenCode and pi run with the key, each in a home of its own.
     check(vec![lost(), key("groq")], None, Ok(3));
@@ -461,16 +468,68 @@ fn key_runs_its_cli_in_a_home_of_its_own_and_a_login_comes_first() {
 }
 
 #[test]
-fn started_cli_prefers_its_login_to_the_keys_of_the_bundle() {
-    let plan = plan(vec![login("codex", logged_in()), key("openai"), key("github")], None);
-    let placed = placement::place(&registry(), &plan, &Rules::default());
-    let left = |started: &[&str]| {
-        let mut set = plan.credentials();
-        placement::prefer_login(&mut set, &plan, &placed, started);
-        set.into_keys().filter(|name| name.ends_with("_KEY") || name.ends_with("_TOKEN")).collect::<Vec<_>>()
+fn key_is_withheld_when_a_cli_of_the_launch_would_prefer_it_to_its_login() {
+    let check = |candidates: Vec<Candidate>, started: &[&str], expected: &[&str]| {
+        let ids: Vec<String> = candidates.iter().map(|one| one.provider.id.clone()).collect();
+        let mut plan = plan(candidates, None);
+        plan.withhold_keys(&registry(), started);
+        let withheld: Vec<&str> = plan
+            .parts
+            .iter()
+            .filter(|part| part.withheld.is_some())
+            .map(|part| part.provider.id.as_str())
+            .collect();
+        assert_eq!(withheld, expected, "{ids:?} {started:?}");
+        let set = plan.credentials();
+        for (id, name) in
+            [("anthropic", "ANTHROPIC_API_KEY"), ("openai", "OPENAI_API_KEY"), ("github", "GH_TOKEN")]
+        {
+            let is_set = ids.iter().any(|one| one == id) && !expected.contains(&id);
+            assert_eq!(set.contains_key(name), is_set, "{name} {ids:?} {started:?}");
+        }
     };
-    assert_eq!(left(&["codex"]), ["GH_TOKEN", "GITHUB_TOKEN"]);
-    assert_eq!(left(&[]), ["GH_TOKEN", "GITHUB_TOKEN", "OPENAI_API_KEY"]);
+    let in_bundle = |logins: &[&str], keys: &[&str]| {
+        let logins = logins.iter().map(|id| login(id, logged_in()));
+        logins.chain(keys.iter().map(|id| key(id))).collect::<Vec<_>>()
+    };
+    let claude = || in_bundle(&["claude"], &["anthropic", "groq"]);
+    check(claude(), &[], &["anthropic"]);
+    check(claude(), &["claude"], &["anthropic"]);
+    // This CLI has no login and runs with the key.
+    check(claude(), &["opencode"], &[]);
+    check(in_bundle(&["claude", "opencode"], &["anthropic"]), &["opencode"], &["anthropic"]);
+    // Codex ignores this key beside a login, but not the address that a key at another place comes with.
+    check(in_bundle(&["codex"], &["openai"]), &[], &[]);
+    check(in_bundle(&["codex"], &["openai"]), &["codex"], &["openai"]);
+    let elsewhere = Candidate { base_url: Some("https://gateway.test".to_owned()), ..key("openai") };
+    check(vec![login("codex", logged_in()), elsewhere], &[], &["openai"]);
+    check(in_bundle(&["copilot"], &["github"]), &[], &["github"]);
+    check(in_bundle(&["codex"], &["github"]), &[], &[]);
+    // A login that cannot be used does not make way for the key either.
+    check(vec![login("claude", Proof::Absent), key("anthropic")], &[], &[]);
+    // A token in a variable is a login as well.
+    check(
+        vec![candidate("claude", AccountKind::OAuth, token_of("t")), key("anthropic")],
+        &[],
+        &["anthropic"],
+    );
+    check(in_bundle(&[], &["anthropic", "openai", "github"]), &[], &[]);
+}
+
+#[test]
+fn withheld_key_is_reported_with_its_reason_and_is_no_refusal() {
+    let mut plan = plan(vec![login("claude", logged_in()), key("anthropic")], None);
+    plan.withhold_keys(&registry(), &[]);
+    let [_, part] = &plan.parts[..] else { panic!("two parts") };
+    let reason = "Claude Code would use it instead of its login";
+    assert_eq!(part.used().unwrap().reason.as_deref(), Some(reason));
+    assert_eq!(part.readiness().reason.as_deref(), Some(reason));
+    assert!(part.readiness().ready && part.warning().is_none());
+    assert!(part.trace().all(|trace| !trace.chosen && trace.reason == reason));
+    let placed = placement::place(&registry(), &plan, &Rules::default());
+    let state = |id: &str| placed.iter().find(|placed| placed.provider.id == id).unwrap().state.clone();
+    assert_eq!((state("claude"), state("anthropic")), (HomeState::Account, HomeState::LeftOut));
+    assert_eq!(state("opencode"), HomeState::Unbound);
 }
 
 #[test]

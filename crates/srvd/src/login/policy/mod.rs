@@ -1,70 +1,126 @@
 //! The spawn policy: which parts of a login's command a client may set.
 //!
-//! A client names a provider; the daemon knows the command. Fields sent by older clients must match the registry,
-//! unless the operator has widened the policy to `checked`.
+//! A client names a provider; the daemon knows the command. Under `registered`, the other fields say what the client
+//! means, and the daemon reports the fields that it does not use. Only a program that could be another one is refused.
+//! Under `checked`, which an operator has to choose, every field is obeyed or refused by name.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod arguments;
+mod environment;
+mod program;
+
+use std::path::PathBuf;
 
 use auth_spawner::{Cli, Provider, Recipe, Terminal};
 
-use crate::base::environment::is_variable_name;
-use crate::base::programs::{Installed, Search, Skipped};
-use crate::base::trust::Trust;
+use crate::base::programs::Skipped;
 use crate::config::SpawnPolicy;
+use crate::hint::Step;
 use crate::wire::auth::Start;
 use crate::wire::error::{ApiError, Kind};
+use crate::wire::not_used::NotUsed;
+use environment::ClientVariables;
+pub(super) use program::{UnusedProgram, named};
 
-/// The command of a login.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The command of a login, apart from its program.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Plan {
-    /// The path of the program.
-    pub(super) program: PathBuf,
     /// The id of the recipe.
     pub(super) recipe: String,
     /// Arguments that replace the recipe's; only with the `checked` policy.
     pub(super) args: Option<Vec<String>>,
-    /// Variables added to the registry's; only with the `checked` policy.
+    /// Arguments that replace those of the CLI's check, or none for no check; only with the `checked` policy.
+    pub(super) check_args: Option<Vec<String>>,
+    /// The terminal that replaces the recipe's; only with the `checked` policy.
+    pub(super) terminal: Option<Terminal>,
+    /// Variables added to the registry's.
     pub(super) env: Vec<(String, String)>,
+    /// The fields of the request that are not used.
+    pub(super) not_used: Vec<NotUsed>,
 }
 
-/// Decides which command a request may run.
+/// The recipe of a login, and what the client's arguments add to it.
+struct ChosenRecipe<'a> {
+    recipe: &'a Recipe,
+    args: Option<Vec<String>>,
+    not_used: Option<NotUsed>,
+}
+
+/// Decides which command a request may run, apart from the program.
 ///
 /// # Errors
-/// `not_allowed`, naming the field that does not match; `not_found` for a CLI that is not installed; `invalid_input`
-/// for a provider without a login, or for an unknown recipe.
-pub(super) fn plan(
-    policy: SpawnPolicy,
-    provider: &Provider,
-    request: &Start,
-    search: &Search,
-) -> Result<Plan, ApiError> {
+/// `not_allowed`, naming the field that could mean another login or cannot be obeyed; `invalid_input` for a provider
+/// without a login, or for an unknown recipe.
+pub(super) fn plan(policy: SpawnPolicy, provider: &Provider, request: &Start) -> Result<Plan, ApiError> {
     let cli = provider.cli.as_ref().ok_or_else(|| {
         ApiError::invalid_input("providerId", "this provider has no login, only API keys")
-            .hint("use auth.submitapikey")
+            .hint(Step::UseSubmitKey)
     })?;
-    let recipe = recipe(policy, cli, request)?;
-    // Which variant of the recipe is used depends on the program's version.
-    let variants = || cli.recipes.iter().filter(|variant| variant.id == recipe.id);
-    let args = match &request.auth_login_args {
-        Some(args) if variants().all(|variant| *args != variant.args) => {
-            Some(checked_args(policy, "authLoginArgs", args)?)
-        }
-        _ => None,
-    };
-    if let Some(args) = &request.auth_check_args {
-        let registered = cli.check.as_ref().is_some_and(|check| check.args == *args);
-        if !registered {
-            checked_args(policy, "authCheckArgs", args)?;
+    let ChosenRecipe { recipe, args, not_used } = recipe(policy, cli, request)?;
+    let ClientVariables { set, not_used: variables } =
+        environment::sort(policy, cli, request.auth_env.as_ref())?;
+    let mut plan = Plan { recipe: recipe.id.clone(), args, env: set, ..Plan::default() };
+    plan.not_used.extend(not_used);
+    match policy {
+        SpawnPolicy::Registered => plan.not_used.extend(advice(cli, recipe, request)),
+        SpawnPolicy::Checked => {
+            plan.check_args = check_args(cli, recipe, request)?;
+            plan.terminal = terminal(cli, recipe, request);
         }
     }
-    let agrees = |wanted: bool| variants().any(|variant| wanted != (variant.terminal == Terminal::Pipe));
-    if request.requires_tty.is_some_and(|wanted| !agrees(wanted)) && policy == SpawnPolicy::Registered {
-        return Err(refused("requiresTty", &request.requires_tty.unwrap_or_default().to_string()));
+    plan.not_used.extend(variables);
+    Ok(plan)
+}
+
+/// Returns the advice of a client that differs from the registry.
+fn advice(cli: &Cli, recipe: &Recipe, request: &Start) -> impl Iterator<Item = NotUsed> {
+    let registered = cli.check.as_ref().map_or(&[][..], |check| check.args.as_slice());
+    let check = request.auth_check_args.as_ref().filter(|args| *args != registered).map(|_| {
+        let reason = match &cli.check {
+            Some(check) => {
+                format!("the daemon checks this login by its files and by: {}", check.args.join(" "))
+            }
+            None => "the daemon checks this login by its files".to_owned(),
+        };
+        NotUsed { field: "authCheckArgs".to_owned(), reason }
+    });
+    let agrees = |wanted: bool| variants(cli, recipe).any(|variant| wanted == on_terminal(variant));
+    let terminal = request.requires_tty.filter(|wanted| !agrees(*wanted)).map(|wanted| {
+        let runs = if wanted { "without a terminal" } else { "on a terminal" };
+        NotUsed { field: "requiresTty".to_owned(), reason: format!("this login runs {runs}") }
+    });
+    check.into_iter().chain(terminal)
+}
+
+/// Returns the variants of a recipe. The program's version decides which one is used.
+fn variants<'a>(cli: &'a Cli, recipe: &'a Recipe) -> impl Iterator<Item = &'a Recipe> {
+    cli.recipes.iter().filter(|variant| variant.id == recipe.id)
+}
+
+fn on_terminal(recipe: &Recipe) -> bool {
+    recipe.terminal != Terminal::Pipe
+}
+
+/// Returns the terminal that a client asks for, if the registry's is another one.
+fn terminal(cli: &Cli, recipe: &Recipe, request: &Start) -> Option<Terminal> {
+    let wanted = request.requires_tty?;
+    if variants(cli, recipe).all(|variant| on_terminal(variant) == wanted) {
+        return None;
     }
-    let env = environment(policy, cli, request.auth_env.as_ref())?;
-    let program = program(policy, provider, cli, request, search)?;
-    Ok(Plan { program, recipe: recipe.id.clone(), args, env })
+    Some(if wanted { Terminal::WIDE } else { Terminal::Pipe })
+}
+
+/// Returns the check arguments of a client, if they are not the registry's.
+fn check_args(cli: &Cli, recipe: &Recipe, request: &Start) -> Result<Option<Vec<String>>, ApiError> {
+    let Some(args) = &request.auth_check_args else { return Ok(None) };
+    if cli.check.as_ref().map_or(args.is_empty(), |check| check.args == *args) {
+        return Ok(None);
+    }
+    let shows = variants(cli, recipe).any(|variant| !variant.patterns.token.is_empty());
+    if shows && !args.is_empty() {
+        let reason = "the CLI only shows this credential, so no command can check it";
+        return Err(refused("authCheckArgs", &args.join(" ")).with("reason", reason));
+    }
+    sound("authCheckArgs", args).map(Some)
 }
 
 /// Returns the error for a login whose CLI was not found. A program of its name that is not run is named with the reason.
@@ -81,146 +137,91 @@ pub(super) fn not_installed(
     let (message, hint) = if let Some(Skipped { path, reason, remedy }) = refused.first() {
         (format!("{} is not used: {reason}", path.display()), remedy.clone())
     } else {
-        let hint = format!(
-            "{}   (searched: {}; if it is installed elsewhere, add its directory to search_path under [spawn] in srvd.toml and restart the daemon)",
-            cli.install,
-            searched.join(", ")
-        );
-        (format!("{} is not installed", cli.binaries.join(" or ")), hint)
+        let step = Step::InstallCli { command: cli.install.clone(), searched: searched.join(", ") };
+        (format!("{} is not installed", cli.binaries.join(" or ")), Some(step.into()))
     };
-    ApiError::new(Kind::NotFound, message)
+    let error = ApiError::new(Kind::NotFound, message)
         .with("what", "cli")
         .with("id", provider.id.as_str())
-        .with("searched", searched)
-        .hint(hint)
+        .with("searched", searched);
+    match hint {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
 }
 
 /// Returns the error for a recipe that the provider does not have.
 pub(super) fn unknown_recipe(cli: &Cli) -> ApiError {
     let known = cli.recipe_ids();
     ApiError::new(Kind::UnknownRecipe, "the provider has no such login recipe")
-        .hint(format!("use one of: {}", known.join(", ")))
+        .hint(Step::UseRecipe { known: known.join(", ") })
         .with("field", "recipe")
         .with("known", known)
 }
 
 fn refused(field: &str, value: &str) -> ApiError {
-    ApiError::new(Kind::NotAllowed, format!("{field} does not match the provider registry"))
+    ApiError::new(Kind::NotAllowed, format!("{field} cannot be used for this login"))
         .with("field", field)
         .with("value", value)
-        .hint("omit the field; the daemon knows the command")
+        .hint(Step::OmitField)
 }
 
-fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<&'a Recipe, ApiError> {
+fn recipe<'a>(policy: SpawnPolicy, cli: &'a Cli, request: &Start) -> Result<ChosenRecipe<'a>, ApiError> {
     let first = cli
         .recipes
         .first()
         .ok_or_else(|| ApiError::invalid_input("providerId", "this provider has no login"))?;
-    if let Some(id) = &request.recipe {
-        return cli.recipes.iter().find(|recipe| recipe.id == *id).ok_or_else(|| unknown_recipe(cli));
+    let named = match &request.recipe {
+        Some(id) => {
+            Some(cli.recipes.iter().find(|recipe| recipe.id == *id).ok_or_else(|| unknown_recipe(cli))?)
+        }
+        None => None,
+    };
+    let Some(args) = &request.auth_login_args else {
+        return Ok(ChosenRecipe { recipe: named.unwrap_or(first), args: None, not_used: None });
+    };
+    let meant = arguments::meant(cli, named.unwrap_or(first), args);
+    if policy == SpawnPolicy::Checked {
+        let recipe = named.or(meant.ok().map(|meant| meant.recipe)).unwrap_or(first);
+        let own = variants(cli, recipe).any(|variant| variant.args == *args);
+        let args = if own { None } else { Some(sound("authLoginArgs", args)?) };
+        return Ok(ChosenRecipe { recipe, args, not_used: None });
     }
-    match &request.auth_login_args {
-        None => Ok(first),
-        Some(args) => match cli.recipes.iter().find(|recipe| recipe.args == *args) {
-            Some(recipe) => Ok(recipe),
-            None if policy == SpawnPolicy::Checked => Ok(first),
-            None => Err(refused("authLoginArgs", &args.join(" "))),
-        },
+    let unused = |reason: String| Some(NotUsed { field: "authLoginArgs".to_owned(), reason });
+    match (named, meant) {
+        // The recipe is the clearer choice of the two.
+        (Some(recipe), Ok(meant)) if meant.named && meant.recipe.id == recipe.id => {
+            Ok(ChosenRecipe { recipe, args: None, not_used: None })
+        }
+        (Some(recipe), _) => {
+            let not_used = unused("the field recipe names the login".to_owned());
+            Ok(ChosenRecipe { recipe, args: None, not_used })
+        }
+        (None, Ok(meant)) => {
+            let no_recipe = || unused(format!("they name no login of this provider; {} is used", first.id));
+            let not_used = if meant.named { None } else { no_recipe() };
+            Ok(ChosenRecipe { recipe: meant.recipe, args: None, not_used })
+        }
+        (None, Err(word)) => Err(other_login(cli, &args.join(" "), &word)),
     }
 }
 
-fn checked_args(policy: SpawnPolicy, field: &str, args: &[String]) -> Result<Vec<String>, ApiError> {
-    let sound = args.len() <= 32 && args.iter().all(|arg| arg.len() <= 4096 && !arg.contains('\0'));
-    if policy == SpawnPolicy::Checked && sound {
+/// Returns the error for arguments that may mean a login that the registry does not have.
+fn other_login(cli: &Cli, args: &str, word: &str) -> ApiError {
+    let known = cli.recipe_ids();
+    let message = format!("authLoginArgs may mean another login than the provider's: {word}");
+    ApiError::new(Kind::NotAllowed, message)
+        .with("field", "authLoginArgs")
+        .with("value", args)
+        .hint(Step::ChooseRecipe { known: known.join(", ") })
+        .with("known", known)
+}
+
+fn sound(field: &str, args: &[String]) -> Result<Vec<String>, ApiError> {
+    if args.len() <= 32 && args.iter().all(|arg| arg.len() <= 4096 && !arg.contains('\0')) {
         return Ok(args.to_vec());
     }
     Err(refused(field, &args.join(" ")))
-}
-
-fn program(
-    policy: SpawnPolicy,
-    provider: &Provider,
-    cli: &Cli,
-    request: &Start,
-    search: &Search,
-) -> Result<PathBuf, ApiError> {
-    let Some(path) = request.cli_path.as_deref().filter(|path| !path.is_empty()) else {
-        let Installed { usable, refused } = search.installed(cli);
-        let first = usable.into_iter().next();
-        return first.ok_or_else(|| not_installed(provider, cli, &refused, search.dirs()));
-    };
-    let named = Path::new(path);
-    let canonical = named_program(named, search.trust())
-        .map_err(|reason| refused("cliPath", path).with("reason", reason))?;
-    let registered = named
-        .file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| cli.binaries.iter().any(|known| known == name))
-        && named.parent().is_some_and(|dir| search.has(dir));
-    match policy {
-        SpawnPolicy::Registered if !registered => Err(refused("cliPath", path)),
-        SpawnPolicy::Registered => Ok(named.to_owned()),
-        SpawnPolicy::Checked => Ok(canonical),
-    }
-}
-
-/// Returns the canonical path of a program that a client names, if only root and this user can change it.
-fn named_program(path: &Path, trust: &Trust) -> Result<PathBuf, String> {
-    if !path.is_absolute() {
-        return Err("not an absolute path".to_owned());
-    }
-    if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
-        return Err("contains a .. component".to_owned());
-    }
-    trust.program(path).map_err(|error| error.to_string())
-}
-
-fn environment(
-    policy: SpawnPolicy,
-    cli: &Cli,
-    asked: Option<&BTreeMap<String, String>>,
-) -> Result<Vec<(String, String)>, ApiError> {
-    let mut env = Vec::new();
-    for (name, value) in asked.into_iter().flatten() {
-        // The bundle's directory is set last and overrides this variable, so it is accepted and ignored.
-        if *name == cli.config_dir.var {
-            continue;
-        }
-        let field = format!("authEnv.{name}");
-        let widened = policy == SpawnPolicy::Checked && is_variable_name(name) && !is_denied(name);
-        if !widened || value.len() > 4096 || value.contains('\0') {
-            // The value may be a secret, so the error contains only the name.
-            return Err(ApiError::new(
-                Kind::NotAllowed,
-                format!("{field} is not a variable that a client may set"),
-            )
-            .with("field", field));
-        }
-        env.push((name.clone(), value.clone()));
-    }
-    Ok(env)
-}
-
-/// Names of variables that make a program load code, trust other certificates, connect to other hosts, or see the
-/// daemon's own secrets. `*` matches any text.
-#[rustfmt::skip] // one compact list
-const DENIED: &[&str] = &[
-    "LD_*", "DYLD_*", "GLIBC_TUNABLES", "GCONV_PATH", "NODE_OPTIONS", "NODE_PATH", "NODE_EXTRA_CA_CERTS",
-    "NODE_TLS_REJECT_UNAUTHORIZED", "NODE_V8_COVERAGE", "ELECTRON_*", "BUN_*", "DENO_*", "PYTHON*", "PERL5*",
-    "PERLLIB", "RUBY*", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "BASH_ENV", "ENV", "SHELLOPTS",
-    "BASHOPTS", "PS4", "PROMPT_COMMAND", "IFS", "CDPATH", "PATH", "HOME", "SHELL", "EDITOR", "VISUAL", "PAGER",
-    "BROWSER", "GIT_*", "SSH_ASKPASS", "SSH_AUTH_SOCK", "SSL_CERT_*", "CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE",
-    "*_PROXY", "*_BASE_URL", "*_API_URL", "OAUTH_ENCRYPTION_KEY*", "SRVD_*", "NOTIFY_SOCKET", "LISTEN_*",
-    "CREDENTIALS_DIRECTORY", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR", "MALLOC_*", "BASH_FUNC_*", "TERM",
-];
-
-fn is_denied(name: &str) -> bool {
-    let name = name.to_ascii_uppercase();
-    DENIED.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
-        (Some(end), _) => name.ends_with(end),
-        (_, Some(start)) => name.starts_with(start),
-        _ => name == *pattern,
-    })
 }
 
 #[cfg(test)]

@@ -118,6 +118,7 @@ impl TestDaemon {
             identity: Identity { subject, ..Identity::default() },
             label: None,
             make_primary: true,
+            session: None,
             jitter: Jitter::NONE,
             now: clock(),
         };

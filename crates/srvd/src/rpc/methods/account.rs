@@ -1,14 +1,18 @@
 //! `account.*`, except `account.revoke`.
 
+use std::path::PathBuf;
+
+use futures_util::FutureExt as _;
 use rpc_engine::Call;
 
 use crate::accounts::{accounts, strays};
 use crate::rpc::app::App;
 use crate::wire::account::{
-    Account, Accounts, AfterRefusal, Delete, Deleted, DiscardStray, DiscardedStray, Get, KeepStray, List,
-    ListStrays, RefreshStatus, Refused, Strays, Update,
+    Account, Accounts, AfterRefusal, Delete, Deleted, Get, List, RefreshStatus, Refused, Update,
 };
 use crate::wire::error::ApiError;
+use crate::wire::keeping::{KeepAlive, KeptLogins};
+use crate::wire::stray::{DiscardStray, DiscardedStray, KeepStray, ListStrays, Strays};
 
 /// `account.list`.
 pub(crate) async fn list(app: App, _: Call, params: List) -> Result<Accounts, ApiError> {
@@ -32,7 +36,12 @@ pub(crate) async fn refresh_status(app: App, _: Call, params: RefreshStatus) -> 
 
 /// `account.delete`.
 pub(crate) async fn delete(app: App, _: Call, params: Delete) -> Result<Deleted, ApiError> {
-    accounts::delete(&app.store, &app.remover, params).await
+    let logins = app.logins.clone();
+    let end = move |dir: PathBuf| {
+        let logins = logins.clone();
+        async move { logins.end_in_directory(&dir, "its account was deleted").await }.boxed()
+    };
+    accounts::delete(&app.store, &app.remover, params, end).await
 }
 
 /// `account.strays`.
@@ -56,5 +65,13 @@ pub(crate) async fn discard_stray(
 
 /// `account.refused`.
 pub(crate) async fn refused(app: App, _: Call, params: Refused) -> Result<AfterRefusal, ApiError> {
-    app.refresher.after_refusal(&app.store, params).await
+    match app.keeper.after_refusal(&params).await? {
+        Some(next) => Ok(next),
+        None => app.refresher.after_refusal(&app.store, params).await,
+    }
+}
+
+/// `account.keepalive`.
+pub(crate) async fn keep_alive(app: App, _: Call, params: KeepAlive) -> Result<KeptLogins, ApiError> {
+    app.keeper.answer(&app.store, params).await
 }

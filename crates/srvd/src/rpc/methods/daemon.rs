@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use rpc_engine::Call;
 
 use crate::rpc::app::App;
+use crate::rpc::routes;
 use crate::wire::convert;
-use crate::wire::daemon::{Daemon, Info, Ping, Pong};
+use crate::wire::daemon::{Daemon, Info, Limits, Ping, Pong};
 use crate::wire::error::ApiError;
 
 /// `srvd.info`.
@@ -19,6 +20,7 @@ pub(crate) async fn info(app: App, _: Call, _: Info) -> Result<Daemon, ApiError>
         uptime_ms: u64::try_from(app.started.elapsed().as_millis()).unwrap_or(u64::MAX),
         database_kind: convert::database_kind(app.store.kind()),
         schema_version: app.store.schema_version().await?,
+        limits: Limits::from(&routes::limits()),
         search_path: searched.iter().map(|dir| dir.display().to_string()).collect(),
         counts: convert::counts(&counts, app.connections.load(Ordering::Relaxed)),
     })

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::rpc::routes;
 use crate::wire::error::Kind;
-use crate::wire::events::TOPICS;
+use crate::wire::events::{TOPICS, Topic};
 
 pub(crate) use providers::providers_markdown;
 
@@ -22,6 +22,7 @@ pub(crate) fn protocol_markdown() -> String {
     shapes(&mut text, &document);
     errors(&mut text);
     topics(&mut text);
+    limits(&mut text, &document);
     text
 }
 
@@ -35,8 +36,9 @@ const INTRODUCTION: &str = "\
 # The wire of srvd, version 1
 
 JSON-RPC 2.0. All JSON is camelCase, all times are Unix milliseconds (`...At`) or milliseconds (`...Ms`), all ids are
-strings. A result field without a value is omitted, unless its description allows `null`. Parameters are passed by name;
-unknown ones are ignored. A client must accept later additions: fields, error kinds, and values of an enum.
+strings. A result field without a value is omitted, unless its description allows `null`. Parameters are passed by name.
+An unknown parameter is an error if it is within two edits of a known one that is absent (`data.suggestion`), or if the
+method has the scope `launch`. Otherwise it is ignored, and the result names it in `warnings`, a list of strings. A client must accept later additions: fields, error kinds, and values of an enum.
 
 | endpoint | use |
 |---|---|
@@ -68,14 +70,20 @@ fn methods(text: &mut String, document: &Value) {
         let summary = method["summary"].as_str().unwrap_or_default();
         let result = kind(&method["result"]["schema"]);
         // Writing to a String cannot fail, here and below.
-        let _ = write!(text, "\n### `{name}`\n\n{summary} Result: {result}.\n");
+        let scope = method["x-scope"].as_str().unwrap_or("none");
+        let _ = write!(text, "\n### `{name}`\n\n{summary} Result: {result}. Scope: `{scope}`.");
+        let aliases = method["x-alias"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        for alias in aliases {
+            let _ = write!(text, " Also `{alias}`.");
+        }
+        text.push('\n');
         let params: Vec<&Value> = method["params"].as_array().into_iter().flatten().collect();
         if !params.is_empty() {
             text.push_str("\n| parameter | type | |\n|---|---|---|\n");
         }
         for param in params {
-            let optional = if param["required"] == true { "" } else { "?" };
-            row(text, &format!("{}{optional}", param["name"].as_str().unwrap_or_default()), &param["schema"]);
+            let is_required = param["required"] == true;
+            row(text, param["name"].as_str().unwrap_or_default(), is_required, &param["schema"]);
         }
     }
 }
@@ -96,14 +104,25 @@ fn shapes(text: &mut String, document: &Value) {
             schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         text.push_str("\n| field | type | |\n|---|---|---|\n");
         for (member, schema) in members {
-            let optional = if required.contains(&member.as_str()) { "" } else { "?" };
-            row(text, &format!("{member}{optional}"), schema);
+            row(text, member, required.contains(&member.as_str()), schema);
         }
     }
 }
 
-fn row(text: &mut String, name: &str, schema: &Value) {
-    let _ = writeln!(text, "| `{name}` | {} | {} |", kind(schema), sentence(schema));
+/// Writes a member. An optional one has a question mark; one that is always there may be `null`.
+fn row(text: &mut String, name: &str, is_required: bool, schema: &Value) {
+    let (mark, null) = match (is_required, allows_null(schema)) {
+        (false, _) => ("?", ""),
+        (true, true) => ("", " or `null`"),
+        (true, false) => ("", ""),
+    };
+    let _ = writeln!(text, "| `{name}{mark}` | {}{null} | {} |", kind(schema), sentence(schema));
+}
+
+fn allows_null(schema: &Value) -> bool {
+    let is_null = |kind: &Value| kind == "null" || kind["type"] == "null";
+    let lists = [&schema["type"], &schema["anyOf"], &schema["oneOf"]];
+    lists.iter().any(|list| list.as_array().is_some_and(|kinds| kinds.iter().any(is_null)))
 }
 
 /// Returns the doc comment as one table cell.
@@ -144,11 +163,22 @@ fn kind(schema: &Value) -> String {
             .iter()
             .filter_map(Value::as_str)
             .filter(|kind| *kind != "null")
+            .map(|name| simple(name, schema))
             .collect::<Vec<_>>()
             .join(" or "),
-        Value::String(kind_name) if kind_name == "array" => format!("list of {}", kind(&schema["items"])),
-        Value::String(kind) => kind.clone(),
+        Value::String(name) => simple(name, schema),
         _ => "any".to_owned(),
+    }
+}
+
+/// Returns a type with the type of its items.
+fn simple(name: &str, schema: &Value) -> String {
+    match name {
+        "array" if schema["items"].is_object() => format!("list of {}", kind(&schema["items"])),
+        "object" if schema["additionalProperties"].is_object() => {
+            format!("object of {}", kind(&schema["additionalProperties"]))
+        }
+        name => name.to_owned(),
     }
 }
 
@@ -157,8 +187,8 @@ fn errors(text: &mut String) {
     text.push_str("| code | kind | when |\n|---|---|---|\n");
     let engine = ENGINE_ERRORS.iter().map(|error| (error.code, error.kind, error.when));
     // A kind that the engine also uses is listed only once.
-    let own = Kind::ALL.iter().filter(|kind| ENGINE_ERRORS.iter().all(|error| error.code != kind.code()));
-    let own = own.map(|kind| (kind.code(), kind.as_str(), kind.when()));
+    let own = Kind::ENTRIES.iter().filter(|kind| ENGINE_ERRORS.iter().all(|error| error.code != kind.code));
+    let own = own.map(|kind| (kind.code, kind.kind, kind.when));
     for (code, kind, when) in engine.chain(own) {
         let _ = writeln!(text, "| {code} | `{kind}` | {when} |");
     }
@@ -173,7 +203,21 @@ fn topics(text: &mut String) {
          `{\"jsonrpc\":\"2.0\",\"method\":\"events.lagged\",\"params\":{subscriptionId, missed, seq}}` and fetches again.\n\n",
     );
     text.push_str("| topic | when |\n|---|---|\n");
-    for (topic, when) in TOPICS {
+    for Topic { topic, when, .. } in TOPICS {
         let _ = writeln!(text, "| `{topic}` | {when} |");
+    }
+}
+
+fn limits(text: &mut String, document: &Value) {
+    text.push_str(
+        "\n## Limits\n\n`srvd.info` returns them as `limits` ([Limits](#limits-1)). Calls over the limit of running calls wait in a queue; only a call \
+         that finds the queue full, or that waits too long, is answered with `server_busy`, and it has not been started then.\n\n| limit | value |\n|---|---|\n",
+    );
+    for (name, value) in document["x-limits"].as_object().into_iter().flatten() {
+        let _ = writeln!(text, "| `{name}` | {value} |");
+    }
+    text.push_str("\nThe daemon closes a WebSocket with these codes:\n\n| code | when |\n|---|---|\n");
+    for closed in document["x-close-codes"].as_array().into_iter().flatten() {
+        let _ = writeln!(text, "| {} | {} |", closed["code"], closed["summary"].as_str().unwrap_or_default());
     }
 }

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use auth_spawner::{
-    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeyService, Mode, PasteShape, Provider,
-    Recipe, Registry, RegistryError, SettingsFile, SettingsScope, SlotFallback, Terminal, TokenBody,
-    TokenEndpoint,
+    Cli, CredentialFile, Delivery, Expiry, ExpiryUnit, Format, KeepAlive, KeepAliveBy, KeyService, Mode,
+    PasteShape, Provider, Recipe, Registry, RegistryError, SettingsFile, SettingsScope, SlotFallback,
+    Terminal, TokenBody, TokenEndpoint,
 };
 
 /// Returns the complete document. A test compares it with `docs/providers.md`.
@@ -112,6 +112,18 @@ fn facts(text: &mut String, cli: &Cli) {
     for file in &cli.shadows {
         row(text, "login displaced by", &settings(file));
     }
+    if let Some(keep) = &cli.keep_alive {
+        row(text, "kept alive by", &kept_alive(keep));
+        // A CLI without locks has no row.
+        row(text, "locks", &codes(keep.locks.iter().map(|lock| lock.path.as_str())));
+    }
+    if let Some(question) = &cli.quota {
+        let method = question.request.as_ref().map(|request| format!(" and {}", code(&request.method)));
+        let since =
+            question.since.as_deref().map(|since| format!(", from version {since}")).unwrap_or_default();
+        let words = format!("{}{}{since}", code(&question.args.join(" ")), method.unwrap_or_default());
+        row(text, "tells its limits by", &words);
+    }
     let asked = cli.who_am_i.as_ref().map(|who| code(&who.args.join(" ")));
     row(text, "says whose login it uses", &asked.unwrap_or_default());
     let host = cli.host.as_ref().map(|choice| {
@@ -206,6 +218,9 @@ fn credential(file: &CredentialFile) -> String {
     if let Some(expiry) = &file.expires {
         let _ = write!(words, "; expires at {}", end(expiry));
     }
+    if let Some(issued) = &file.issued {
+        let _ = write!(words, "; issued at {}", end(issued));
+    }
     if let Some(refresh) = &file.refresh {
         let _ = write!(words, "; refreshed with {}", code(refresh));
     }
@@ -221,6 +236,23 @@ fn credential(file: &CredentialFile) -> String {
         }
     }
     words
+}
+
+fn kept_alive(keep: &KeepAlive) -> String {
+    let reason = keep.reason.as_deref().map(|reason| format!("; {}", escape(reason))).unwrap_or_default();
+    let since = keep.since.as_deref().map(|since| format!(", from version {since}")).unwrap_or_default();
+    let request =
+        keep.request.as_ref().map(|request| format!(" and {}", code(&request.method))).unwrap_or_default();
+    let when = match (keep.renews_early(), keep.window_s / 60) {
+        (true, _) => " at half of the login's life".to_owned(),
+        (false, 0) => " after its end".to_owned(),
+        (false, minutes) => format!(" in the last {minutes} minutes"),
+    };
+    let place = if keep.at_launch_only { ", only before a launch" } else { "" };
+    match keep.by {
+        KeepAliveBy::None => format!("nothing{reason}"),
+        _ => format!("{}{request}{when}{place}{since}{reason}", code(&keep.args.join(" "))),
+    }
 }
 
 fn condition(mode: &Mode) -> String {
@@ -239,6 +271,7 @@ fn end(expiry: &Expiry) -> String {
         ExpiryUnit::S | ExpiryUnit::FloatS => "seconds",
         ExpiryUnit::Rfc3339 => "RFC 3339",
         ExpiryUnit::JwtExp => "the token's `exp`",
+        ExpiryUnit::JwtIat => "the token's `iat`",
     };
     format!("{} ({unit})", code(&expiry.pointer))
 }

@@ -47,7 +47,7 @@ impl Browser {
             next = match location {
                 Some(location) => {
                     let target = place.join(&location).unwrap();
-                    if target.path() == "/oauth/callback" {
+                    if matches!(target.path(), "/oauth/callback" | "/oauth/login") {
                         return End::Callback(target);
                     }
                     (target, None)

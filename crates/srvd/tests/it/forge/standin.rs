@@ -61,6 +61,18 @@ struct State {
     spent: BTreeSet<String>,
     access: BTreeSet<String>,
     requests: Vec<String>,
+    /// The answers of the API, by method, path and query, or by method and path.
+    recorded: BTreeMap<String, Recorded>,
+    /// The directory with git's repositories.
+    repositories: Option<std::path::PathBuf>,
+}
+
+/// An answer of a forge's API. It is given only to a request with a valid token.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Recorded {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+    pub(crate) headers: Vec<(&'static str, String)>,
 }
 
 /// The forge's response when asked for the owner of a token.
@@ -126,6 +138,30 @@ impl Standin {
     /// Sets the response of the token endpoint, instead of tokens; `None` restores tokens.
     pub(crate) fn fail(&self, answer: Option<(u16, Value)>) {
         self.change(|state| state.failing = answer);
+    }
+
+    /// Sets the answer of the API to a request: its method, and its path with or without the query.
+    #[allow(dead_code, reason = "the unit tests of the sign-ins do not use it")]
+    pub(crate) fn record(&self, request: &str, answer: Recorded) {
+        self.change(|state| state.recorded.insert(request.to_owned(), answer));
+    }
+
+    /// Serves the repositories of git in this directory to the holders of a valid token.
+    #[allow(dead_code, reason = "the unit tests of the sign-ins do not use it")]
+    pub(crate) fn repositories(&self, dir: &std::path::Path) {
+        self.change(|state| state.repositories = Some(dir.to_owned()));
+    }
+
+    /// Rejects all access tokens from now on. The refresh tokens stay valid.
+    #[allow(dead_code, reason = "the unit tests of the sign-ins do not use it")]
+    pub(crate) fn expire(&self) {
+        self.change(|state| state.access.clear());
+    }
+
+    /// Returns the access tokens that are valid.
+    #[allow(dead_code, reason = "the unit tests of the sign-ins do not use it")]
+    pub(crate) fn tokens(&self) -> BTreeSet<String> {
+        self.shared.state.lock().unwrap().access.clone()
     }
 
     /// Returns a new access token and a new refresh token, as if from a sign-in.
@@ -217,6 +253,10 @@ async fn respond(request: Request<Incoming>, shared: &Shared) -> Result<Response
         shared.changes.subscribe().wait_for(free).await.unwrap();
     }
     let mut state = shared.state.lock().unwrap();
+    let query = head.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    if let Some(answer) = state.answer(&call, &query, &head.headers) {
+        return Ok(answer);
+    }
     let (status, body, location) = match (state.kind.as_str(), call.as_str()) {
         ("gitlab", "GET /oauth/authorize")
         | ("github" | "forgejo" | "gitea", "GET /login/oauth/authorize") => {
@@ -293,6 +333,57 @@ fn encode(status: u16, body: &Value, location: Option<String>, json: bool) -> Re
 }
 
 impl State {
+    /// Returns the answer of the API or of git's server, if this is a request for one.
+    fn answer(&self, call: &str, query: &str, headers: &header::HeaderMap) -> Option<Response<Full<Bytes>>> {
+        let header = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let authorization = header(header::AUTHORIZATION).unwrap_or_default();
+        if let Some(path) = call.strip_prefix("GET /").filter(|path| path.contains(".git/")) {
+            return Some(self.git(path, authorization));
+        }
+        let recorded =
+            self.recorded.get(&format!("{call}{query}")).or_else(|| self.recorded.get(call))?.clone();
+        let good = authorization.strip_prefix("Bearer ").is_some_and(|token| self.access.contains(token));
+        let mut answer = Response::new(Full::new(Bytes::from(recorded.body.to_string())));
+        *answer.status_mut() = StatusCode::from_u16(recorded.status).unwrap();
+        for (name, value) in &recorded.headers {
+            answer.headers_mut().insert(*name, value.parse().unwrap());
+        }
+        let etag = answer.headers().get(header::ETAG).and_then(|value| value.to_str().ok());
+        if etag.is_some() && etag == header(header::IF_NONE_MATCH) {
+            *answer.status_mut() = StatusCode::NOT_MODIFIED;
+            *answer.body_mut() = Full::default();
+        }
+        if !good {
+            *answer.status_mut() = StatusCode::UNAUTHORIZED;
+            *answer.body_mut() = Full::new(Bytes::from_static(b"{\"message\":\"Bad credentials\"}"));
+        }
+        Some(answer)
+    }
+
+    /// Serves a file of a repository, as a server of the plain protocol does, to the holder of a valid token.
+    fn git(&self, path: &str, authorization: &str) -> Response<Full<Bytes>> {
+        let pair = authorization.strip_prefix("Basic ").and_then(|text| {
+            String::from_utf8(base64::engine::general_purpose::STANDARD.decode(text).ok()?).ok()
+        });
+        let user = if self.kind == "github" { "x-access-token" } else { "oauth2" };
+        let good = pair
+            .as_deref()
+            .and_then(|pair| pair.split_once(':'))
+            .is_some_and(|(name, password)| name == user && self.access.contains(password));
+        let file = self.repositories.as_ref().and_then(|dir| std::fs::read(dir.join(path)).ok());
+        let (status, body) = match (good, file) {
+            (false, _) => (401, Vec::new()),
+            (true, None) => (404, Vec::new()),
+            (true, Some(file)) => (200, file),
+        };
+        let mut answer = Response::new(Full::new(Bytes::from(body)));
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        if status == 401 {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, "Basic realm=\"forge\"".parse().unwrap());
+        }
+        answer
+    }
+
     fn next(&mut self, what: &str) -> String {
         self.issued += 1;
         format!("planted-{what}-{}", self.issued)

@@ -11,6 +11,7 @@ mod codex;
 mod copilot;
 mod droid;
 mod files;
+mod frontend;
 mod gemini;
 mod github;
 mod grok;
@@ -18,14 +19,19 @@ mod identity;
 mod kilo;
 mod kimi;
 mod launched;
+#[cfg(target_os = "linux")]
+mod matrix;
 mod openclaw;
 mod opencode;
 mod pastes;
 mod pi;
 mod qoder;
+#[cfg(target_os = "linux")]
+mod scene;
 mod sealed;
 mod seen;
 mod shared;
+mod users;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -134,6 +134,8 @@ fn setup(home: &Home) {
 #[test]
 fn claude_sends_the_persons_instructions_and_tools_with_the_login_of_the_bundle() {
     inside(async |vendors| {
+        // A token that is refused would be renewed, and the login ended.
+        vendors.accept_access_tokens();
         let home = home_at(&vendors);
         bundles(&home, "claude").await;
         setup(&home);

@@ -27,7 +27,7 @@ const LIFETIME_S: u64 = 3600;
 /// Answers a request. The vendor is identified by its name. Without a name, only API keys are checked.
 pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
     match call.host.as_str() {
-        "auth.openai.com" => openai::answer(state, call),
+        "auth.openai.com" | "chatgpt.com" => openai::answer(state, call),
         "platform.claude.com" | "console.anthropic.com" | "api.anthropic.com" => {
             anthropic::answer(state, call)
         }
@@ -58,10 +58,25 @@ fn refresh_token(state: &mut State) -> String {
     token
 }
 
+/// Uses up the refresh token of a request. A token that was used before ends the login: every token is revoked.
+///
+/// # Errors
+/// The status of the refusal.
+fn use_up(state: &mut State, call: &Call) -> Result<(), StatusCode> {
+    if let Some(status) = state.refresh_refusal {
+        return Err(status);
+    }
+    if state.refresh_tokens.remove(&call.field("refresh_token")) {
+        return Ok(());
+    }
+    state.refresh_tokens.clear();
+    Err(StatusCode::UNAUTHORIZED)
+}
+
 /// Returns whether the request carries an issued token, as a bearer or in GitHub's format.
 fn has_token(state: &State, call: &Call) -> bool {
     let token = call.header("authorization").and_then(|header| header.split_once(' '));
-    token.is_some_and(|(_, token)| state.access_tokens.contains(token))
+    token.is_some_and(|(_, token)| state.accepts_every_token || state.access_tokens.contains(token))
 }
 
 fn refused(status: StatusCode, error: &str) -> Answer {

@@ -199,7 +199,10 @@ impl Daemon {
     /// Calls a method that must fail, and returns the complete error.
     pub(crate) async fn error(&self, method: &str, params: Value) -> RpcError {
         match self.client().await.call_raw(method, &params).await {
-            Err(CallError::Rpc(error)) => error,
+            Err(CallError::Rpc(error)) => {
+                crate::contract::expect_described(method, &error);
+                error
+            }
             other => panic!("{method} should fail but gave {other:?}"),
         }
     }
@@ -231,6 +234,11 @@ impl Daemon {
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_raw(self.child.id().cast_signed()).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until the daemon has ended. Its directories stay.
+    pub(crate) fn waits(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
     }
 
     /// Asks the daemon to stop, and waits until it has ended. Its directories stay.

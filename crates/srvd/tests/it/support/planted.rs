@@ -5,7 +5,7 @@ use std::path::Path;
 use auth_spawner::{Cli, Format};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use identity_store::{BundleId, DestinationBundle, Evidence, LoginCredential, SaveLogin};
+use identity_store::{BundleId, DestinationBundle, Evidence, LoginCredential, PersonRule, SaveLogin};
 use serde_json::{Value, json};
 
 /// Returns a JSON Web Token of a person, valid until 2100.
@@ -60,7 +60,7 @@ pub(crate) fn row(bundle: &BundleId, provider: &str, credential: LoginCredential
         expires_at: None,
         login_deadline_at: None,
         evidence: Evidence::File,
-        replace_identity: false,
+        person: PersonRule::NotAnother,
         now: 1,
     }
 }

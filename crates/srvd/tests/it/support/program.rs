@@ -48,6 +48,17 @@ impl Program {
         heard(self.stderr.clone(), text).await;
     }
 
+    /// Waits until standard error contains this text, and returns all of it so far.
+    pub(crate) async fn noted(&self, text: &str) -> String {
+        self.notes(text).await;
+        self.stderr.borrow().clone()
+    }
+
+    /// Returns standard error up to now.
+    pub(crate) fn noted_so_far(&self) -> String {
+        self.stderr.borrow().clone()
+    }
+
     /// Types a line.
     pub(crate) async fn types(&mut self, line: &str) {
         let stdin = self.stdin.as_mut().unwrap();

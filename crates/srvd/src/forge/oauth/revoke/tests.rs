@@ -72,6 +72,7 @@ fn revocation_succeeds_when_the_token_is_unknown_to_the_forge() {
             status: StatusCode::from_u16(status).unwrap(),
             media: String::new(),
             retry_after: None,
+            headers: hyper::HeaderMap::new(),
             body: Bytes::from(body),
         };
         assert_eq!(taken(&answer), expect, "{status}");

@@ -85,7 +85,7 @@ fn login_can_be_cancelled_until_saved() {
     );
     assert!(!table.approve("waiting"), "a cancelled login must not accept a grant");
     assert!(!table.save("working"), "a cancelled login must not save anything");
-    let success = Ending::Success { account: "a1".into(), login: Some("ada".into()) };
+    let success = Ending::Success { account: "a1".into(), login: Some("ada".into()), missing: Vec::new() };
     table.end("saving", success.clone(), 2);
     table.end("waiting", success.clone(), 2);
     let status = |id| table.status(id, 3).unwrap();

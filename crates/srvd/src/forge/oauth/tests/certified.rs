@@ -21,8 +21,12 @@ async fn browser_sign_in_refreshes_and_is_revoked_when_a_refresh_token_is_reused
     assert_eq!(&callback[..url::Position::AfterPath], "http://127.0.0.1:7000/oauth/callback");
     let query = callback.query().unwrap();
     assert_eq!(operator.flows.status(&started.session_id), Some(Status::Waiting));
-    assert_eq!(operator.flows.callback(query, None).await, Page::SignedIn);
-    let success = Status::Ended(Ending::Success { account: "a1".into(), login: Some("ada".into()) });
+    assert_eq!(operator.flows.callback(query, None).await, Page::SignedIn { missing: Vec::new() });
+    let success = Status::Ended(Ending::Success {
+        account: "a1".into(),
+        login: Some("ada".into()),
+        missing: Vec::new(),
+    });
     assert_eq!(operator.flows.status(&started.session_id), Some(success));
     assert_eq!(operator.flows.callback(query, None).await, Page::NotAwaited(StateInvalid::Unknown));
 

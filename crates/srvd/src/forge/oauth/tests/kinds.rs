@@ -22,6 +22,11 @@ async fn query(auth_url: &url::Url) -> String {
     }
 }
 
+/// The requested scopes that this forge does not grant. Only GitLab's stand-in lists others than those requested.
+fn not_granted(kind: &str) -> Vec<String> {
+    if kind == "gitlab" { vec!["openid".to_owned()] } else { Vec::new() }
+}
+
 #[tokio::test]
 async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
     let check = async |kind: &str,
@@ -38,7 +43,8 @@ async fn browser_sign_in_returns_identity_and_refreshable_tokens() {
         };
         let started = flows.start_code(&start).unwrap();
         let query = query(&started.auth_url).await;
-        assert_eq!(flows.callback(&query, None).await, Page::SignedIn, "{kind}");
+        let signed_in = Page::SignedIn { missing: not_granted(kind) };
+        assert_eq!(flows.callback(&query, None).await, signed_in, "{kind}");
         let got = obtained.recv().await.unwrap();
         let person =
             Identity { account_id: "12".into(), login: "ada".into(), email: Some("ada@example.org".into()) };
@@ -73,7 +79,11 @@ async fn device_sign_in_works_only_when_the_forge_supports_it() {
         let started = operator.flows.start_device(operator.start()).await.unwrap();
         assert_eq!(started.user_code, "AB-CD");
         assert_eq!(started.verification_url, format!("https://{kind}.example/device"));
-        let success = Status::Ended(Ending::Success { account: "a1".into(), login: Some("ada".into()) });
+        let success = Status::Ended(Ending::Success {
+            account: "a1".into(),
+            login: Some("ada".into()),
+            missing: not_granted(kind),
+        });
         assert_eq!(operator.flows.ended(&started.session_id, PATIENCE).await, Some(success));
         assert_eq!(operator.obtained.recv().await.unwrap().session_id, started.session_id);
         forge.deny();

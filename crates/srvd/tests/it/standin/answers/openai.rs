@@ -3,7 +3,9 @@
 use hyper::StatusCode;
 use serde_json::json;
 
-use super::{Answer, Decision, LIFETIME_S, access_token, not_found, now, refresh_token, refused};
+use super::{
+    Answer, Decision, LIFETIME_S, access_token, has_token, not_found, now, refresh_token, refused, use_up,
+};
 use crate::standin::grants::{Grant, redeem};
 use crate::standin::{Call, State, jwt};
 
@@ -17,6 +19,7 @@ pub(super) fn answer(state: &mut State, call: &Call) -> Answer {
         ("POST", "/api/accounts/deviceauth/token") => poll(state, call),
         ("POST", "/oauth/token") => tokens(state, call),
         ("POST", "/oauth/revoke") => revoke(state, call),
+        ("GET", "/backend-api/wham/usage" | "/backend-api/codex/usage") => usage(state, call),
         _ => not_found(),
     }
 }
@@ -57,7 +60,13 @@ fn poll(state: &mut State, call: &Call) -> Answer {
 fn tokens(state: &mut State, call: &Call) -> Answer {
     let redeemed = match call.field("grant_type").as_str() {
         "authorization_code" => redeem(state, call).is_some(),
-        "refresh_token" => state.refresh_tokens.remove(&call.field("refresh_token")),
+        "refresh_token" => match use_up(state, call) {
+            Ok(()) => true,
+            Err(status) => {
+                let error = json!({"message": "the refresh token was used", "code": "refresh_token_reused"});
+                return (status, json!({ "error": error }));
+            }
+        },
         // The login continues without the API key that Codex asks for.
         _ => false,
     };
@@ -87,6 +96,32 @@ fn tokens(state: &mut State, call: &Call) -> Answer {
         "refresh_token": refresh_token(state),
         "token_type": "Bearer",
         "expires_in": LIFETIME_S,
+    });
+    (StatusCode::OK, body)
+}
+
+/// Returns the limits of the subscription.
+fn usage(state: &State, call: &Call) -> Answer {
+    if !has_token(state, call) {
+        return refused(StatusCode::UNAUTHORIZED, "no_token");
+    }
+    let window = |percent: u64, seconds: u64, left: u64| {
+        json!({
+            "used_percent": percent,
+            "limit_window_seconds": seconds,
+            "reset_after_seconds": left,
+            "reset_at": now() + left,
+        })
+    };
+    let body = json!({
+        "plan_type": "pro",
+        "rate_limit": {
+            "allowed": true,
+            "limit_reached": false,
+            "primary_window": window(42, 18_000, 3_600),
+            "secondary_window": window(5, 604_800, 300_000),
+        },
+        "credits": {"has_credits": false, "unlimited": false, "balance": "0"},
     });
     (StatusCode::OK, body)
 }
