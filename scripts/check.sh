@@ -100,6 +100,23 @@ methods() {
     END { exit long }' crates/srvd/src/rpc/methods/*.rs
 }
 
+# Every test that docs/acceptance.md names exists. The checker is tried first on a copy that names one that does not.
+acceptance() {
+  local work code=0
+  work=$(mktemp -d)
+  mkdir -p "$work/scripts" "$work/docs"
+  cp scripts/acceptance.py scripts/*.sh "$work/scripts" && ln -s "$PWD/crates" "$work/crates" || return 1
+  { cat docs/acceptance.md && echo '`srvd/tests/it/keys.rs planted_test_that_is_none`'; } >"$work/docs/acceptance.md"
+  if { python3 "$work/scripts/acceptance.py" 2>&1 || true; } | grep -q 'has no test planted_test_that_is_none$'; then
+    python3 scripts/acceptance.py || code=$?
+  else
+    echo "check.sh: the checker of docs/acceptance.md does not see a test that does not exist" >&2
+    code=1
+  fi
+  rm -rf "$work"
+  return "$code"
+}
+
 # Both databases have the same migrations.
 migrations() { diff <(ls migrations/sqlite) <(ls migrations/postgres); }
 
@@ -132,8 +149,9 @@ step "comment openings" comment_openings
 step "test names" test_names
 if command -v python3 >/dev/null; then
   step "rooms" rooms
+  step "acceptance" acceptance
 else
-  echo "check.sh: rooms are not checked: no python3"
+  echo "check.sh: rooms and docs/acceptance.md are not checked: no python3"
 fi
 step "methods" methods
 step "migrations" migrations

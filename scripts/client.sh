@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Builds and tests the TypeScript client against the built daemon: the generated types are current, the package has the
-# expected content, and the client works in Node and in Chromium. Without Chromium, its test is skipped, unless CI=true.
-# Exit code: that of the tests; 69 when something that is needed is missing.
+# Builds and tests what runs in a browser against the built daemon: the TypeScript client, whose generated types must be current,
+# in Node and in Chromium; and the console, whose embedded files must be those that its sources give. Screens of the console
+# are written to target/screens. Without Chromium, its tests are skipped, unless CI=true. Exit code: that of the tests; 69 when
+# something that is needed is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -38,3 +39,16 @@ npm ci --no-audit --no-fund --silent
 npm run --silent check
 SRVD_TEST_PROGRAM=$program SRVD_TEST_CHROMIUM=$chromium node --test "${tests[@]}"
 echo "client.sh: the client's tests passed"
+
+cd ../../console
+npm ci --no-audit --no-fund --silent
+npm run check --silent
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+node build.mjs "$work"
+diff -r "$work" ../crates/srvd/console >&2 || {
+  echo "client.sh: the embedded console is stale; run: node console/build.mjs" >&2
+  exit 1
+}
+SRVD_TEST_PROGRAM=$program SRVD_TEST_CHROMIUM=$chromium SRVD_TEST_SCREENS=$PWD/../target/screens node --test test/
+echo "client.sh: the console's tests passed"

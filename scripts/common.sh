@@ -6,19 +6,6 @@ fail() {
   exit "${2:-1}"
 }
 
-# srvd's own rules for its directories.
-if [[ $(uname -s) == Darwin ]]; then
-  support="$HOME/Library/Application Support/srvd"
-  config_dir=${SRVD_CONFIG_DIR:-$support}
-  data_dir=${SRVD_DATA_DIR:-$support}
-  runtime_dir=${SRVD_RUNTIME_DIR:-$data_dir/run}
-else
-  config_dir=${SRVD_CONFIG_DIR:-${XDG_CONFIG_HOME:-$HOME/.config}/srvd}
-  data_dir=${SRVD_DATA_DIR:-${XDG_DATA_HOME:-$HOME/.local/share}/srvd}
-  runtime_dir=${SRVD_RUNTIME_DIR:-${XDG_RUNTIME_DIR:+$XDG_RUNTIME_DIR/srvd}}
-  runtime_dir=${runtime_dir:-$data_dir/run}
-fi
-
 # Builds the program with a profile of Cargo.toml and prints its path; cargo's own output goes to standard error.
 build() {
   local profile=$1 wanted found
@@ -35,21 +22,3 @@ build() {
   cargo build --profile "$profile" --locked -p srvd &&
     echo "${CARGO_TARGET_DIR:-$PWD/target}/$profile/srvd"
 }
-
-# Makes the encryption key when there is none anywhere; an existing one is never touched.
-ensure_key() {
-  if [[ -n ${OAUTH_ENCRYPTION_KEY:-}${OAUTH_ENCRYPTION_KEY_FILE:-} || -e $config_dir/encryption.key ]]; then return; fi
-  "$1" key generate
-}
-
-# Brings the database up to date. A daemon that runs holds it (75) and does the same when it is started again.
-migrate() {
-  local code=0
-  "$1" --migrate-only || code=$?
-  if ((code != 0 && code != 75)); then exit "$code"; fi
-}
-
-# Whether a daemon answers; the file alone proves nothing, it can be left over.
-running() { [[ -f $runtime_dir/endpoint.json ]] && "$1" wait --timeout 1 >/dev/null 2>&1; }
-
-endpoint() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",]*\).*/\1/p" "$runtime_dir/endpoint.json" | head -n 1; }

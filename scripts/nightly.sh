@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The kills of test.sh in larger numbers: SRVD_TEST_KILLS of them, 100 by default, for each case.
+# The kills of test.sh in larger numbers: SRVD_TEST_KILLS of them, 100 by default, for each case. And every combination of
+# CLI, kind of credential and way to reach it; each CLI runs to its end.
 # Starts a PostgreSQL cluster of its own and ends only that. Exit code: that of the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,4 +20,11 @@ started=$SECONDS
 export SRVD_TEST_KILLS=${SRVD_TEST_KILLS:-100}
 cargo test -p identity-store --locked --test it -- killed::
 cargo test -p srvd --locked --test it -- database::upgrade_is_finished
+scripts/clis.sh
+export SRVD_TEST_CLIS=$PWD/target/clis
+SRVD_TEST_MATRIX=full cargo test -p srvd --locked --test it -- real_clis::matrix
+SRVD_TEST_KEEPER_KILLS=50 cargo test -p srvd --locked --test it -- keeper::codex::codex_login_survives
+cargo build --locked -p srvd
+scripts/openrpc.sh
+scripts/client.sh
 echo "nightly.sh: all passed in $((SECONDS - started)) s"

@@ -6,8 +6,9 @@
 #     loopback only (util-linux and iproute2, on Linux, as root or where users may make namespaces; without them these tests
 #     are skipped, unless CI=true);
 #   - a Secret Service on a bus of its own, on Linux (dbus and gnome-keyring; without them it is skipped, unless CI=true);
+#   - Prometheus's own parser of figures in target/python, by pip (without it the figures are not read by it, unless CI=true);
 #   - a certified OpenID provider in target/issuer (scripts/issuer.sh), which the daemon itself logs in at;
-#   - Chromium, in which the TypeScript client is tested (without it this test is skipped, unless CI=true).
+#   - Chromium, in which the TypeScript client and the console are tested (without it they are skipped, unless CI=true).
 # Exit code: that of the tests; 69 when something that is needed is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -77,11 +78,17 @@ if ! has_namespaces; then
 fi
 scripts/clis.sh
 scripts/issuer.sh
+# The parser of the Prometheus project, which reads the figures of the daemon.
+if [[ ! -d target/python/prometheus_client ]]; then
+  python3 -m pip install --quiet --disable-pip-version-check --target target/python prometheus_client==0.26.0 ||
+    { [[ ${CI:-} != true ]] || missing "Prometheus's parser is missing; install python3 and pip"; }
+fi
 start_postgres "$postgres" -c fsync=off -c full_page_writes=off -c synchronous_commit=off ||
   missing "PostgreSQL cannot be started"
 export SRVD_TEST_POSTGRES=postgres://postgres@127.0.0.1:$port/postgres
 export SRVD_TEST_CLIS=$PWD/target/clis
 export SRVD_TEST_ISSUER=$PWD/target/issuer
+export SRVD_TEST_PYTHON=$PWD/target/python
 echo "test.sh: PostgreSQL on port $port, CLIs in $SRVD_TEST_CLIS, ready after $((SECONDS - started)) s"
 
 cargo test --workspace --locked "$@"
