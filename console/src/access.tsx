@@ -32,7 +32,7 @@ export function Access() {
           {tokens.data?.tokens.map((token) => (
             <li key={token.id} class="row">
               <span class="grow">{token.name} <span class="dim">{token.scopes.join(", ")}; {words.created} {time(token.createdAt)}</span></span>
-              <button type="button" class="danger" disabled={revoke.busy} onClick={() => setAsking(token)} aria-label={`${words.revoke} ${token.name}`}>{words.revoke}</button>
+              <button type="button" class="danger" aria-disabled={revoke.busy} onClick={() => setAsking(token)} aria-label={`${words.revoke} ${token.name}`}>{words.revoke}</button>
             </li>
           ))}
         </ul>
@@ -43,7 +43,7 @@ export function Access() {
           {sessions.data?.sessions.map((session) => (
             <li key={session.id} class="row">
               <span class="grow">{session.browser} <span class="dim">{words.created} {time(session.createdAt)}; {words.used} {time(session.usedAt)}</span> {session.current && <span class="mark good">✓ {words.here}</span>}</span>
-              <button type="button" class="danger" disabled={end.busy} onClick={() => end.run(session.id)} aria-label={`${words.end} ${session.browser}`}>{words.end}</button>
+              <button type="button" class="danger" aria-disabled={end.busy} onClick={() => end.run(session.id)} aria-label={`${words.end} ${session.browser}`}>{words.end}</button>
             </li>
           ))}
         </ul>

@@ -12,8 +12,8 @@ import { Identities } from "./identities.js";
 import { KeyDialog } from "./key.js";
 import { LoginDialog } from "./login.js";
 import { Empty } from "./parts.js";
-import { connect, forget, handOver, isSecret, type NoSession } from "./session.js";
-import { ClientContext, freshness, go, type Route, useNow, useRoute } from "./state.js";
+import { connect, followLinks, forget, handOver, isRefused, isSecret, type NoSession } from "./session.js";
+import { ClientContext, go, type Route, useNow, useRoute } from "./state.js";
 import { ago, text } from "./strings.js";
 
 const pages: Record<string, { title: string; Page: () => preact.JSX.Element | null }> = {
@@ -33,7 +33,7 @@ const dialogs: Record<string, (props: { route: Route; close: () => void }) => pr
   launch: LaunchDialog,
 };
 
-function App({ client, state }: { client: Client; state: ConnectionState }) {
+function App({ client, state, lostAt }: { client: Client; state: ConnectionState; lostAt: number }) {
   const route = useRoute();
   const name = route.path[0] ?? "";
   const Open = dialogs[name];
@@ -53,7 +53,7 @@ function App({ client, state }: { client: Client; state: ConnectionState }) {
           ))}
         </nav>
       </header>
-      <Lost state={state} />
+      <Lost state={state} at={lostAt} />
       <main id="main" tabIndex={-1}>
         <h1>{title}</h1>
         <Page />
@@ -63,12 +63,12 @@ function App({ client, state }: { client: Client; state: ConnectionState }) {
   );
 }
 
-/** Says how old the page is while there is no connection. */
-function Lost({ state }: { state: ConnectionState }) {
+/** The age of the page while there is no connection. */
+function Lost({ state, at }: { state: ConnectionState; at: number }) {
   const now = useNow();
   if (state.state === "open") return <div class="lost" role="status" hidden />;
-  const message = state.state === "closed" ? text.connection.closed : text.connection.lost(ago(freshness.at, now));
-  return <div class="lost" role="status">{message}</div>;
+  const message = state.state === "closed" ? text.connection.ended : text.connection.lost;
+  return <div class="lost" role="status">{message(ago(at, now))}</div>;
 }
 
 function NoSessionPage({ reason }: { reason: NoSession }) {
@@ -83,12 +83,27 @@ function NoSessionPage({ reason }: { reason: NoSession }) {
 async function start() {
   const root = document.getElementById("app")!;
   root.replaceChildren();
+  followLinks();
   const secret = await handOver();
   if (!isSecret(secret)) return render(<NoSessionPage reason={secret as NoSession} />, root);
   let client: Client | undefined;
-  const show = (state: ConnectionState) => client && render(<App client={client} state={state} />, root);
+  let lostAt = 0;
+  let refusals = 0;
+  let isOpen = false;
+  const show = (state: ConnectionState) => client && render(<App client={client} state={state} lostAt={lostAt} />, root);
+  const follow = async (state: ConnectionState) => {
+    isOpen = state.state === "open";
+    if (isOpen) lostAt = refusals = 0;
+    else lostAt ||= Date.now();
+    show(state);
+    // One refusal may come from a daemon that was just about to listen.
+    if (state.state === "waiting" && (await isRefused(state.error)) && !isOpen && ++refusals > 1) {
+      forget();
+      client?.close();
+    }
+  };
   try {
-    client = await connect(secret, show);
+    client = await connect(secret, follow);
   } catch {
     forget();
     return render(<NoSessionPage reason="none" />, root);

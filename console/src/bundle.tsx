@@ -1,4 +1,4 @@
-/** A bundle: its name, what it shares, and the providers that it does not bind. Also the making of a new one. */
+/** A bundle: its name, what it shares, and the providers that it does not bind. Also the creation of a bundle. */
 import { useState } from "preact/hooks";
 
 import { Check, Choices, Confirm, Copy, Dialog, Failure, Field, Mark } from "./parts.js";
@@ -22,7 +22,7 @@ export function NewBundle({ close }: { close: () => void }) {
           <input required maxLength={64} value={name} onInput={(event) => setName(event.currentTarget.value)} />
         </Field>
         <Failure error={create.error} />
-        <div class="row end"><button class="primary" disabled={create.busy}>{words.create}</button></div>
+        <div class="row end"><button class="primary" aria-disabled={create.busy}>{words.create}</button></div>
       </form>
     </Dialog>
   );
@@ -52,21 +52,21 @@ export function BundleDialog({ route, close }: { route: Route; close: () => void
         <Field label={words.name}>
           <input required maxLength={64} value={name ?? data.name} onInput={(event) => setName(event.currentTarget.value)} />
         </Field>
-        <button disabled={rename.busy || name === undefined || name === data.name}>{words.rename}</button>
+        <button disabled={name === undefined || name === data.name}>{words.rename}</button>
       </form>
       <Choices
         legend={words.share}
         value={policy}
         choices={policy in words.shareChoices ? words.shareChoices : { ...words.shareChoices, [policy]: policy }}
         change={(choice) => sharing.run(choice, share.data?.history ?? false)}
-        disabled={sharing.busy || !share.data}
+        disabled={!share.data}
       />
-      <Check label={words.history} checked={share.data?.history ?? false} disabled={sharing.busy || policy === "nothing"} change={(history) => sharing.run(policy, history)} />
-      <Choices legend={words.unbound} value={data.unbound.rule} choices={words.unboundChoices} change={rule.run} disabled={rule.busy} />
+      <Check label={words.history} checked={share.data?.history ?? false} disabled={policy === "nothing"} change={(history) => sharing.run(policy, history)} />
+      <Choices legend={words.unbound} value={data.unbound.rule} choices={words.unboundChoices} change={rule.run} />
       {exceptions.length > 0 && <p class="dim">{words.exceptions}: {exceptions.join(", ")}</p>}
       <Failure error={rename.error ?? rule.error ?? sharing.error ?? remove.error ?? share.error} />
       <div class="row end">
-        <button type="button" class="danger" disabled={remove.busy} onClick={() => setAsking(true)}>{words.delete}</button>
+        <button type="button" class="danger" aria-disabled={remove.busy} onClick={() => setAsking(true)}>{words.delete}</button>
       </div>
       {asking && (
         <Confirm
@@ -107,7 +107,7 @@ export function LaunchDialog({ route, close }: { route: Route; close: () => void
                 <code class="command">{command}</code>
                 {state?.reason && <span class="reason">{state.reason}</span>}
               </span>
-              <Copy value={command} label={text.launch.copy} />
+              <Copy value={command} label={text.launch.copy} of={label} />
             </li>
           );
         })}

@@ -1,7 +1,7 @@
 /** The operator's accounts at forges, and the sign-in. */
 import { useState } from "preact/hooks";
 
-import { Copy, Empty, Failure } from "./parts.js";
+import { Confirm, Copy, Empty, Failure } from "./parts.js";
 import { useAction, useClient, useQuery } from "./state.js";
 import { text } from "./strings.js";
 
@@ -19,7 +19,8 @@ export function Forges() {
   const { data, error, refresh } = useQuery("operator.list", {}, ["operatortokens:changed"]);
   const [waiting, setWaiting] = useState<SigningIn>();
   const [done, setDone] = useState("");
-  const signIn = useAction(async (forge: { forgeType: string; baseUrl: string; clientId: string; flow?: string }) => {
+  const [asking, setAsking] = useState<{ accountId: string; accountLogin: string }>();
+  const signIn = useAction(async (forge: { forgeType: string; baseUrl: string; clientId: string; flow: string }) => {
     setDone("");
     const { sessionId, ...started } = await client.call("operator.start", forge);
     setWaiting(started);
@@ -49,14 +50,15 @@ export function Forges() {
           {data.forges.map((forge) => (
             <li key={forge.name} class="row">
               <span class="grow">{forge.name} <span class="dim">{forge.baseUrl}</span></span>
-              <button
-                type="button"
-                disabled={signIn.busy}
-                onClick={() => signIn.run({ forgeType: forge.forgeType, baseUrl: forge.baseUrl, clientId: forge.clientId, ...(forge.flows[0] && { flow: forge.flows[0] }) })}
-                aria-label={`${words.signIn} ${forge.name}`}
-              >
-                {words.signIn}
-              </button>
+              {forge.flows.map((flow) => {
+                const label = flow === "device" ? words.signInWithCode : words.signIn;
+                const { forgeType, baseUrl, clientId } = forge;
+                return (
+                  <button key={flow} type="button" aria-disabled={signIn.busy} onClick={() => signIn.run({ forgeType, baseUrl, clientId, flow })} aria-label={`${label} ${forge.name}`}>
+                    {label}
+                  </button>
+                );
+              })}
             </li>
           ))}
         </ul>
@@ -78,12 +80,15 @@ export function Forges() {
                 {account.accountLogin} <span class="dim">{account.baseUrl}</span> {account.active ? <span class="mark good">✓ {words.active}</span> : null}
                 {account.state !== "active" && <span class="reason">{account.stateReason ?? account.state}</span>}
               </span>
-              {!account.active && <button type="button" disabled={activate.busy} onClick={() => activate.run(account.accountId)} aria-label={`${words.activate} ${account.accountLogin}`}>{words.activate}</button>}
-              <button type="button" class="danger" disabled={remove.busy} onClick={() => remove.run(account.accountId)} aria-label={`${words.remove} ${account.accountLogin}`}>{words.remove}</button>
+              {!account.active && <button type="button" aria-disabled={activate.busy} onClick={() => activate.run(account.accountId)} aria-label={`${words.activate} ${account.accountLogin}`}>{words.activate}</button>}
+              <button type="button" class="danger" aria-disabled={remove.busy} onClick={() => setAsking(account)} aria-label={`${words.remove} ${account.accountLogin}`}>{words.remove}</button>
             </li>
           ))}
         </ul>
       </section>
+      {asking && (
+        <Confirm question={text.confirm.removeForge(asking.accountLogin)} no={() => setAsking(undefined)} yes={() => (setAsking(undefined), setDone(""), remove.run(asking.accountId))} />
+      )}
     </>
   );
 }

@@ -1,10 +1,10 @@
 /** The first page: every bundle with its identities. */
-import type { Account, Bundle } from "@srvd/client";
+import type { Account, Bundle, Quota } from "@srvd/client";
 import { useMemo, useState } from "preact/hooks";
 
-import { Confirm, Empty, Failure, Mark } from "./parts.js";
+import { Confirm, Empty, Failure, kindOf, Mark } from "./parts.js";
 import { go, useAction, useClient, useNow, useQuery } from "./state.js";
-import { ago, text } from "./strings.js";
+import { ago, text, until } from "./strings.js";
 
 const words = text.identities;
 
@@ -29,10 +29,13 @@ export function matches(filter: string, bundle: string, account: Account): boole
 export function Identities() {
   const accounts = useQuery("account.list", {}, ["identityaccounts:changed:*"]);
   const bundles = useQuery("bundle.list", {}, ["identitybundles:changed", "identitybundlebindings:changed:*"]);
+  const quotas = useQuery("quota.list", {}, ["accountquota:changed:*", "identityaccounts:changed:*"]);
+  const now = useNow(30_000);
   const [filter, setFilter] = useState("");
   const byId = useMemo(() => new Map(accounts.data?.accounts.map((account) => [account.id, account])), [accounts.data]);
+  const limits = useMemo(() => new Map(quotas.data?.quotas.map((quota) => [quota.accountId, quota])), [quotas.data]);
   const corrupt = accounts.data?.corrupt.length ?? 0;
-  const shown = (bundles.data?.bundles ?? [])
+  const shown = ((accounts.data && bundles.data?.bundles) ?? [])
     .filter((bundle) => !bundle.isBlank)
     .map((bundle) => ({
       bundle,
@@ -40,6 +43,9 @@ export function Identities() {
     }))
     .filter(({ bundle, accounts }) => accounts.length > 0 || !filter || bundle.name.toLowerCase().includes(filter.toLowerCase()));
   const loose = [...byId.values()].filter((account) => account.owner === "bundle" && account.boundTo.length === 0 && matches(filter, "", account));
+  const row = (account: Account, bundleId?: string) => (
+    <AccountRow key={account.id} account={account} quota={limits.get(account.id)} bundleId={bundleId} now={now} />
+  );
   return (
     <>
       <div class="row bar">
@@ -51,80 +57,121 @@ export function Identities() {
       <Failure error={accounts.error ?? bundles.error} />
       {corrupt > 0 && <p class="failure">{words.corrupt(corrupt)} <a href="#/doctor">{text.pages.doctor}</a></p>}
       <Running />
-      {shown.map(({ bundle, accounts }) => <BundleTable key={bundle.id} bundle={bundle} accounts={accounts} />)}
-      {loose.length > 0 && (
-        <section>
-          <h2>{words.unbound}</h2>
-          <AccountTable accounts={loose} label={words.unbound} />
-        </section>
+      {shown.length + loose.length > 0 && (
+        <table class="identities" aria-label={text.pages.identities}>
+          <thead>
+            <tr>
+              <th class="provider">{words.provider}</th>
+              <th>{words.person}</th>
+              <th class="status">{words.status}</th>
+              <th class="limits">{words.limits}</th>
+              <th class="checked">{words.checked}</th>
+              <th class="actions"><span class="hidden">{words.actions}</span></th>
+            </tr>
+          </thead>
+          {shown.map(({ bundle, accounts }) => (
+            <tbody key={bundle.id} aria-label={bundle.name}>
+              <BundleRow bundle={bundle} />
+              {accounts.map((account) => row(account, bundle.id))}
+              {accounts.length === 0 && <tr><td class="empty" colSpan={6}>{words.empty}</td></tr>}
+            </tbody>
+          ))}
+          {loose.length > 0 && (
+            <tbody aria-label={words.unbound}>
+              <tr class="bundle"><th colSpan={6} scope="rowgroup"><h2>{words.unbound}</h2></th></tr>
+              {loose.map((account) => row(account))}
+            </tbody>
+          )}
+        </table>
       )}
       {bundles.data && accounts.data && shown.length + loose.length === 0 && <Empty>{filter ? words.noneMatch : words.noBundles}</Empty>}
     </>
   );
 }
 
-function BundleTable({ bundle, accounts }: { bundle: Bundle; accounts: Account[] }) {
+function BundleRow({ bundle: { id, name } }: { bundle: Bundle }) {
   return (
-    <section>
-      <div class="row">
-        <h2>{bundle.name}</h2>
-        <a href={`#/launch/${bundle.id}`} aria-label={`${words.launch} ${bundle.name}`}>{words.launch}</a>
-        <a href={`#/bundle/${bundle.id}`} aria-label={`${words.settings} ${bundle.name}`}>{words.settings}</a>
-        <a href={`#/login?bundle=${bundle.id}`} aria-label={`${words.logIn} ${bundle.name}`}>{words.logIn}</a>
-      </div>
-      {accounts.length > 0 ? <AccountTable accounts={accounts} label={bundle.name} bundleId={bundle.id} /> : <Empty>{words.empty}</Empty>}
-    </section>
+    <tr class="bundle">
+      <th colSpan={6} scope="rowgroup">
+        <div class="row">
+          <h2>{name}</h2>
+          <a href={`#/launch/${id}`} aria-label={`${words.launch} ${name}`}>{words.launch}</a>
+          <a href={`#/bundle/${id}`} aria-label={`${words.settings} ${name}`}>{words.settings}</a>
+          <a href={`#/login?bundle=${id}`} aria-label={`${words.logIn} ${name}`}>{words.logIn}</a>
+        </div>
+      </th>
+    </tr>
   );
 }
 
-function AccountTable({ accounts, label, bundleId }: { accounts: Account[]; label: string; bundleId?: string }) {
+/** The windows of a limit, each with the share that is used. */
+function Limits({ quota, now }: { quota: Quota | undefined; now: number }) {
+  const known = quota?.windows.filter(({ usedPercent }) => typeof usedPercent === "number") ?? [];
+  if (!quota || known.length === 0) return <span class="dim">{text.none}</span>;
   return (
-    <table aria-label={label}>
-      <thead>
-        <tr>
-          <th>{words.provider}</th>
-          <th>{words.person}</th>
-          <th>{words.status}</th>
-          <th class="wide">{words.checked}</th>
-          <th><span class="hidden">{words.actions}</span></th>
-        </tr>
-      </thead>
-      <tbody>{accounts.map((account) => <AccountRow key={account.id} account={account} bundleId={bundleId} />)}</tbody>
-    </table>
+    <>
+      {known.map(({ key, usedPercent, resetsAt }) => (
+        <div key={key} class={`limit ${quota.state}`} title={resetsAt ? words.resets(until(resetsAt, now)) : undefined}>
+          <span class="gauge" aria-hidden="true"><span style={{ width: `${Math.min(100, usedPercent ?? 0)}%` }} /></span>
+          {words.limit(key, `${usedPercent}%`)}
+        </div>
+      ))}
+    </>
   );
 }
 
-function AccountRow({ account, bundleId }: { account: Account; bundleId: string | undefined }) {
+/** The dialog of the next step of an account, if a dialog can take it. */
+function nextStep(account: Account, status: string): "login" | "key" | undefined {
+  const isKey = account.kind === "api_key";
+  switch (account.nextStep?.action) {
+    case "login":
+    case "login_force":
+      return "login";
+    case "add_key":
+      return "key";
+    case undefined:
+      return status === "expiring" ? (isKey ? "key" : "login") : undefined;
+    default:
+      return undefined;
+  }
+}
+
+interface AccountProps {
+  account: Account;
+  quota: Quota | undefined;
+  bundleId: string | undefined;
+  now: number;
+}
+
+function AccountRow({ account, quota, bundleId, now }: AccountProps) {
   const client = useClient();
-  const now = useNow(30_000);
   const [asking, setAsking] = useState(false);
   const check = useAction(() => client.call("account.refreshstatus", { accountId: account.id }));
   const forget = useAction(() => client.call("account.delete", { accountId: account.id }));
   const status = statusOf(account, now);
   const who = person(account);
   const target = `provider=${encodeURIComponent(account.providerId)}${bundleId ? `&bundle=${bundleId}` : ""}`;
-  const isKey = account.kind === "api_key";
+  const step = nextStep(account, status);
+  const stepName = step === "key" ? words.replaceKey : words.renew;
   return (
     <tr>
-      <td>{account.providerId}</td>
-      <td>
+      <td class="provider">{account.providerId}</td>
+      <td class="person">
         {who}
-        {account.maskedTail && <code> …{account.maskedTail}</code>}
+        {account.maskedTail && <code class="dim"> …{account.maskedTail}</code>}
       </td>
-      <td>
+      <td class="status">
         <Mark status={status} />
-        {account.statusReason && status !== "valid" && <span class="reason">{account.statusReason}</span>}
+        {account.statusReason && status !== "valid" && <span class={`reason ${kindOf(status)}`}>{account.statusReason}</span>}
+        {account.nextStep?.action === "manual" && <code class="command">{account.nextStep.command}</code>}
         <Failure error={check.error ?? forget.error} />
       </td>
-      <td class="wide">{account.checkedAt ? <time dateTime={new Date(account.checkedAt).toISOString()}>{ago(account.checkedAt, now)}</time> : text.none}</td>
-      <td class="row end">
-        {status !== "valid" && status !== "refreshable" && (
-          <a class="button primary" href={`#/${isKey ? "key" : "login"}?${target}`} aria-label={`${isKey ? words.replaceKey : words.renew} ${who}`}>
-            {isKey ? words.replaceKey : words.renew}
-          </a>
-        )}
-        <button type="button" disabled={check.busy} onClick={() => check.run()} aria-label={`${words.check} ${who}`}>{words.check}</button>
-        <button type="button" class="danger" disabled={forget.busy} onClick={() => setAsking(true)} aria-label={`${words.forget} ${who}`}>{words.forget}</button>
+      <td class="limits"><Limits quota={quota} now={now} /></td>
+      <td class="checked">{account.checkedAt ? <time dateTime={new Date(account.checkedAt).toISOString()}>{ago(account.checkedAt, now)}</time> : text.none}</td>
+      <td class="actions">
+        {step && <a class="button primary" href={`#/${step}?${target}`} aria-label={`${stepName} ${who}`}>{stepName}</a>}
+        <button type="button" class="quiet" aria-disabled={check.busy} onClick={() => check.run()} aria-label={`${words.check} ${who}`}>{words.check}</button>
+        <button type="button" class="quiet danger" aria-disabled={forget.busy} onClick={() => setAsking(true)} aria-label={`${words.forget} ${who}`}>{words.forget}</button>
         {asking && <Confirm question={text.confirm.forget(who)} no={() => setAsking(false)} yes={() => (setAsking(false), forget.run())} />}
       </td>
     </tr>

@@ -21,7 +21,7 @@ export function KeyDialog({ route, close }: { route: Route; close: () => void })
     client.call("auth.submitapikey", {
       providerId,
       apiKey,
-      accountName,
+      accountName: accountName || words.defaultName,
       validate,
       ...(bundleId ? { intoBundleId: bundleId } : bundleName && { bundleName }),
     }),
@@ -44,7 +44,7 @@ export function KeyDialog({ route, close }: { route: Route; close: () => void })
           <input required type="password" autocomplete="off" value={apiKey} onInput={(event) => setKey(event.currentTarget.value)} />
         </Field>
         <Field label={words.name}>
-          <input required maxLength={64} value={accountName} onInput={(event) => setAccountName(event.currentTarget.value)} />
+          <input maxLength={64} placeholder={words.defaultName} value={accountName} onInput={(event) => setAccountName(event.currentTarget.value)} />
         </Field>
         <Field label={text.login.bundle}>
           <select value={bundleId} onChange={(event) => setBundle(event.currentTarget.value)}>
@@ -59,7 +59,7 @@ export function KeyDialog({ route, close }: { route: Route; close: () => void })
         )}
         <Check label={words.validate} checked={validate} change={setValidate} />
         <Failure error={save.error ?? providers.error} />
-        <div class="row end"><button class="primary" disabled={save.busy}>{words.save}</button></div>
+        <div class="row end"><button class="primary" aria-disabled={save.busy}>{words.save}</button></div>
       </form>
     </Dialog>
   );

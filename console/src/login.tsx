@@ -48,7 +48,7 @@ function Start({ query }: { query: URLSearchParams }) {
       <Field label={words.provider}>
         <select required value={providerId} onChange={(event) => (setProvider(event.currentTarget.value), setRecipe(""))}>
           <option value="" />
-          {all.map(({ id, displayName, cli }) => <option key={id} value={id}>{cli.found ? displayName : `${displayName} (not installed)`}</option>)}
+          {all.map(({ id, displayName, cli }) => <option key={id} value={id}>{cli.found ? displayName : words.notInstalled(displayName)}</option>)}
         </select>
       </Field>
       {chosen && !chosen.cli.found && <p class="failure">{chosen.cli.install}</p>}
@@ -73,7 +73,7 @@ function Start({ query }: { query: URLSearchParams }) {
       {bundleId && <Check label={words.replace} checked={force} change={setForce} />}
       <Failure error={start.error ?? providers.error} />
       <div class="row end">
-        <button class="primary" disabled={start.busy}>{words.start}</button>
+        <button class="primary" aria-disabled={start.busy}>{words.start}</button>
       </div>
     </form>
   );
@@ -154,13 +154,13 @@ function Progress({ sessionId, close }: { sessionId: string; close: () => void }
           <Field label={words.paste} help={words.pasteHelp}>
             <input required autocomplete="off" spellcheck={false} value={answer} onInput={(event) => setAnswer(event.currentTarget.value)} />
           </Field>
-          <button class="primary" disabled={send.busy}>{words.send}</button>
+          <button class="primary" aria-disabled={send.busy}>{words.send}</button>
         </form>
       )}
       <Failure error={error ?? send.error ?? cancel.error} />
       <div class="row end">
         <span class="dim">{words.left(countdown(Math.max(0, session.expiresAt - now)))}</span>
-        <button type="button" disabled={cancel.busy} onClick={() => cancel.run()}>{words.cancel}</button>
+        <button type="button" aria-disabled={cancel.busy} onClick={() => cancel.run()}>{words.cancel}</button>
       </div>
     </>
   );

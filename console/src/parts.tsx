@@ -1,16 +1,19 @@
 /** Parts that the pages have in common. */
-import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { cloneElement, type ComponentChildren, type VNode } from "preact";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { text } from "./strings.js";
 
 /** A mark and a word for a status. The mark never stands alone, and neither does the colour. */
 const SIGNS: Record<string, string> = { valid: "✓", expiring: "!", refreshable: "↻", unknown: "?" };
 
+/** The class of a status: its colour. */
+export const kindOf = (status: string): string =>
+  status === "valid" || status === "refreshable" ? "good" : status === "unknown" ? "dim" : status === "expiring" ? "near" : "bad";
+
 export function Mark({ status }: { status: string }) {
-  const kind = status === "valid" || status === "refreshable" ? "good" : status === "unknown" ? "dim" : status === "expiring" ? "near" : "bad";
   return (
-    <span class={`mark ${kind}`}>
+    <span class={`mark ${kindOf(status)}`}>
       <span aria-hidden="true">{SIGNS[status] ?? "✗"}</span> {text.marks[status] ?? status}
     </span>
   );
@@ -27,18 +30,22 @@ export function Failure({ error }: { error: Error | undefined }) {
   );
 }
 
-/** A modal dialog. Escape and its button close it, and the focus returns to where it was. */
+/** A modal dialog. The focus begins at its first field, or at its safest button. Escape and its button close it, and the focus returns to the element that had it before. */
 export function Dialog({ title, close, children }: { title: string; close: () => void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
-    dialog.current?.showModal();
+  useLayoutEffect(() => {
+    const element = dialog.current;
+    element?.showModal();
+    element?.querySelector<HTMLElement>("input:enabled, select, .primary, .row.end > button")?.focus();
+    // Only an open dialog that is closed, not one that is removed, gives the focus back.
+    return () => element?.close();
   }, []);
   return (
     <dialog ref={dialog} aria-labelledby={id} onCancel={(event) => (event.preventDefault(), close())}>
       <header>
         <h2 id={id}>{title}</h2>
-        <button type="button" class="plain" aria-label="Close" onClick={close}>
+        <button type="button" class="plain" aria-label={text.close} onClick={close}>
           ×
         </button>
       </header>
@@ -63,26 +70,30 @@ export function Confirm({ question, yes, no }: { question: string; yes: () => vo
   );
 }
 
-export function Copy({ value, label }: { value: string; label: string }) {
-  const [copied, setCopied] = useState(false);
-  const copy = async () => {
-    await navigator.clipboard.writeText(value);
-    setCopied(true);
-  };
+/** A button that copies a text. `of` tells it from others of the same label. */
+export function Copy({ value, label, of }: { value: string; label: string; of?: string }) {
+  const [outcome, setOutcome] = useState<string>();
+  const copy = () =>
+    navigator.clipboard.writeText(value).then(
+      () => setOutcome(text.copied),
+      () => setOutcome(text.notCopied),
+    );
   return (
-    <button type="button" onClick={copy}>
-      {copied ? text.login.copied : label}
+    <button type="button" class="copy" onClick={copy} aria-label={of && !outcome ? `${label}: ${of}` : undefined}>
+      <span aria-live="polite">{outcome ?? label}</span>
     </button>
   );
 }
 
-export function Field({ label, help, children }: { label: string; help?: string; children: ComponentChildren }) {
+/** A labelled input. The help describes the input and is not part of its name. */
+export function Field({ label, help, children }: { label: string; help?: string; children: VNode<{ id?: string; "aria-describedby"?: string }> }) {
+  const id = useId();
   return (
-    <label class="field">
-      <span>{label}</span>
-      {children}
-      {help && <small>{help}</small>}
-    </label>
+    <div class="field">
+      <label for={id}>{label}</label>
+      {cloneElement(children, { id, ...(help && { "aria-describedby": `${id}-help` }) })}
+      {help && <small id={`${id}-help`}>{help}</small>}
+    </div>
   );
 }
 

@@ -1,13 +1,10 @@
-/** What the pages share: the connection, the route, and queries that follow events. */
+/** State that the pages share: the connection, the route, and queries that follow events. */
 import type { Client, Methods } from "@srvd/client";
 import { createContext } from "preact";
 import { useCallback, useContext, useEffect, useRef, useState } from "preact/hooks";
 
 export const ClientContext = createContext<Client>(undefined as unknown as Client);
 export const useClient = (): Client => useContext(ClientContext);
-
-/** The last successful answer of the daemon, in Unix milliseconds. */
-export const freshness = { at: 0 };
 
 export interface Query<T> {
   data: T | undefined;
@@ -31,7 +28,7 @@ export function useQuery<M extends keyof Methods & string>(
     const run = (running.current = { again: false });
     (client.call as (...args: unknown[]) => Promise<Methods[M]["result"]>)(method, JSON.parse(key))
       .then(
-        (data) => ((freshness.at = Date.now()), setState({ data })),
+        (data) => setState({ data }),
         (error: Error) => setState(({ data }) => ({ data, error })),
       )
       .finally(() => {
@@ -48,12 +45,18 @@ export function useQuery<M extends keyof Methods & string>(
   return { data: state.data, error: state.error, refresh };
 }
 
-/** A request that a button makes: its failure, and whether it is running. */
+/**
+ * A request that a button makes: its failure, and whether it is running, when a further press does nothing. The button must not be
+ * disabled meanwhile, or it would lose the focus.
+ */
 export function useAction<A extends unknown[]>(
   act: (...args: A) => Promise<unknown>,
 ): { run: (...args: A) => Promise<boolean>; busy: boolean; error: Error | undefined } {
   const [state, setState] = useState<{ busy: boolean; error?: Error }>({ busy: false });
+  const busy = useRef(false);
   const run = async (...args: A) => {
+    if (busy.current) return false;
+    busy.current = true;
     setState({ busy: true });
     try {
       const outcome = (await act(...args)) as { success?: boolean; error?: string | null } | undefined;
@@ -63,6 +66,8 @@ export function useAction<A extends unknown[]>(
     } catch (error) {
       setState({ busy: false, error: error as Error });
       return false;
+    } finally {
+      busy.current = false;
     }
   };
   return { run, busy: state.busy, error: state.error };
@@ -76,7 +81,7 @@ export interface Route {
 
 export function parseRoute(hash: string): Route {
   const [path = "", query = ""] = hash.replace(/^#\/?/, "").split("?");
-  return { path: path.split("/").map(decodeURIComponent), query: new URLSearchParams(query) };
+  return { path: path.split("/"), query: new URLSearchParams(query) };
 }
 
 export function useRoute(): Route {

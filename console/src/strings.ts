@@ -9,10 +9,13 @@ export const text = {
     access: "Access",
   },
   skip: "Skip to the content",
+  close: "Close",
+  copied: "Copied",
+  notCopied: "Select the text to copy it",
   connection: {
     lost: (age: string) => `No connection to the daemon. This page shows the state of ${age}.`,
-    closed: "This page was closed by the daemon. Run: srvd console",
-    reading: "Reading",
+    ended: (age: string) => `The session has ended. This page shows the state of ${age}. To continue, run: srvd console`,
+    reading: "Checking",
   },
   handover: {
     used: "This link was already used or is older than a minute.",
@@ -41,7 +44,6 @@ export const text = {
     person: "Identity",
     status: "Status",
     checked: "Checked",
-    expires: "Expires",
     actions: "Actions",
     check: "Check now",
     renew: "Log in again",
@@ -49,7 +51,9 @@ export const text = {
     forget: "Forget",
     launch: "Launch",
     settings: "Settings",
-    quota: "Quota",
+    limits: "Used",
+    limit: (window: string, used: string) => `${window} ${used}`,
+    resets: (time: string) => `resets ${time}`,
     unbound: "In no bundle",
     corrupt: (count: number) =>
       count === 1 ? "One account cannot be read. See the doctor." : `${count} accounts cannot be read. See the doctor.`,
@@ -67,7 +71,6 @@ export const text = {
     starting: "Starting the CLI",
     open: "Open the login page",
     copy: "Copy the URL",
-    copied: "Copied",
     code: "Enter this code on the page:",
     copyCode: "Copy the code",
     paste: "Answer",
@@ -79,6 +82,7 @@ export const text = {
     someone: "the account",
     failed: "The login failed.",
     again: "Try again",
+    notInstalled: (name: string) => `${name} (not installed)`,
     done: "Done",
     qr: "QR code of the login page",
     replace: "Accept another person",
@@ -88,8 +92,8 @@ export const text = {
     key: "API key",
     save: "Save",
     validate: "Ask the provider whether the key works",
-    saved: "The key was saved.",
     name: "Name of the account",
+    defaultName: "API key",
   },
   bundle: {
     title: (name: string) => `Settings of ${name}`,
@@ -115,20 +119,18 @@ export const text = {
     title: (name: string) => `Launch with ${name}`,
     help: "A program that is started this way uses the accounts of this bundle and no others.",
     shell: "A shell",
-    command: "Command",
     copy: "Copy",
-    ready: "ready",
-    notReady: "not ready",
   },
   forges: {
     none: "No forge is configured. Add one to srvd.toml.",
-    configured: "Forges",
+    configured: "Configured in srvd.toml",
     signIn: "Sign in",
+    signInWithCode: "Sign in with a code",
     accounts: "Accounts",
     active: "active",
     activate: "Make active",
     remove: "Remove",
-    noAccounts: "Nobody is signed in.",
+    noAccounts: "No account is signed in.",
     waiting: "Waiting for the sign-in at the forge",
     signedIn: (who: string) => `Signed in as ${who}.`,
   },
@@ -145,16 +147,17 @@ export const text = {
     action: "Action",
     subject: "Subject",
     outcome: "Outcome",
-    intact: "The log is intact.",
-    broken: "The log was changed. Run: srvd audit --verify",
+    filterAction: "Action begins with",
+    filterSubject: "Subject contains",
+    noneMatch: "No entry matches the filter.",
+    verify: "To check that the log was not changed, run:",
+    verifyCommand: "srvd audit --verify",
   },
   access: {
     tokens: "Tokens of paired clients",
     noTokens: "No client is paired. Run: srvd pair",
     sessions: "Browser sessions of this console",
     here: "this page",
-    name: "Name",
-    scopes: "Scopes",
     created: "Created",
     used: "Last used",
     revoke: "Revoke",
@@ -163,6 +166,7 @@ export const text = {
   confirm: {
     forget: (who: string) => `Forget ${who}? The login is removed from this machine. The provider is not notified.`,
     deleteBundle: (name: string) => `Delete ${name}?`,
+    removeForge: (who: string) => `Remove ${who}? The tokens are removed from this machine.`,
     revoke: (name: string) => `Revoke the token of ${name}? Its connections end.`,
     yes: "Yes",
     no: "No",
@@ -178,8 +182,13 @@ const units: Array<[Intl.RelativeTimeFormatUnit, number]> = [
 ];
 const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
-/** A time relative to now, such as "2 hours ago". */
-export function ago(at: number, now = Date.now()): string {
+/** A past time relative to now, such as "2 hours ago". `now` may be a little older than `at`. */
+export const ago = (at: number, now: number): string => fromNow(Math.min(at, now), now);
+
+/** A future time relative to now, such as "in 2 hours". */
+export const until = (at: number, now: number): string => fromNow(Math.max(at, now), now);
+
+function fromNow(at: number, now: number): string {
   const [unit, size] = units.find(([, size]) => Math.abs(at - now) >= size) ?? ["second", 1000];
   return relative.format(Math.trunc((at - now) / size), unit);
 }
