@@ -47,7 +47,8 @@ export class Daemon {
   root = mkdtempSync(join(tmpdir(), "srvd-client-"));
   endpointFile = join(this.root, "run/endpoint.json");
 
-  static async start({ config = "" } = {}) {
+  /** `files` are further files, by path below the root. Those in `bin` are programs. */
+  static async start({ config = "", files = {} } = {}) {
     const daemon = new Daemon();
     for (const dir of ["home", "config", "config/providers.d", "data", "bin"]) {
       mkdirSync(join(daemon.root, dir), { mode: 0o700 });
@@ -56,6 +57,9 @@ export class Daemon {
     writeFileSync(join(daemon.root, "config/providers.d/fake.toml"), ENTRY, { mode: 0o600 });
     writeFileSync(join(daemon.root, "bin/fakecli"), CLI);
     chmodSync(join(daemon.root, "bin/fakecli"), 0o755);
+    for (const [path, content] of Object.entries(files)) {
+      writeFileSync(join(daemon.root, path), content, { mode: path.startsWith("bin/") ? 0o700 : 0o600 });
+    }
     daemon.run("key", "generate");
     await daemon.up();
     return daemon;
