@@ -31,6 +31,7 @@ mod launch;
 mod lifecycle;
 mod list;
 mod login;
+mod man;
 mod migrate;
 mod offline;
 mod operator;
@@ -251,6 +252,9 @@ enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages into a directory
+    #[command(hide = true)]
+    Man(man::ManArgs),
     /// Print the protocol's reference in Markdown
     #[command(hide = true)]
     Protocol {
@@ -346,6 +350,7 @@ fn dispatch(cli: Cli, environment: &Environment, ui: &Ui, mask: Mode) -> Result<
         Some(Command::Logs(args)) => Err(lifecycle::logs(&args, &config()?, environment)),
         Some(Command::Version) => ui.result(concat!("srvd ", env!("CARGO_PKG_VERSION"))),
         Some(Command::Completions { shell }) => completions(shell, ui),
+        Some(Command::Man(args)) => man::run(&args),
         Some(Command::Guard) => guard::run(),
         Some(Command::Protocol { openrpc }) => ui.print(&crate::rpc::reference::document(openrpc)),
         Some(Command::Exec(args)) => {
