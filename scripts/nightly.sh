@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The kills of test.sh in larger numbers: SRVD_TEST_KILLS of them, 100 by default, for each case. And every combination of
-# CLI, kind of credential and way to reach it; each CLI runs to its end.
+# CLI, kind of credential and way to reach it; each CLI runs to its end. The workspace is type-checked for macOS, and the
+# packages are built, installed, used and removed.
 # Starts a PostgreSQL cluster of its own and ends only that. Exit code: that of the tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -27,4 +28,17 @@ SRVD_TEST_KEEPER_KILLS=50 cargo test -p srvd --locked --test it -- keeper::codex
 cargo build --locked -p srvd
 scripts/openrpc.sh
 scripts/client.sh
+
+# shellcheck source=scripts/cross.sh
+. scripts/cross.sh
+zig
+standard_library aarch64-apple-darwin
+"$tools/bin/cargo-zigbuild" check --workspace --tests --locked --target aarch64-apple-darwin
+"$tools/bin/cargo-zigbuild" check -p srvd --tests --features keychain --locked --target aarch64-apple-darwin
+
+if [[ $(uname -s) == Linux && $(id -u) == 0 ]]; then
+  scripts/packages.sh
+else
+  echo "nightly.sh: SKIPPED: the packages, which are tested as root on Linux"
+fi
 echo "nightly.sh: all passed in $((SECONDS - started)) s"
