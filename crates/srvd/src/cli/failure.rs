@@ -327,7 +327,7 @@ mod tests {
         assert_eq!(
             failure.render(),
             "srvd: no daemon is running (tried /r/srvd.sock)\n\
-             hint: start one with: srvd serve   (or: systemctl --user start srvd)"
+             hint: start one with: srvd up"
         );
     }
 

@@ -145,7 +145,7 @@ enum Command {
     /// Show the bundle that applies here, and whether it is ready for a launch
     #[command(visible_alias = "whoami")]
     Which(here::WhichArgs),
-    /// Manage the shims, which start the CLIs on your PATH with the bundle of the directory
+    /// Start the CLIs on your PATH with the bundle of the directory
     #[command(subcommand)]
     Shims(shims::ShimsCommand),
     /// List the bundles
@@ -153,7 +153,7 @@ enum Command {
     /// Create, rename, change or delete a bundle
     #[command(subcommand)]
     Bundle(bundle::BundleCommand),
-    /// Share your own settings, instructions, skills and MCP servers with the CLIs of a bundle, or show what is shared
+    /// Share your own settings, skills and MCP servers with the CLIs of a bundle
     ///
     /// Files that a CLI only reads are linked, files that it also writes are copied. Credentials, programs that print
     /// them, and settings that choose a login or an address are left out and named. Your own files are only read.
@@ -161,7 +161,7 @@ enum Command {
     Share(share::ShareArgs),
     /// List the accounts
     Accounts(list::AccountsArgs),
-    /// List the credentials that users provided for agents, remove one, or set their order
+    /// List, remove or reorder the credentials that users provided for agents
     ///
     /// A user's own credential takes precedence over one that a file declares for the agent.
     Profiles(profiles::ProfilesArgs),
@@ -201,7 +201,7 @@ enum Command {
     /// List the tokens of paired clients, or revoke one
     Tokens(pair::TokensArgs),
     GitCredential(git_credential::GitCredentialArgs),
-    /// List the providers and their CLIs, or check that installed CLIs still behave as expected
+    /// List the providers and their CLIs, or check that these behave as expected
     Providers(ProvidersArgs),
     /// Show the state of the daemon, and which account is logged in where
     Status(status::StatusArgs),
@@ -211,7 +211,7 @@ enum Command {
     /// nothing unless --fix is given. If a daemon runs, the CLI of each account is asked whose login it would use; it may
     /// update its own files then. The exit code is 0 if there is no error, and 1 otherwise.
     Doctor(doctor::DoctorArgs),
-    /// Take over the logins of your own CLIs into the bundle `default`, without logging in again
+    /// Take over the logins of your own CLIs into the bundle `default`
     ///
     /// The daemon does this at every start, so this command is for installers and for a preview. The daemon must not be
     /// running. The accounts point to your own directories; nothing is copied, and your files are not changed.

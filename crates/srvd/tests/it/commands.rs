@@ -85,7 +85,7 @@ fn client_command_explains_how_to_start_a_daemon_when_none_runs() {
         assert_eq!((code(&output), text(&output.stdout).as_str()), (69, ""), "{args:?}");
         let socket = home.dir("run/srvd.sock");
         let expect = format!(
-            "srvd: no daemon is running (tried {})\nhint: start one with: srvd serve   (or: systemctl --user start srvd)\n",
+            "srvd: no daemon is running (tried {})\nhint: start one with: srvd up\n",
             socket.display()
         );
         assert_eq!(text(&output.stderr), expect, "{args:?}");
