@@ -353,7 +353,7 @@ pub(crate) async fn begin(tx: &mut Tx, now: i64) -> Result<(), StoreError> {
 /// Reads the census; `None` if no holder of the key wrote it.
 async fn read(tx: &mut Tx) -> Result<Option<Tallies>, StoreError> {
     match known(tx, SERVICE_SETTINGS, [CENSUS, ""]).await {
-        Ok(row) => Ok(row.as_ref().and_then(|row| parse(row))),
+        Ok(row) => Ok(row.as_ref().and_then(parse)),
         Err(StoreError::Corrupt { .. }) => Ok(None),
         Err(error) => Err(error),
     }

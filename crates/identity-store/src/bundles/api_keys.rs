@@ -38,13 +38,12 @@ impl Store {
             share::write(&mut work, &bundle, &SharePolicy::MINE).await?;
         }
         let bound = bound_in(&mut work, &bundle, &save.provider, AccountKind::ApiKey, |_| true).await?;
-        let (account, generation) = match bound {
-            Some(bound) => (bound.id()?, bound.generation + 1),
-            None => {
-                let new = AccountId::generate();
-                census::added(&mut work.tx, ACCOUNTS, [new.as_str(), ""]);
-                (new, 1)
-            }
+        let (account, generation) = if let Some(bound) = bound {
+            (bound.id()?, bound.generation + 1)
+        } else {
+            let new = AccountId::generate();
+            census::added(&mut work.tx, ACCOUNTS, [new.as_str(), ""]);
+            (new, 1)
         };
         let reason = names::optional("status_reason", save.status_reason.as_deref())?;
         let sealed = match save.key.sealed() {

@@ -99,13 +99,12 @@ impl Store {
         existing: Option<&ExistingProfile>,
     ) -> Result<AccountId, StoreError> {
         let own = existing.filter(|row| row.kind == AccountKind::ApiKey.as_str() && row.sharers == 1);
-        let (account, generation) = match own {
-            Some(row) => (links::parse("profile", &row.account_id)?, row.generation + 1),
-            None => {
-                let new = AccountId::generate();
-                census::added(&mut work.tx, ACCOUNTS, [new.as_str(), ""]);
-                (new, 1)
-            }
+        let (account, generation) = if let Some(row) = own {
+            (links::parse("profile", &row.account_id)?, row.generation + 1)
+        } else {
+            let new = AccountId::generate();
+            census::added(&mut work.tx, ACCOUNTS, [new.as_str(), ""]);
+            (new, 1)
         };
         let sealed = secret::seal(self.keyring(), cell(&account, generation)?, &save.key)?;
         let masked_tail = names::masked_tail(&save.key);

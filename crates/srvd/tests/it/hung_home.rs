@@ -9,7 +9,7 @@ const MOUNT: &str =
 /// Returns the beginning of a shell line that runs its last word with a directory that hangs; `None` if this machine has
 /// no FUSE or no namespaces, which a test of the project's own must have.
 pub(crate) fn shell_with_a_hanging_directory(dir: &str) -> Option<String> {
-    let line = |dir: &str| format!("unshare --mount sh -c '{} && eval \"$2\"' sh \"{dir}\"", MOUNT);
+    let line = |dir: &str| format!("unshare --mount sh -c '{MOUNT} && eval \"$2\"' sh \"{dir}\"");
     let tried = tempfile::tempdir().unwrap();
     let probe = format!("{} true", line(&tried.path().display().to_string()));
     let works = Command::new("sh").args(["-c", &probe]).output().is_ok_and(|done| done.status.success());

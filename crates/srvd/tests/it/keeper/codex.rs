@@ -30,7 +30,7 @@ const AGENT: &str = concat!(
 async fn agent(daemon: &Daemon, bundle: &str) -> Value {
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _};
     let command = daemon.home.command(&["exec", "--bundle", bundle, "--", "codex", "app-server"]);
-    let mut command = tokio::process::Command::from(Command::from(command));
+    let mut command = tokio::process::Command::from(command);
     command.env("SSL_CERT_FILE", daemon.home.dir("authority.pem"));
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();

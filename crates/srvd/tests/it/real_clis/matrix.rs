@@ -297,7 +297,7 @@ async fn check(scene: &Scene, vendors: &Standin, files: &Files, cell: &Cell<'_>)
         vendors.sent_since(before, &expected).await;
         // A whole run is worth its time only at night.
         if whole {
-            std::future::pending::<()>().await
+            std::future::pending::<()>().await;
         }
     };
     tokio::select! {
