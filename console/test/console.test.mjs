@@ -154,8 +154,12 @@ async function enter(page, locator) {
 const press = (page, role, name) => enter(page, page.getByRole(role, { name, exact: true }));
 
 async function type(page, role, name, text) {
-  await focus(page, page.getByRole(role, { name, exact: true }));
+  const field = page.getByRole(role, { name, exact: true });
+  // Typing into a list chooses among the options that it has.
+  if (role === "combobox") await field.getByRole("option", { name: text }).first().waitFor({ state: "attached" });
+  await focus(page, field);
   await page.keyboard.type(text);
+  if (role === "combobox") await field.getByRole("option", { name: text, selected: true }).waitFor({ state: "attached" });
 }
 
 /** The rows of a bundle. */
@@ -242,6 +246,7 @@ test("key is added by keyboard and never comes back", async () => {
 test("bundle is created by keyboard, and the focus returns when its dialog closes", async () => {
   const { context, page, faults } = await open();
   await press(page, "link", "New bundle");
+  await page.getByRole("dialog").waitFor();
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
   const link = page.getByRole("link", { name: "New bundle" });
@@ -328,15 +333,14 @@ test("audit log is filtered and continued by keyboard", async () => {
   const rows = page.getByRole("table", { name: "Audit" }).locator("tbody tr");
   await rows.first().waitFor();
   await rows.filter({ hasText: "operator.login" }).first().waitFor();
-  const client = await connectLocal({ endpointFile: daemon.endpointFile });
-  const listed = await client.call("audit.list", { action: "operator." });
-  client.close();
-  assert.equal(await rows.count(), listed.rows.length);
+  const listed = await audited({ action: "operator." }, () => true);
+  assert.equal(await rows.count(), listed.length);
   assert.match(daemon.run("audit"), /operator\.login/);
   await page.keyboard.press("ControlOrMeta+a");
   await page.keyboard.press("Delete");
   await rows.filter({ hasText: "console." }).first().waitFor();
   for (let at = 0; at < 60; at++) await post("/console/session", "wrong", { Origin: root(), "Sec-Fetch-Site": "same-origin" });
+  await audited({ action: "console.exchange", outcome: "refused" }, ({ length }) => length === 60);
   await page.reload();
   await rows.nth(49).waitFor();
   await press(page, "button", "Older entries");
@@ -386,6 +390,19 @@ test("session is ended from another browser and by the command line", async () =
   await one.page.getByText("Run srvd console in a terminal.").waitFor();
   await Promise.all([one, other].map(({ context }) => context.close()));
 });
+
+/** Returns rows of the audit log, which is written after the answer to a request, when they are complete. */
+async function audited(filter, isComplete) {
+  const client = await connectLocal({ endpointFile: daemon.endpointFile });
+  try {
+    for (const until = Date.now() + 30_000; ; ) {
+      const { rows } = await client.call("audit.list", filter);
+      if (isComplete(rows) || Date.now() > until) return rows;
+    }
+  } finally {
+    client.close();
+  }
+}
 
 /** Writes a picture of the page. */
 async function shoot(page, name) {
@@ -511,9 +528,7 @@ test("code works once, and a page without a session shows the command", async ()
     assert.equal((await context.cookies()).length, expected === "srvd" ? 0 : 1);
     await context.close();
   }
-  const client = await connectLocal({ endpointFile: daemon.endpointFile });
-  const { rows } = await client.call("audit.list", { action: "console.exchange", limit: 2 });
-  client.close();
+  const rows = await audited({ action: "console.exchange", limit: 2 }, ([newest]) => newest?.outcome === "refused");
   assert.deepEqual(rows.map(({ outcome }) => outcome), ["refused", "ok"]);
   const context = await browser.newContext();
   const page = await context.newPage();
