@@ -205,7 +205,7 @@ sha256() { { sha256sum "$1" 2>/dev/null || shasum -a 256 "$1"; } | cut -d ' ' -f
 sbom() {
   local target=$1
   cargo cyclonedx --manifest-path crates/srvd/Cargo.toml --format json --target "$target" --override-filename srvd-sbom
-  mv crates/srvd/srvd-sbom.json "$dist/srvd-$version-$target.cdx.json"
+  sed "s|$PWD|/srvd|g" crates/srvd/srvd-sbom.json >"$dist/srvd-$version-$target.cdx.json"
   rm -f crates/*/srvd-sbom.json bench/srvd-sbom.json
 }
 
