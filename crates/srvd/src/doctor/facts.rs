@@ -144,7 +144,7 @@ pub(super) enum Database {
     /// There is no database yet. The text is its future location.
     Absent(String),
     /// The location of the database, and the result of its inspection.
-    Is(String, Inspection),
+    Is(String, Box<Inspection>),
     /// The database cannot be inspected. The texts are its location and the reason.
     Failed(String, String),
 }

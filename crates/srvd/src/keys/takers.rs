@@ -13,7 +13,7 @@ use crate::wire::ids;
 /// # Errors
 /// `unknown_provider` with the known ids and those that are spelled like it.
 pub(crate) fn provider<'a>(registry: &'a Registry, id: &str) -> Result<&'a Arc<Provider>, ApiError> {
-    ids::provider(registry, id).map_err(|error| with_takers(error, near(registry, id)))
+    ids::provider(registry, id).map_err(|error| with_takers(error, &near(registry, id)))
 }
 
 /// Returns the error for a provider that takes no keys. It names those that take the keys of the same service.
@@ -21,12 +21,12 @@ pub(super) fn no_keys(registry: &Registry, provider: &Provider) -> ApiError {
     let reason = format!("{} does not accept API keys", provider.display_name);
     with_takers(
         ApiError::invalid_input("providerId", reason).hint(Step::UseAuthStart),
-        related(registry, provider),
+        &related(registry, provider),
     )
 }
 
 /// Adds the providers that take keys to an error.
-fn with_takers(error: ApiError, takers: Vec<&Provider>) -> ApiError {
+fn with_takers(error: ApiError, takers: &[&Provider]) -> ApiError {
     if takers.is_empty() {
         return error;
     }

@@ -75,8 +75,9 @@ pub(super) async fn up(
         (started.answers(config, deadline, ui).await?, background::log_file(config).display().to_string())
     };
     let Endpoint { pid, url, socket, .. } = &daemon.endpoint;
-    let url = url.iter().map(|url| format!(" and {url}")).collect::<String>();
-    ui.note(&format!("srvd is running (pid {pid}) at {}{url}. Its log: {log}", socket.display()));
+    let mut places = vec![socket.display().to_string()];
+    places.extend(url.clone());
+    ui.note(&format!("srvd is running (pid {pid}) at {}. Its log: {log}", places.join(" and ")));
     welcome(&daemon, ui).await
 }
 

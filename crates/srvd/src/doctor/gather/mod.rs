@@ -166,7 +166,7 @@ async fn database(config: &Config, keyring: Option<&Keyring>) -> Database {
     let place = config.database.to_string();
     let look = identity_store::inspect(&config.database, keyring, DATABASE);
     match tokio::time::timeout(DATABASE * 2, look).await {
-        Ok(Ok(Some(inspection))) => Database::Is(place, inspection),
+        Ok(Ok(Some(inspection))) => Database::Is(place, Box::new(inspection)),
         Ok(Ok(None)) => Database::Absent(place),
         Ok(Err(error)) => Database::Failed(place, with_causes(&error)),
         Err(_) => Database::Failed(place, "it did not answer in time".to_owned()),

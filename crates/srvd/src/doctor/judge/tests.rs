@@ -28,7 +28,7 @@ fn healthy() -> Facts {
             }),
         },
         places: Vec::new(),
-        database: Database::Is("sqlite:/d/srvd.db".to_owned(), inspection(Some(2), KeyFit::Fits)),
+        database: Database::Is("sqlite:/d/srvd.db".to_owned(), Box::new(inspection(Some(2), KeyFit::Fits))),
         space: Some(1 << 40),
         identities: Identities::default(),
         daemon: running(daemon::VERSION),
@@ -125,8 +125,10 @@ fn doctor_reports_config_and_key_problems() {
     let [database, given] = ["00000000000000aa", "00000000000000bb"].map(|id| id.parse().unwrap());
     check(
         |facts| {
-            facts.database =
-                Database::Is("db".to_owned(), inspection(Some(2), KeyFit::Wrong { database, given }));
+            facts.database = Database::Is(
+                "db".to_owned(),
+                Box::new(inspection(Some(2), KeyFit::Wrong { database, given })),
+            );
         },
         &["key.database error"],
     );
@@ -148,7 +150,7 @@ fn doctor_advises_to_restore_a_lost_key_when_a_database_exists() {
 
 #[test]
 fn doctor_reports_database_and_disk_space_problems() {
-    let schema = |schema| Database::Is("db".to_owned(), inspection(Some(schema), KeyFit::Unasked));
+    let schema = |schema| Database::Is("db".to_owned(), Box::new(inspection(Some(schema), KeyFit::Unasked)));
     let stopped = |facts: &mut Facts, database| {
         facts.daemon.answer = DaemonAnswer::Nobody;
         facts.daemon.lock = LockState::Free;
@@ -172,7 +174,7 @@ fn doctor_reports_database_and_disk_space_problems() {
             let unfit = (0..12).map(row).collect();
             let rows = RowCheck { unfit, sets: vec![] };
             let inspection = Inspection { rows, ..inspection(Some(2), KeyFit::Fits) };
-            facts.database = Database::Is("db".to_owned(), inspection);
+            facts.database = Database::Is("db".to_owned(), Box::new(inspection));
         },
         &["database.rows error"],
     );
@@ -181,7 +183,7 @@ fn doctor_reports_database_and_disk_space_problems() {
             let fault = SetFault::Deleted("a1".to_owned());
             let rows = RowCheck { unfit: vec![], sets: vec![RowSetFault { table: "accounts", fault }] };
             let inspection = Inspection { rows, ..inspection(Some(2), KeyFit::Fits) };
-            facts.database = Database::Is("db".to_owned(), inspection);
+            facts.database = Database::Is("db".to_owned(), Box::new(inspection));
         },
         &["database.missing error"],
     );

@@ -5,20 +5,19 @@ use auth_spawner::Registry;
 use serde_json::json;
 
 use super::*;
+use crate::base::private;
 use crate::base::programs::Search;
 use crate::base::trust::Trust;
 
 /// The recipe, the arguments that replace its own, the names of the variables, and the fields that are not used.
 type Allowed<'a> = (&'a str, Option<&'a [&'a str]>, &'a [&'a str], &'a [&'a str]);
 
-#[expect(clippy::needless_pass_by_value, reason = "the table reads better without references")]
 fn planned(policy: SpawnPolicy, provider: &str, request: serde_json::Value) -> Result<Plan, ApiError> {
     let mut request: Start = serde_json::from_value(request).unwrap();
     request.provider_id = provider.to_owned();
     plan(policy, Registry::builtin().unwrap().provider(provider).unwrap(), &request)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the table reads better without references")]
 fn check(policy: SpawnPolicy, provider: &str, request: serde_json::Value, expect: Result<Allowed<'_>, &str>) {
     let mut whole = json!({"providerId": ""});
     whole.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
@@ -151,7 +150,7 @@ fn program_of_a_client_is_run_only_in_a_searched_directory_and_under_a_name_of_t
     let cli = registry.provider("codex").unwrap().cli.as_ref().unwrap();
     let program = |dir: &str, name: &str, mode: u32| {
         let path = root.path().join(dir).join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        private::directory_tree(path.parent().unwrap()).unwrap();
         std::fs::write(&path, "#!/bin/sh\n").unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         path
