@@ -54,7 +54,7 @@ fn second_start_names_pid_and_socket_when_the_first_daemon_listens_elsewhere() {
     // A command that needs the data directory for itself says how to stop the daemon.
     let (code, _, err) = elsewhere(&daemon.home, &["--migrate-only"]);
     assert_eq!(code, 75, "{err}");
-    assert!(err.contains(&format!("hint: stop it first: kill {}", daemon.pid())), "{err}");
+    assert!(err.contains(&format!("hint: stop the daemon (pid {}) first: srvd down", daemon.pid())), "{err}");
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn import_reports_the_running_daemon_before_it_asks_for_a_passphrase() {
     let output = daemon.home.run(&["import", &file]);
     let err = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(75), "{err}");
-    assert!(err.contains(&format!("hint: stop it first: kill {}", daemon.pid())), "{err}");
+    assert!(err.contains(&format!("hint: stop the daemon (pid {}) first: srvd down", daemon.pid())), "{err}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Tests of pairing: a code at the terminal becomes a token with its own scopes, over real sockets.
 
+use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 
@@ -16,10 +17,10 @@ fn send(address: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (
     let mut stream = TcpStream::connect(address).unwrap();
     let mut text = format!("{request} HTTP/1.1\r\nHost: {address}\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
     if !body.is_empty() {
-        text.push_str(&format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()));
+        write!(text, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()).unwrap();
     }
     stream.write_all(format!("{text}\r\n{body}").as_bytes()).unwrap();
     let mut answer = String::new();

@@ -29,6 +29,7 @@ fn of(user: &str, agent: &str) -> Value {
     json!({"providerId": PROVIDER, "userId": user, "agentId": agent})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the calls read better without references")]
 fn with(mut params: Value, more: Value) -> Value {
     params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     params

@@ -174,9 +174,17 @@ fn terminate(pid: u32) -> Result<(), Failure> {
     }
 }
 
-/// Returns whether a process exists. One of another user's exists, too.
+/// Returns whether a process runs. One of another user's runs, too.
 fn is_there(pid: u32) -> bool {
-    process(pid).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
+    let exists = process(pid).is_some_and(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH));
+    exists && !has_exited(pid)
+}
+
+/// Returns whether a process has exited, and its parent has not yet asked for its exit code.
+fn has_exited(pid: u32) -> bool {
+    // The state follows the name, which is in parentheses and may contain some. Other systems have no such file.
+    let status = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    status.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with(['Z', 'X']))
 }
 
 fn process(pid: u32) -> Option<Pid> {

@@ -18,6 +18,7 @@ fn planned(policy: SpawnPolicy, provider: &str, request: serde_json::Value) -> R
     plan(policy, Registry::builtin().unwrap().provider(provider).unwrap(), &request)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the table reads better without references")]
 fn check(policy: SpawnPolicy, provider: &str, request: serde_json::Value, expect: Result<Allowed<'_>, &str>) {
     let mut whole = json!({"providerId": ""});
     whole.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());

@@ -86,7 +86,11 @@ typed! {
         let mut home = fake::home(HAPPY);
         let script = home.dir("script").display().to_string();
         for id in ["one", "two"] {
-            let entry = entry.replace("providers.far", &format!("providers.{id}")).replace("@SCRIPT@", &script);
+            let entry = entry
+                .replace("providers.far", &format!("providers.{id}"))
+                .replace("'far'", &format!("'{id}'"))
+                .replace("~/.far", &format!("~/.{id}"))
+                .replace("@SCRIPT@", &script);
             home = home.config(&format!("providers.d/{id}.toml"), &entry);
         }
         let daemon = home.start();

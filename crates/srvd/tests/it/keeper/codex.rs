@@ -1,6 +1,6 @@
 //! Codex, whose processes do not take turns.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::{Value, json};

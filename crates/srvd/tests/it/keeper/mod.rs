@@ -119,7 +119,7 @@ impl Login {
         let done = tokio::time::timeout(PATIENCE, wait).await;
         match done {
             Ok(kept) => kept,
-            Err(_) => panic!("{what}: {}\n{}", self.kept(daemon).await, daemon.log()),
+            Err(late) => panic!("{what}: {late}: {}\n{}", self.kept(daemon).await, daemon.log()),
         }
     }
 

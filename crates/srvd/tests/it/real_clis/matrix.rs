@@ -4,6 +4,7 @@
 //! The suite runs a selection: each CLI with each kind of credential, each way for each CLI, and all ways for those that
 //! answer at once. With `SRVD_TEST_MATRIX=full` every combination runs (`scripts/nightly.sh`).
 
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -135,10 +136,9 @@ async fn store_all(scene: &Scene) {
         let mut params = of(UserKey);
         params["userId"] = "u".into();
         daemon.call("profile.upsert", params).await;
-        agents += &format!(
-            "[[agents]]\nid = 'Declared-{provider}'\nproviders.{provider}.key = '{}'\n",
-            secret(Declared, provider)
-        );
+        let key = secret(Declared, provider);
+        writeln!(agents, "[[agents]]\nid = 'Declared-{provider}'\nproviders.{provider}.key = '{key}'")
+            .unwrap();
     }
     for provider in ["claude", "copilot", "github"] {
         let params = json!({

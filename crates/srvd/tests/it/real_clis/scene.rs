@@ -115,8 +115,6 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn new(vendors: &Standin) -> Self {
-        // A token that is refused would be renewed, and the login ended.
-        vendors.accept_access_tokens();
         let gh = optional("gh");
         let mut home = home_at(vendors);
         if let Some(gh) = &gh {
