@@ -176,8 +176,11 @@ pub(super) fn remove(config: &Config, ui: &Ui) -> Result<(), Failure> {
     match binding::read(&file, me()) {
         Ok(_) => {}
         Err(None) => {
-            return Err(Failure::new(code::FAILED, format!("{} does not exist", file.display()))
-                .hint(Step::ShowBinding));
+            let failure = Failure::new(code::FAILED, format!("{} does not exist", file.display()));
+            return Err(match binding::search(&here, me(), &records(config)).result {
+                Search::Bound(_) => failure.hint(Step::ShowBinding),
+                Search::Unbound(_) => failure,
+            });
         }
         Err(Some(_)) if is_own_file(&file) => {}
         Err(Some(reason)) => return Err(binding::Unusable { path: file, reason }.into()),

@@ -48,4 +48,23 @@ typed! {
         let flag = typed.step("BundleOfVariable", &said).replace("BUNDLE", "work");
         assert!(within(home, &project, &format!("SRVD_BUNDLE=nowhere srvd which {flag}")).0, "{flag}");
     }
+
+    directory_without_a_binding_is_bound types [BindDirectory, ShowBinding]: |typed| {
+        let daemon = Home::new().start();
+        daemon.call("bundle.create", json!({"name": "work"})).await;
+        let (home, project) = (&daemon.home, daemon.home.dir("home/project"));
+        private_directory(&project.join("part"));
+        let (done, said) = within(home, &project.join("part"), "srvd use --remove");
+        assert!(!done && !said.contains("hint:"), "{said}");
+        let (_, said) = within(home, &project, "srvd which");
+        let line = typed.step("BindDirectory", &said).replace("BUNDLE", "work");
+        assert!(within(home, &project, &line).0, "{line}");
+        assert!(within(home, &project, "srvd which").0);
+        // The binding is above this directory.
+        let (done, said) = within(home, &project.join("part"), "srvd use --remove");
+        assert!(!done, "{said}");
+        let line = typed.step("ShowBinding", &said);
+        let (done, said) = within(home, &project.join("part"), &line);
+        assert!(done && said.contains("work") && said.contains("project/.srvd"), "{said}");
+    }
 }
