@@ -149,8 +149,8 @@ pub(crate) fn usable(dir: &Path, data: &Path) -> Result<(), String> {
     }
     let mode = found.mode() & 0o7777;
     if mode & 0o022 != 0 {
-        let dir = dir.display();
-        return Err(format!("other users can change {dir} (mode {mode:04o}); run: chmod go-w {dir}"));
+        let (dir, quoted) = (dir.display(), shell_words::quote(&dir.to_string_lossy()).into_owned());
+        return Err(format!("other users can change {dir} (mode {mode:04o}); run: chmod go-w {quoted}"));
     }
     Ok(())
 }

@@ -120,7 +120,8 @@ impl Logins {
         let unset: Vec<&String> =
             Some(&cli.config_dir.var).filter(|var| !set.contains_key(*var)).into_iter().collect();
         let assigned = set.iter().map(|(name, value)| format!("{name}={}", shell_words::quote(value)));
-        let line: Vec<String> = assigned.chain([shell_words::join(&command)]).collect();
+        let removed = unset.iter().map(|name| format!("env -u {name}"));
+        let line: Vec<String> = removed.chain(assigned).chain([shell_words::join(&command)]).collect();
         let line = line.join(" ");
         ApiError::new(Kind::AmbientDirectory, "this account is the login of your own CLI")
             .with("accountId", account.id.as_str())

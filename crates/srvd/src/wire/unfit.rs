@@ -45,7 +45,10 @@ pub(crate) fn next_step(reason: &str) -> Option<Step> {
     }
     // The reason for a directory that other users can change ends with the command.
     if let Some((_, path)) = reason.split_once("; run: chmod go-w ") {
-        return Some(Step::CloseDirectory { path: path.into() });
+        // Earlier versions did not quote the path.
+        let words = shell_words::split(path).ok();
+        let quoted = words.filter(|words| words.len() == 1).and_then(|mut words| words.pop());
+        return Some(Step::CloseDirectory { path: quoted.unwrap_or_else(|| path.to_owned()).into() });
     }
     let (file, _) = reason.strip_suffix(MAY_SET).and_then(|text| text.rsplit_once(UNREADABLE))?;
     Some(Step::CorrectFile { file: file.to_owned() })
@@ -73,8 +76,13 @@ mod tests {
         check(key, "remove env.ANTHROPIC_API_KEY from /h/a sets b/settings.json");
         let torn = ShadowCause::Unreadable("not JSON at line 1".to_owned());
         check(torn, "correct or remove /h/a sets b/settings.json");
-        let open = "other users can change /w/codex (mode 0777); run: chmod go-w /w/codex";
-        assert_eq!(next_step(open).map(|step| step.to_string()).as_deref(), Some("chmod go-w /w/codex"));
+        for (shown, typed) in
+            [("/w/codex", "/w/codex"), ("'/w/my codex'", "'/w/my codex'"), ("/w/a b", "'/w/a b'")]
+        {
+            let open = format!("other users can change it (mode 0777); run: chmod go-w {shown}");
+            let step = next_step(&open).map(|step| step.to_string());
+            assert_eq!(step, Some(format!("chmod go-w {typed}")));
+        }
         assert_eq!(next_step(ANOTHER_PERSON), None);
         assert_eq!(next_step("it has expired"), None);
     }

@@ -150,7 +150,8 @@ fn mode(path: &Path, found: &Metadata) -> Option<String> {
     // Many systems give each user a group of the same number, which has no other member.
     let group = found.mode() & 0o020 != 0 && found.gid() != found.uid();
     let others = found.mode() & 0o002 != 0;
-    (group || others).then(|| format!("other users can change it; run: chmod go-w {}", path.display()))
+    let quoted = || shell_words::quote(&path.to_string_lossy()).into_owned();
+    (group || others).then(|| format!("other users can change it; run: chmod go-w {}", quoted()))
 }
 
 /// Reads a regular file of at most `limit` bytes that belongs to this user or root; `Ok(None)` if there is none. A link
