@@ -10,7 +10,7 @@ use crate::support::program::Program;
 use crate::support::{Home, files_below};
 
 /// A script of a CLI that shows everything and then waits for a person.
-const GOOD: &str = "\
+pub(crate) const GOOD: &str = "\
 when --version
 out fakecli 1.2.3
 when login
@@ -32,7 +32,7 @@ const PATTERN: &str =
     "[providers.fake.cli]\nversion-pattern = '^fakecli (?P<version>[0-9.]+)$'\ntested = '1.2.3'\n";
 
 /// Creates a machine with the fake CLI and this overlay of its entry.
-fn machine(script: &str, overlay: &str) -> Home {
+pub(crate) fn machine(script: &str, overlay: &str) -> Home {
     let home = fake::home(script).config("providers.d/z.toml", &format!("{PATTERN}{overlay}"));
     crate::support::private_directory(&home.dir("tmp"));
     holds(&home, "FAKE_HOME FAKE_SCRIPT FAKE_API_KEY FAKE_TOKEN");
@@ -309,7 +309,7 @@ fn check_proposes_no_other_host() {
 }
 
 /// An entry of a new CLI, and a recording of its login.
-const TWIN: &str = "schema = 2\n[providers.twin]\ndisplay-name = 'Twin'\nclass = 'oauth'\n[providers.twin.cli]\n\
+pub(crate) const TWIN: &str = "schema = 2\n[providers.twin]\ndisplay-name = 'Twin'\nclass = 'oauth'\n[providers.twin.cli]\n\
     binaries = ['twin']\ninstall = 'get twin'\ntested = '1.0'\nurl-hosts = ['twin.test']\n\
     config-dir = { var = 'TWIN_HOME', name = 'twin', ambient = '~/.twin' }\n\
     credential = { path = 'auth.json', requires = ['/token'] }\n[[providers.twin.cli.recipes]]\nid = 'login'\n\

@@ -65,7 +65,13 @@ fn read(path: &Path) -> Result<String, Failure> {
     }
     if found.mode() & 0o022 != 0 {
         let reason = format!("has mode {:04o}, so other users can change it", found.mode() & 0o7777);
-        return Err(refuse(reason).hint(Step::CloseFile { path: path.into() }));
+        let path = path.into();
+        let is_own = found.uid() == rustix::process::geteuid().as_raw();
+        return Err(refuse(reason).hint(if is_own {
+            Step::CloseFile { path }
+        } else {
+            Step::CloseAsRoot { path }
+        }));
     }
     if found.len() > LARGEST {
         return Err(refuse(format!("is larger than {} MiB", LARGEST / 1024 / 1024)));

@@ -99,4 +99,32 @@ typed! {
         succeeds(&home, &format!("srvd shims install fakecli {flag}"));
         assert_eq!(std::fs::read_to_string(home.dir("data/shims/fakecli")).unwrap(), "mine");
     }
+
+    directory_of_root_that_others_can_change_is_closed types [CloseAsRoot]: |typed| {
+        let Some(home) = of_root() else {
+            return;
+        };
+        // The user is not root, and has no right to close the directory.
+        let as_user = |line: &str| format!("setpriv --reuid 12345 --regid 12345 --clear-groups sh -c '{line}'");
+        succeeds(&home, &format!("chown -R 12345:12345 '{}'", home.dir("").display()));
+        succeeds(&home, &as_user("srvd serve --migrate-only"));
+        std::os::unix::fs::chown(home.dir("config"), Some(0), Some(0)).unwrap();
+        mode(&home.dir("config"), 0o777);
+        let said = fails(&home, &as_user("srvd migrate --dry-run"));
+        typed.types("CloseAsRoot", &said, &home);
+        succeeds(&home, &as_user("srvd migrate --dry-run"));
+    }
+
+    file_of_entries_is_closed_or_replaced types [CloseFile, ReplaceEntry]: |typed| {
+        let home = Home::new();
+        let file = home.dir("home/my entries/twin.toml");
+        crate::support::private_directory(file.parent().unwrap());
+        std::fs::write(&file, crate::providers::TWIN.replace("tested = '1.0'\n", "")).unwrap();
+        mode(&file, 0o666);
+        let add = format!("srvd providers add '{}'", file.display());
+        typed.types("CloseFile", &fails(&home, &add), &home);
+        succeeds(&home, &add);
+        let flag = typed.step("ReplaceEntry", &fails(&home, &add));
+        succeeds(&home, &format!("{add} {flag}"));
+    }
 }
