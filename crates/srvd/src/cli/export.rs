@@ -46,7 +46,7 @@ pub(super) async fn run(
     super::serve::keep_memory_private()?;
     if args.output.is_none() && io::stdout().is_terminal() {
         return Err(Failure::new(code::USAGE, "the export is binary, so it is not written to a terminal")
-            .hint(Step::NameExportFile));
+            .hint(Step::NameExportFile { bundle: (&args.bundle).into() }));
     }
     if let Some(file) = args.output.as_ref().filter(|file| file.symlink_metadata().is_ok()) {
         return Err(exists(file));

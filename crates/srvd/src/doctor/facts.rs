@@ -252,6 +252,10 @@ pub(crate) enum DaemonAnswer {
 /// The answer of a CLI to the question whose login it would use for an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AskedIdentity {
+    /// Canonical provider id.
+    pub provider: String,
+    /// The bundle's name.
+    pub bundle: String,
     /// The account for people: its CLI, its person and its bundle.
     pub account: String,
     /// The answer, compared with the account.

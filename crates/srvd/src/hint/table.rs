@@ -119,7 +119,7 @@ steps! {
     ForgetFirst { account: Word }: "log in to another bundle, or delete that account first: "
         ["srvd account forget {account}"] "";
     Confirm { question: String }: "{question}  To confirm, add " ["--yes"] "";
-    NameExportFile: "name a file: " ["srvd export --bundle BUNDLE --output FILE"] "";
+    NameExportFile { bundle: Word }: "name a file: " ["srvd export --bundle {bundle} --output FILE"] "";
 
     // Directories that are bound to a bundle.
     BundleOfVariable { variable: String }: "the bundle is set by the variable {variable}; for this command only: "
@@ -333,7 +333,8 @@ steps! {
     TakeTree { user: u32, path: Word }: "" ["sudo chown -R {user} {path}"] "";
     RemoveOrLogInElsewhere: "remove the setting, or log in to another bundle" because "either can be meant";
     CorrectOrRemove: "correct or remove the file" because "the finding names the file";
-    LookForSetting: "look for a setting that names another credential, or log in again: " ["srvd status"] "";
+    LookForSetting { provider: Word, bundle: Word }: "look for a setting that names another credential, or log in again: "
+        ["srvd login {provider} --bundle {bundle} --replace-person"] "";
     KeepOrDiscardStray { provider: Word, bundle: Word }: "bind it with: " ["srvd account keep {provider} --bundle {bundle}"]
         "   (or remove it with: srvd account discard {provider} --bundle {bundle})";
     CompareStatus: "compare with: " ["srvd status"] "";
@@ -351,6 +352,7 @@ steps! {
     ExamineAgain: "check whether these places can be reached, and run again: " ["srvd doctor"] "";
     FreePort: "end that program, or log in with a device code if the provider supports it" because "either can be meant";
     ListProviders: "to see how to install them, run: " ["srvd providers"] "";
+    DescribeProviders: "to see how to install them, run: " ["srvd providers doc"] "";
     CheckProvider { provider: Word }: "" ["srvd providers check {provider}"] "";
     CheckVersion { provider: Word }: "run it with --version, and then run: " ["srvd providers check {provider}"] "";
     RemoveOthers: "remove the programs that you do not use, or set their order with spawn.search_path in srvd.toml" because "either can be meant";

@@ -10,7 +10,7 @@ use crate::support::fake::{self, HAPPY, write_script};
 use crate::support::{Daemon, Home, PATIENCE, is_late, patiently, private_directory};
 
 /// Rules for the fake CLI: settings in its directory, of the system and of a project, and its answer.
-const RULES: &str = r#"
+pub(crate) const RULES: &str = r#"
 [providers.fake.cli.who-am-i]
 args = ["whoami"]
 email = "/email"

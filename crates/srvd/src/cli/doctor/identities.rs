@@ -32,28 +32,36 @@ pub(super) async fn ask(config: &Config, environment: &Environment) -> Vec<Asked
     let Ok(Some((daemon, accounts))) = timeout(LISTS, accounts(config, &registry)).await else {
         return Vec::new();
     };
-    let names: Vec<String> = accounts.iter().map(|one| one.name.clone()).collect();
+    let asked = |one: &Login| AskedIdentity {
+        provider: one.account.provider_id.clone(),
+        bundle: one.bundle_name.clone(),
+        account: one.name.clone(),
+        answer: IdentityAnswer::Late,
+    };
+    let asked: Vec<AskedIdentity> = accounts.iter().map(asked).collect();
     let questions = accounts.into_iter().enumerate().map(|(at, one)| {
         let (daemon, registry) = (&daemon, &registry);
         async move { (at, answer(daemon, registry, environment, &one).await) }
     });
-    let mut answers = vec![Some(IdentityAnswer::Late); names.len()];
+    let mut answers = vec![Some(IdentityAnswer::Late); asked.len()];
     let mut asking = Box::pin(stream::iter(questions).buffer_unordered(AT_ONCE));
     let deadline = Instant::now() + ALL;
     while let Ok(Some((at, answer))) = timeout_at(deadline, asking.next()).await {
         answers[at] = answer;
     }
-    names
+    asked
         .into_iter()
         .zip(answers)
-        .filter_map(|(account, answer)| Some(AskedIdentity { account, answer: answer? }))
+        .filter_map(|(one, answer)| Some(AskedIdentity { answer: answer?, ..one }))
         .collect()
 }
 
 /// A login to ask about.
 struct Login {
     account: Account,
+    /// The bundle's id.
     bundle: String,
+    bundle_name: String,
     /// The account, its person and its bundle, for people.
     name: String,
 }
@@ -74,7 +82,8 @@ async fn accounts(config: &Config, registry: &Registry) -> Option<(Connection, V
         let named = bundles.iter().find(|one| one.id == bundle).map_or(bundle.as_str(), |one| &one.name);
         let person = account.email.as_deref().or(account.subject.as_deref()).unwrap_or("unnamed");
         let name = format!("{} as {person} in \"{named}\"", provider.display_name);
-        Some(Login { account, bundle, name })
+        let bundle_name = named.to_owned();
+        Some(Login { account, bundle, bundle_name, name })
     };
     let logins = accounts.into_iter().filter_map(login).collect();
     Some((daemon, logins))

@@ -60,6 +60,7 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
         IdentityAnswer::Wrong(reason) => Some(reason.clone()),
         _ => None,
     });
+    let first_wrong = asked.iter().find(|one| matches!(one.answer, IdentityAnswer::Wrong(_)));
     let unclear = lines(|answer| match answer {
         IdentityAnswer::Unclear(reason) => Some(reason.clone()),
         IdentityAnswer::Late => Some("there was no time left to ask its CLI".to_owned()),
@@ -71,7 +72,7 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
         _ => None,
     });
     let found = [
-        wrong.map(|detail| {
+        wrong.zip(first_wrong).map(|(detail, first)| {
             Finding::new(
                 "login.identity",
                 Severity::Error,
@@ -79,7 +80,10 @@ pub(super) fn asked(asked: &[AskedIdentity]) -> Vec<Finding> {
                 detail,
                 "The CLI was asked in the environment of a launch.",
             )
-            .fix(Step::LookForSetting)
+            .fix(Step::LookForSetting {
+                provider: first.provider.as_str().into(),
+                bundle: first.bundle.as_str().into(),
+            })
         }),
         unclear.map(|detail| {
             Finding::new(
@@ -175,10 +179,12 @@ mod tests {
             IdentityAnswer::Unclear("no answer".to_owned()),
             IdentityAnswer::Late,
         ];
-        let all = answers
-            .into_iter()
-            .enumerate()
-            .map(|(number, answer)| AskedIdentity { account: format!("account {number}"), answer });
+        let all = answers.into_iter().enumerate().map(|(number, answer)| AskedIdentity {
+            provider: "codex".to_owned(),
+            bundle: "work".to_owned(),
+            account: format!("account {number}"),
+            answer,
+        });
         let found = asked(&all.collect::<Vec<_>>());
         let found: Vec<_> = found.iter().map(|one| (one.severity, one.detail.as_str())).collect();
         let expected = [

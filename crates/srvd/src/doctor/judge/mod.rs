@@ -15,6 +15,7 @@ use crate::hint::Step;
 
 /// Returns all findings, the most severe first. Findings of the same severity keep the order of the checkup.
 pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
+    let runs = matches!(facts.daemon.answer, DaemonAnswer::Runs { .. });
     let mut findings = Vec::new();
     findings.extend(configuration(facts));
     findings.extend(key::judge(facts));
@@ -29,7 +30,7 @@ pub(super) fn judge(facts: &Facts) -> Vec<Finding> {
     findings.extend(daemon::daemon(&facts.daemon));
     findings.extend(daemon::service(&facts.service, facts.system));
     findings.extend(programs::ports(&facts.ports, live_sessions(&facts.daemon.answer)));
-    findings.extend(programs::programs(&facts.programs));
+    findings.extend(programs::programs(&facts.programs, runs));
     findings.extend(programs::skipped(&facts.skipped));
     findings.extend(surroundings::variables(&facts.variables));
     findings.extend(surroundings::network(&facts.unused_network));

@@ -36,7 +36,8 @@ pub(super) fn ports(ports: &Ports, live_sessions: u64) -> Vec<Finding> {
     ports.held.iter().map(finding).collect()
 }
 
-pub(super) fn programs(programs: &[Program]) -> Vec<Finding> {
+/// Judges the CLIs. The list of the providers is printed by a daemon, if one `runs`.
+pub(super) fn programs(programs: &[Program], runs: bool) -> Vec<Finding> {
     let mut findings: Vec<Finding> = programs.iter().flat_map(program).collect();
     let missing: Vec<&str> = programs
         .iter()
@@ -52,7 +53,7 @@ pub(super) fn programs(programs: &[Program]) -> Vec<Finding> {
                 missing.join(", "),
                 "Their logins need them; API keys do not.",
             )
-            .fix(Step::ListProviders),
+            .fix(if runs { Step::ListProviders } else { Step::DescribeProviders }),
         );
     }
     findings
