@@ -13,7 +13,12 @@ const ORIGIN: &str = "http://localhost:3000";
 const LISTEN: &str = "[listen]\norigins = [\"http://localhost:3000\"]\n";
 
 /// Sends one request, and returns the status, the head in lower case and the body.
-fn send(address: &str, request: &str, headers: &[(&str, &str)], body: &str) -> (u16, String, Value) {
+pub(crate) fn send(
+    address: &str,
+    request: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> (u16, String, Value) {
     let mut stream = TcpStream::connect(address).unwrap();
     let mut text = format!("{request} HTTP/1.1\r\nHost: {address}\r\n");
     for (name, value) in headers {
@@ -51,7 +56,7 @@ fn call(address: &str, token: &str, method: &str, params: &Value) -> Result<Valu
 }
 
 /// Pairs a client with these scopes, and returns its token.
-async fn paired(daemon: &Daemon, scopes: &str, origin: Option<&'static str>) -> String {
+pub(crate) async fn paired(daemon: &Daemon, scopes: &str, origin: Option<&'static str>) -> String {
     let address = daemon.tcp().0;
     let started = daemon.call("pair.start", json!({"scopes": scopes})).await;
     let (id, code) = (started["pairingId"].clone(), started["code"].as_str().unwrap().to_owned());

@@ -13,7 +13,7 @@ const OPENAI: &str = "sk-proj-planted-secret-0123456789abcdefghij";
 const GITHUB: &str = "ghp_planted0123456789abcdefghijklmnopqrst";
 
 /// Creates a home with programs of these names that print their environment.
-fn home(programs: &[&str]) -> Home {
+pub(crate) fn home(programs: &[&str]) -> Home {
     let home = Home::new();
     let bin = home.dir("bin");
     private_directory(&bin);
@@ -25,7 +25,7 @@ fn home(programs: &[&str]) -> Home {
     home.search(bin)
 }
 
-async fn bundle(daemon: &Daemon, name: &str, keys: &[(&str, &str)]) -> String {
+pub(crate) async fn bundle(daemon: &Daemon, name: &str, keys: &[(&str, &str)]) -> String {
     let id = daemon.call("bundle.create", json!({"name": name})).await["id"].as_str().unwrap().to_owned();
     for (provider, key) in keys {
         let params = json!({
@@ -201,7 +201,7 @@ async fn inner_launch_is_the_inner_identity_and_finds_the_daemon() {
 }
 
 /// Writes a Copilot login into a directory.
-fn copilot_login(dir: &Path) {
+pub(crate) fn copilot_login(dir: &Path) {
     private_directory(dir);
     let login = json!({
         "lastLoggedInUser": {"host": "https://github.com", "login": "stranger"},

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::{fails, findings, out, remedy, succeeds, typed};
+use super::{fails, findings, out, remedy, severity, succeeds, typed};
 use crate::logins::log_in;
+use crate::support::Home;
 use crate::support::fake::{self, HAPPY};
 
 typed! {
@@ -57,5 +58,55 @@ typed! {
         let said = remedy(&findings(&daemon.home, "srvd doctor --json"), "share.left-out");
         let line = typed.step("ShowShare", &said).replace("BUNDLE", "work");
         assert!(out(&succeeds(&daemon.home, &line)).contains("settings.json"));
+    }
+
+    bundle_with_the_name_of_another_is_renamed types [RenameTwin]: |typed| {
+        let daemon = Home::new().start();
+        // The last letter of one is the digit one, that of the other is a small L.
+        daemon.call("bundle.create", json!({"name": "team1"})).await;
+        let twin = daemon.call("bundle.create", json!({"name": "teaml"})).await;
+        let home = &daemon.home;
+        let line = typed.step("RenameTwin", &remedy(&findings(home, "srvd doctor --json"), "bundles.twins"));
+        let listed = out(&succeeds(home, "srvd bundles"));
+        let row = listed.lines().find(|line| line.starts_with("teaml")).unwrap_or_else(|| panic!("{listed}"));
+        let id = row.split_whitespace().last().unwrap();
+        assert_eq!(twin["id"], id);
+        succeeds(home, &line.replace("ID", id).replace("NAME", "play"));
+        assert_eq!(severity(&findings(home, "srvd doctor --json"), "bundles.twins"), None);
+    }
+
+    login_at_another_host_is_possible_when_the_account_was_forgotten types [ForgetFirst]: |typed| {
+        let daemon = crate::gh::home("2.62.0").start();
+        let home = &daemon.home;
+        succeeds(home, "srvd login gh --bundle 'my box' --new");
+        let elsewhere = "srvd login gh --host ghe.corp.example --bundle 'my box'";
+        let line = typed.step("ForgetFirst", &fails(home, elsewhere));
+        succeeds(home, &format!("{line} --yes"));
+        succeeds(home, elsewhere);
+        let accounts = daemon.call("account.list", json!({"providerId": "gh"})).await["accounts"].take();
+        assert_eq!(accounts.as_array().unwrap().len(), 1, "{accounts}");
+        assert!(accounts[0]["baseUrl"].as_str().unwrap().contains("ghe.corp.example"), "{accounts}");
+    }
+
+    login_without_an_account_is_kept_or_discarded types [KeepOrDiscardStray]: |typed| {
+        let daemon = crate::sealed::home(&["copilot"]).start();
+        let id = crate::sealed::bundle(&daemon, "my box", &[("groq", "gsk_planted0123456789abcdef")]).await;
+        let home = &daemon.home;
+        let dir = home.dir("data/identities").join(&id).join("copilot");
+        // A login that a program of the bundle made.
+        succeeds(home, "srvd exec --bundle 'my box' -- true");
+        crate::sealed::copilot_login(&dir);
+        let finding = format!("login.stray.{id}.copilot");
+        let said = remedy(&findings(home, "srvd doctor --json"), &finding);
+        typed.step("KeepOrDiscardStray", &said);
+        let discard = said.split_once("remove it with: ").unwrap().1.trim_end_matches(')');
+        succeeds(home, &format!("{discard} --yes"));
+        assert_eq!(severity(&findings(home, "srvd doctor --json"), &finding), None);
+        crate::sealed::copilot_login(&dir);
+        let said = remedy(&findings(home, "srvd doctor --json"), &finding);
+        typed.types("KeepOrDiscardStray", &said, home);
+        assert_eq!(severity(&findings(home, "srvd doctor --json"), &finding), None);
+        let accounts = daemon.call("account.list", json!({"providerId": "copilot"})).await;
+        assert_eq!(accounts["accounts"][0]["subject"], "stranger");
     }
 }
