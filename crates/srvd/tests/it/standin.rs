@@ -170,6 +170,13 @@ impl Standin {
         });
     }
 
+    /// Makes this access token a valid one.
+    pub(crate) fn accept_access_token(&self, token: &str) {
+        self.state.send_modify(|state| {
+            state.access_tokens.insert(token.into());
+        });
+    }
+
     /// Accepts every access token from now on, such as one that a test wrote.
     pub(crate) fn accept_access_tokens(&self) {
         self.state.send_modify(|state| state.accepts_every_token = true);

@@ -115,6 +115,9 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn new(vendors: &Standin) -> Self {
+        // Claude asks whose token it has, and ends a login whose token is refused.
+        vendors.person("work@example.test", "work@example.test");
+        vendors.accept_access_token("sk-ant-oat01-planted");
         let gh = optional("gh");
         let mut home = home_at(vendors);
         if let Some(gh) = &gh {
