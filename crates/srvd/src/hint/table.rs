@@ -5,7 +5,7 @@ use super::Word;
 /// A row of the table, for the tests that type it.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
-    /// The name of the [`Step`].
+    /// The name of the `Step`.
     pub name: &'static str,
     /// The words before the command.
     pub before: &'static str,
