@@ -106,6 +106,7 @@ acceptance() {
   work=$(mktemp -d)
   mkdir -p "$work/scripts" "$work/docs"
   cp scripts/acceptance.py scripts/*.sh "$work/scripts" && ln -s "$PWD/crates" "$work/crates" || return 1
+  # shellcheck disable=SC2016 # The backquotes are Markdown.
   { cat docs/acceptance.md && echo '`srvd/tests/it/keys.rs planted_test_that_is_none`'; } >"$work/docs/acceptance.md"
   if { python3 "$work/scripts/acceptance.py" 2>&1 || true; } | grep -q 'has no test planted_test_that_is_none$'; then
     python3 scripts/acceptance.py || code=$?

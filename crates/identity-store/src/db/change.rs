@@ -9,7 +9,7 @@ pub(crate) struct RowChange {
     pub(crate) key: [String; 2],
     /// True if the row exists after the change.
     pub(crate) exists: bool,
-    /// What is known of the row that was there before.
+    /// The state of the row before the change.
     pub(crate) before: Before,
 }
 

@@ -14,6 +14,7 @@ mod reach;
 mod roots;
 pub(crate) mod search;
 mod secrets;
+mod words;
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ use file::within;
 pub(crate) use file::{FileConfig, LONGEST_FILE};
 use identity_store::DatabaseUrl;
 pub(crate) use secrets::{ExternalSecret, Source};
+pub(crate) use words::{LogFormat, SpawnPolicy};
 
 use crate::base::endpoint;
 use crate::base::environment::Environment;
@@ -97,43 +99,6 @@ pub(crate) struct Config {
     pub forges: Vec<ForgeSettings>,
     /// The time between two looks at the watched repositories of the active forge; `None` for no looks.
     pub forge_watch: Option<std::time::Duration>,
-}
-
-/// Format of log lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    /// Plain text for people.
-    Text,
-    /// One JSON object on each line.
-    Json,
-}
-
-impl LogFormat {
-    /// The word that selects the format.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-
-    /// Returns the format that a flag or a variable asks for, whether or not the rest of the configuration can be used.
-    pub(crate) fn asked_for(environment: &Environment, flags: &Flags) -> Self {
-        let word = environment.text("SRVD_LOG_FORMAT");
-        let named = word.and_then(|word| <Self as clap::ValueEnum>::from_str(word, false).ok());
-        flags.log_format.or(named).unwrap_or(Self::Text)
-    }
-}
-
-/// Restrictions on the login command that a client may choose.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SpawnPolicy {
-    /// Only the command that the registry lists.
-    Registered,
-    /// Any program in a directory that only root or the user can write, with any arguments.
-    Checked,
 }
 
 /// The directory below the data directory that is the home of a user without `HOME`. It is empty, so no login is found there.

@@ -3,11 +3,13 @@
 //! The active account is a setting whose `updated_at` is the time of its activation. A setting that names a deleted
 //! account counts as none.
 
+mod active;
+
+use active::activate;
+
 use crate::accounts::delete::delete_row;
 use crate::accounts::links;
-use crate::authentic::{
-    ACCOUNTS, Fields, Link, OPERATOR_TOKENS, Page, SERVICE_SETTINGS, Seal, census, setting,
-};
+use crate::authentic::{ACCOUNTS, Fields, Link, OPERATOR_TOKENS, Page, SERVICE_SETTINGS, Seal, census};
 use crate::db::{Tx, Undecoded, row, sql};
 use crate::error::StoreError;
 use crate::id::AccountId;
@@ -301,22 +303,6 @@ impl Store {
         work.commit().await
     }
 
-    /// Clears the active account. Returns `false` if there was none.
-    ///
-    /// # Errors
-    /// [`StoreError::Busy`], [`StoreError::Full`] or another error of the database.
-    pub async fn clear_active_forge(&self, now: i64) -> Result<bool, StoreError> {
-        let mut work = self.write(now).await?;
-        census::removed(&mut work.tx, SERVICE_SETTINGS, [ACTIVE, ""]).await?;
-        let cleared = sql!(run, &mut work.tx, "DELETE FROM service_settings WHERE key = $1", ACTIVE)? > 0;
-        if cleared {
-            work.audit("operator.clearactive", "");
-            work.changed(Change::OperatorTokens);
-            work.commit().await?;
-        }
-        Ok(cleared)
-    }
-
     /// Deletes an account of the operator with its tokens, and returns it as it was. If it was the active one, none is
     /// active afterwards.
     ///
@@ -343,30 +329,6 @@ impl Store {
         work.commit().await?;
         Ok(token)
     }
-}
-
-/// Records the active account. An account that is already active keeps its time of activation.
-async fn activate(work: &mut Work, account: &AccountId) -> Result<(), StoreError> {
-    census::put(&mut work.tx, SERVICE_SETTINGS, [ACTIVE, ""]).await?;
-    let code = setting(ACTIVE, account.as_str()).code(&work.tx);
-    // The code depends on key and value only. A row with the same value and another code was written without the key.
-    let written = sql!(
-        run,
-        &mut work.tx,
-        "INSERT INTO service_settings (key, value, updated_at, mac) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at, mac = excluded.mac
-         WHERE service_settings.value <> excluded.value OR service_settings.mac IS NULL
-             OR service_settings.mac <> excluded.mac",
-        ACTIVE,
-        account.as_str(),
-        work.now,
-        code,
-    )?;
-    if written > 0 {
-        work.audit("operator.setactive", account.as_str());
-        work.changed(Change::OperatorTokens);
-    }
-    Ok(())
 }
 
 async fn row_in(tx: &mut Tx, account: &AccountId) -> Result<OperatorRow, StoreError> {
